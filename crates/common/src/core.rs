@@ -1,0 +1,4 @@
+//! What a record is, and what happens to one.
+
+pub mod base;
+pub mod schema;

@@ -1,0 +1,1 @@
+//! Leaves: ids, time, validation helpers, type conversion.
