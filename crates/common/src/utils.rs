@@ -1,1 +1,6 @@
 //! Leaves: ids, time, validation helpers, type conversion.
+//!
+//! Nothing here knows what a record is: of this crate, these files use [`crate::error`] and
+//! [`crate::limits`] only.
+
+pub mod time;
