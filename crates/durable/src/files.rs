@@ -1,0 +1,102 @@
+//! [`Files`]: the few things this crate asks of a file system, so that tests can make each of them fail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file being written.
+pub trait Output: Write {
+    /// Returns when everything written so far survives a power cut.
+    ///
+    /// # Errors
+    /// What the operating system reports; what was written since the last success may be lost.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// What this crate needs of a file system.
+///
+/// Implemented outside this crate to inject faults, or to keep files elsewhere than on a disk. Most programs
+/// use [`SystemFiles`].
+pub trait Files: Send + Sync {
+    /// The whole content of a file.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Begins a new file, readable by those who may read `like`, when that exists.
+    ///
+    /// # Errors
+    /// What the operating system reports; in particular when `path` exists.
+    fn create(&self, path: &Path, like: &Path) -> io::Result<Box<dyn Output>>;
+
+    /// Gives a file the name `to`, in place of the file that has it now, in one step.
+    ///
+    /// # Errors
+    /// What the operating system reports; nothing has changed then.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// All files of a folder.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Returns when names given and taken in `folder` survive a power cut.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+}
+
+/// The files of the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemFiles;
+
+impl Output for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+impl Files for SystemFiles {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn create(&self, path: &Path, like: &Path) -> io::Result<Box<dyn Output>> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        if let Ok(metadata) = fs::metadata(like) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        // Other systems have no call for this; they order the change of names themselves.
+        if cfg!(unix) {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
