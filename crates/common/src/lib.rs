@@ -16,5 +16,6 @@ pub use crate::core::base::{
     ValueKind, Vector, VectorElement,
 };
 pub use crate::core::schema;
+pub use crate::core::serialization;
 pub use crate::error::{Error, ErrorKind, Result, Violation};
 pub use crate::limits::Limits;

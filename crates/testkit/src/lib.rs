@@ -5,3 +5,5 @@
 //! your extension point from a `#[test]`.
 
 pub mod contract;
+pub mod decoders;
+pub mod values;

@@ -16,3 +16,4 @@ pub use schema::{
     SchemaVersion,
 };
 pub use validator::Validator;
+pub(crate) use validator::fits;

@@ -11,10 +11,11 @@
 //! | extension | `{"$extension": {"name": .., "bytes": "<base64>"}}` |
 //! | a map whose first key begins with `$` | `{"$map": {..}}` |
 
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use half::f16;
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -271,7 +272,52 @@ impl<'de> Visitor<'de> for ValueVisitor {
                     ))),
                 };
             }
-            map.insert(key, access.next_value()?);
+            insert(&mut map, key, &mut access)?;
+        }
+        Ok(Value::from(map))
+    }
+}
+
+/// Reads the value of `key`, which the map must not have yet.
+fn insert<'de, A: MapAccess<'de>>(
+    map: &mut Map,
+    key: Text,
+    access: &mut A,
+) -> Result<(), A::Error> {
+    match map.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(access.next_value()?);
+            Ok(())
+        }
+        Entry::Occupied(entry) => Err(A::Error::custom(format!(
+            "key `{}` stands twice",
+            entry.key()
+        ))),
+    }
+}
+
+/// The inside of `$map`, where a key that begins with `$` is a key.
+struct Untagged;
+
+impl<'de> DeserializeSeed<'de> for Untagged {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Untagged {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<Text>()? {
+            insert(&mut map, key, &mut access)?;
         }
         Ok(Value::from(map))
     }
@@ -290,7 +336,7 @@ fn tagged<'de, A: MapAccess<'de>>(tag: &str, access: &mut A) -> Result<Value, A:
             let text: String = access.next_value()?;
             Value::Uuid(Uuid::parse_str(&text).map_err(A::Error::custom)?)
         }
-        "$map" => Value::from(access.next_value::<Map>()?),
+        "$map" => access.next_value_seed(Untagged)?,
         "$vector" => Value::from(vector_of::<A::Error>(access.next_value()?)?),
         "$extension" => {
             let form: ExtensionForm = access.next_value()?;
@@ -369,6 +415,8 @@ mod tests {
         for json in [
             r#"{"$bytes":"AA==","x":1}"#,
             r#"{"$what":1}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"$map":{"$a":1,"$a":1}}"#,
             "18446744073709551615",
         ] {
             assert!(serde_json::from_str::<Value>(json).is_err(), "{json}");

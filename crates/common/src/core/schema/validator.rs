@@ -365,7 +365,7 @@ fn exact_float(value: &Value) -> Option<f64> {
 }
 
 /// Whether a value is of a type, all the way down.
-fn fits(ty: &FieldType, value: &Value) -> bool {
+pub(crate) fn fits(ty: &FieldType, value: &Value) -> bool {
     match (ty, value) {
         (FieldType::Bool, Value::Bool(_))
         | (FieldType::Int, Value::Int(_))
