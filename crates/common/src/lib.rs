@@ -4,7 +4,6 @@
 //! and has no async code: time, randomness and bytes come in from outside.
 
 pub mod core;
-
 pub mod error;
 pub mod limits;
 pub mod operations;
@@ -15,7 +14,7 @@ pub use crate::core::base::{
     Date, Extension, Map, Metadata, Record, RecordId, Row, Seq, Slot, Text, Timestamp, Value,
     ValueKind, Vector, VectorElement,
 };
-pub use crate::core::schema;
-pub use crate::core::serialization;
+pub use crate::core::database::{Collection, Committed, Database, Snapshot, Transaction, View};
+pub use crate::core::{database, schema, serialization, storage, versioning};
 pub use crate::error::{Error, ErrorKind, Result, Violation};
 pub use crate::limits::Limits;

@@ -231,6 +231,33 @@ impl Validator {
         }
     }
 
+    /// Converts and checks the value of one column, which must not be part of the key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] with every broken rule, or when there is no such column.
+    #[inline]
+    pub fn prepare_one(&self, position: usize, value: &mut Value) -> Result<()> {
+        match self.columns.get(position) {
+            Some(column) if position >= self.key_columns && column.accept(value) => Ok(()),
+            _ => Err(self.refused(position, value)),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, position: usize, value: &Value) -> Error {
+        let Some(column) = self.columns.get(position) else {
+            return self.wrong_count(position + 1);
+        };
+        let changed = Row::new().with(column.name.clone(), value.clone());
+        match self.changes(changed) {
+            Err(error) => error,
+            Ok(_) => Error::invalid(format!(
+                "column `{}` does not accept {value:?}",
+                column.name
+            )),
+        }
+    }
+
     fn violations(&self, values: &[Value]) -> Vec<Violation> {
         let mut violations = Vec::new();
         for (column, value) in self.columns.iter().zip(values) {

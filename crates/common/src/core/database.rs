@@ -1,0 +1,27 @@
+//! Where schema, storage, versions and the log meet: every write passes through here.
+//!
+//! One writer at a time, readers at any time. A transaction collects its writes aside, checks them all, then
+//! applies them to the storages and indexes, appends them to the log and publishes the commit by one atomic
+//! store. Storage holds the latest state only; while a snapshot is open, or while a commit of several writes
+//! is under way, the records they replace wait in a side table (`history`) of their collection.
+
+mod collection;
+mod commit;
+#[expect(
+    clippy::module_inception,
+    reason = "the database is what this folder is about"
+)]
+mod database;
+mod history;
+mod snapshot;
+mod table;
+mod transaction;
+mod view;
+mod write_set;
+
+pub use collection::Collection;
+pub use commit::Committed;
+pub use database::{CommitListener, Database, DatabaseOptions};
+pub use snapshot::Snapshot;
+pub use transaction::{Savepoint, Transaction};
+pub use view::View;

@@ -1,0 +1,218 @@
+//! [`Collection`]: a handle to one table.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::commit::Committed;
+use super::database::Database;
+use super::table::Table;
+use crate::core::base::{Record, RecordId, Row, Value};
+use crate::core::schema::{IndexSpec, Schema, Validator};
+use crate::core::storage::{Index, StorageKind};
+use crate::core::versioning::TableId;
+use crate::error::Result;
+
+/// A handle to one table; clones point to the same one. Each write through it is a transaction of its own.
+#[derive(Clone)]
+pub struct Collection {
+    pub(super) db: Database,
+    pub(super) table: Arc<Table>,
+}
+
+impl Collection {
+    pub(super) const fn new(db: Database, table: Arc<Table>) -> Self {
+        Self { db, table }
+    }
+
+    /// Name of the table.
+    pub fn name(&self) -> &str {
+        &self.table.name
+    }
+
+    /// Number of the table, as changes carry it.
+    pub fn id(&self) -> TableId {
+        self.table.id
+    }
+
+    /// The database that the table belongs to.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
+    /// The table's schema, with the indexes it has now.
+    pub fn schema(&self) -> Arc<Schema> {
+        self.table.schema()
+    }
+
+    /// The compiled schema.
+    pub fn validator(&self) -> &Validator {
+        &self.table.validator
+    }
+
+    /// Which storage keeps the records.
+    pub fn storage_kind(&self) -> &StorageKind {
+        &self.table.kind
+    }
+
+    /// The indexes that the table has now.
+    pub fn indexes(&self) -> Arc<[Arc<Index>]> {
+        self.table.indexes()
+    }
+
+    /// Number of records; while a commit is under way, anything between before and after.
+    pub fn len(&self) -> usize {
+        self.table.storage.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of replaced records that open snapshots keep in memory.
+    pub fn retained(&self) -> usize {
+        self.table.history.len()
+    }
+
+    /// Inserts a row.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] with every broken rule; [`crate::ErrorKind::Conflict`] when the key is
+    /// taken or a unique index or reference is broken.
+    pub fn insert(&self, row: Row) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.insert(self, row)?;
+        transaction.commit()
+    }
+
+    /// Inserts a row given as one value for each column, in storage order.
+    ///
+    /// # Errors
+    /// As [`Collection::insert`].
+    pub fn insert_values(&self, values: impl IntoIterator<Item = Value>) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.insert_values(self, values)?;
+        transaction.commit()
+    }
+
+    /// Inserts the row, or replaces the one with its key as a whole.
+    ///
+    /// # Errors
+    /// As [`Collection::insert`], but a taken key is no conflict.
+    pub fn upsert(&self, row: Row) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.upsert(self, row)?;
+        transaction.commit()
+    }
+
+    /// Changes some columns of a row.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when there is no such row; otherwise as [`Collection::insert`].
+    pub fn update(&self, id: impl Into<RecordId>, changes: Row) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.update(self, id, changes)?;
+        transaction.commit()
+    }
+
+    /// Changes columns given by position; for callers that resolved the names once.
+    ///
+    /// # Errors
+    /// As [`Collection::update`].
+    pub fn update_values(
+        &self,
+        id: impl Into<RecordId>,
+        changes: impl IntoIterator<Item = (usize, Value)>,
+    ) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.update_values(self, id, changes)?;
+        transaction.commit()
+    }
+
+    /// Deletes a row, and what refers to it where the reference says so.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when there is no such row; [`crate::ErrorKind::Conflict`] when rows
+    /// still refer to it.
+    pub fn delete(&self, id: impl Into<RecordId>) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.delete(self, id)?;
+        transaction.commit()
+    }
+
+    /// The record of this id. Never waits for a transaction. With a storage that can fail, see
+    /// [`Collection::try_get`].
+    #[inline]
+    pub fn get(&self, id: impl Into<RecordId>) -> Option<Record> {
+        self.try_get(id).unwrap_or_default()
+    }
+
+    /// The record of this id.
+    ///
+    /// # Errors
+    /// What the storage fails with; memory never does.
+    #[inline]
+    pub fn try_get(&self, id: impl Into<RecordId>) -> Result<Option<Record>> {
+        let id = id.into();
+        let found = self.table.storage.get(id.values())?;
+        match found {
+            Some((_, record)) if record.seq() <= self.db.inner.committed() => Ok(Some(record)),
+            None if self.table.history.is_empty() => Ok(None),
+            _ => self.get_beside_commit(&id),
+        }
+    }
+
+    /// The record of this id while a commit that touches it may be under way.
+    #[cold]
+    fn get_beside_commit(&self, id: &RecordId) -> Result<Option<Record>> {
+        loop {
+            let found = self
+                .table
+                .storage
+                .get(id.values())?
+                .map(|(_, record)| record);
+            let committed = self.db.inner.committed();
+            if let Some(record) = found.as_ref().filter(|record| record.seq() <= committed) {
+                return Ok(Some(record.clone()));
+            }
+            if let Some(record) = self.table.history.get(id.values(), committed) {
+                return Ok(Some(record));
+            }
+            if self.db.inner.committed() == committed {
+                match found {
+                    // An update by a single write keeps nothing aside; it is published within this lock.
+                    Some(record) if record.metadata().revision > 1 => {
+                        drop(self.db.inner.open.lock());
+                    }
+                    Some(_) | None => return Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Builds a secondary index; readers and their queries go on meanwhile.
+    ///
+    /// # Errors
+    /// As [`Schema::check_index`]; [`crate::ErrorKind::Invalid`] when there is an index of that name;
+    /// [`crate::ErrorKind::Conflict`] when it is to be unique and rows share a key.
+    pub fn create_index(&self, spec: IndexSpec) -> Result<()> {
+        let _writer = self.db.inner.lock_writer()?;
+        self.table.check_alive()?;
+        self.table.create_index(spec)
+    }
+
+    /// Drops a secondary index.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`], with the names there are.
+    pub fn drop_index(&self, name: &str) -> Result<()> {
+        let _writer = self.db.inner.lock_writer()?;
+        self.table.drop_index(name)
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Collection({}, {} records)", self.name(), self.len())
+    }
+}

@@ -1,0 +1,413 @@
+//! [`Transaction`]: writes that take effect together or not at all.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::collection::Collection;
+use super::commit::Committed;
+use super::database::{Database, Inner, Writer};
+use super::table::Table;
+use super::view::View;
+use super::write_set::WriteSet;
+use crate::core::base::{Metadata, Record, RecordId, Row, Seq, Slot, Timestamp, Value};
+use crate::core::schema::ReferenceAction;
+use crate::error::{Error, Result};
+
+/// Writes that take effect together or not at all; reads in it see them at once, nobody else does before the
+/// commit. Dropping a transaction rolls it back, at a cost proportional to what it wrote.
+///
+/// Rows are checked against their schema as they are written; unique indexes and references are checked at
+/// commit, against the state after the whole transaction.
+///
+/// ```
+/// use common::schema::{Field, FieldType, Schema};
+/// use common::{row, Database};
+/// let db = Database::new();
+/// let notes = db.create_collection(
+///     Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int)).finish()?,
+/// )?;
+/// let mut tx = db.begin();
+/// tx.insert(&notes, row! { "id": 1 })?;
+/// let savepoint = tx.savepoint();
+/// tx.insert(&notes, row! { "id": 2 })?;
+/// tx.rollback_to(savepoint)?;
+/// assert!(tx.get(&notes, 1)?.is_some());
+/// assert!(tx.get(&notes, 2)?.is_none());
+/// assert_eq!(notes.len(), 0, "not committed yet");
+/// tx.commit()?;
+/// assert_eq!(notes.len(), 1);
+/// # Ok::<(), common::Error>(())
+/// ```
+pub struct Transaction<'db> {
+    db: &'db Database,
+    set: WriteSet,
+    seq: Seq,
+    now: Timestamp,
+    // Last: everything else goes before the next writer begins.
+    _writer: MutexGuard<'db, Writer>,
+}
+
+/// The committed record of a key with its slot, and the record as a transaction sees it.
+type Current = (Option<(Slot, Record)>, Option<Record>);
+
+/// A point inside a transaction to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Savepoint {
+    seq: Seq,
+    writes: usize,
+}
+
+impl<'db> Transaction<'db> {
+    pub(super) fn new(db: &'db Database) -> Self {
+        let writer = db.inner.writer.lock();
+        Self {
+            db,
+            set: WriteSet::default(),
+            seq: db.seq().next(),
+            now: db.inner.now(),
+            _writer: writer,
+        }
+    }
+
+    /// Position that the commit will have.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Number of writes so far.
+    pub fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Whether nothing has been written yet.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
+    /// The record of this id, as this transaction sees it.
+    ///
+    /// # Errors
+    /// Only with a storage that can fail.
+    pub fn get(&self, collection: &Collection, id: impl Into<RecordId>) -> Result<Option<Record>> {
+        let id = id.into();
+        Ok(self.current(&collection.table, id.values())?.1)
+    }
+
+    /// The committed record of a key, and the record as this transaction sees it.
+    fn current(&self, table: &Table, key: &[Value]) -> Result<Current> {
+        if !self.set.is_empty()
+            && let Some(write) = self.set.find(table.id, key)
+        {
+            return Ok((write.committed.clone(), write.after.clone()));
+        }
+        let committed = table.storage.get(key)?;
+        let record = committed.as_ref().map(|(_, record)| record.clone());
+        Ok((committed, record))
+    }
+
+    /// Inserts a row and returns its id.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] with every broken rule; [`crate::ErrorKind::Conflict`] when the key is
+    /// taken.
+    pub fn insert(&mut self, collection: &Collection, row: Row) -> Result<RecordId> {
+        let table = &collection.table;
+        self.check(collection)?;
+        let values = table.validator.values(row)?;
+        self.insert_checked(table, values.into())
+    }
+
+    /// Inserts a row given as one value for each column, in storage order.
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`].
+    pub fn insert_values(
+        &mut self,
+        collection: &Collection,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<RecordId> {
+        let values = self.prepare(collection, values)?;
+        self.insert_checked(&collection.table, values)
+    }
+
+    pub(super) fn prepare(
+        &self,
+        collection: &Collection,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<SmallVec<[Value; 12]>> {
+        self.check(collection)?;
+        let mut values: SmallVec<[Value; 12]> = values.into_iter().collect();
+        collection.table.validator.prepare(&mut values)?;
+        Ok(values)
+    }
+
+    /// Inserts the row, or replaces the one with its key as a whole; returns its id.
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`], but a taken key is no conflict.
+    pub fn upsert(&mut self, collection: &Collection, row: Row) -> Result<RecordId> {
+        let table = &collection.table;
+        self.check(collection)?;
+        let values = table.validator.values(row)?;
+        self.upsert_checked(table, values.into())
+    }
+
+    /// As [`Transaction::upsert`], with one value for each column in storage order.
+    ///
+    /// # Errors
+    /// As [`Transaction::upsert`].
+    pub fn upsert_values(
+        &mut self,
+        collection: &Collection,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<RecordId> {
+        let values = self.prepare(collection, values)?;
+        self.upsert_checked(&collection.table, values)
+    }
+
+    /// Changes some columns of a row.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when there is no such row; [`crate::ErrorKind::Invalid`] with every
+    /// broken rule.
+    pub fn update(
+        &mut self,
+        collection: &Collection,
+        id: impl Into<RecordId>,
+        changes: Row,
+    ) -> Result<()> {
+        self.check(collection)?;
+        let changes = collection.table.validator.changes(changes)?;
+        self.update_checked(&collection.table, &id.into(), changes)
+    }
+
+    /// Changes columns given by position; for callers that resolved the names once.
+    ///
+    /// # Errors
+    /// As [`Transaction::update`].
+    pub fn update_values(
+        &mut self,
+        collection: &Collection,
+        id: impl Into<RecordId>,
+        changes: impl IntoIterator<Item = (usize, Value)>,
+    ) -> Result<()> {
+        self.check(collection)?;
+        let mut changes: SmallVec<[(usize, Value); 4]> = changes.into_iter().collect();
+        for (position, value) in &mut changes {
+            collection.table.validator.prepare_one(*position, value)?;
+        }
+        self.update_checked(&collection.table, &id.into(), changes)
+    }
+
+    /// Deletes a row, and what refers to it where the reference says so.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when there is no such row.
+    pub fn delete(&mut self, collection: &Collection, id: impl Into<RecordId>) -> Result<()> {
+        self.check(collection)?;
+        let id = id.into();
+        let table = Arc::clone(&collection.table);
+        let mut queue = vec![(table, id)];
+        let mut first = true;
+        while let Some((table, id)) = queue.pop() {
+            let (committed, record) = self.current(&table, id.values())?;
+            let Some(record) = record else {
+                // A row reached by two references is gone already when its turn comes again.
+                if first {
+                    return Err(no_such_row(&table, &id));
+                }
+                continue;
+            };
+            first = false;
+            self.set.push(&table, committed, None);
+            self.follow_references(&table, &record, &mut queue)?;
+        }
+        Ok(())
+    }
+
+    /// Sets references to a deleted row to null, or queues their rows for deletion.
+    fn follow_references(
+        &mut self,
+        table: &Table,
+        deleted: &Record,
+        queue: &mut Vec<(Arc<Table>, RecordId)>,
+    ) -> Result<()> {
+        for (referrer, position) in self.db.inner.referrers(&table.name) {
+            let schema = referrer.schema();
+            let Some(reference) = schema.references.get(position) else {
+                continue;
+            };
+            if reference.on_delete == ReferenceAction::Restrict {
+                continue;
+            }
+            for row in Inner::referring(&self.set, &referrer, position, deleted.key())? {
+                if reference.on_delete == ReferenceAction::Cascade {
+                    queue.push((Arc::clone(&referrer), row.id()));
+                } else {
+                    let nulls: SmallVec<[(usize, Value); 4]> = reference
+                        .columns
+                        .iter()
+                        .filter_map(|column| Some((schema.position(column)?, Value::Null)))
+                        .collect();
+                    self.update_checked(&referrer, &row.id(), nulls)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks this point.
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint {
+            seq: self.seq,
+            writes: self.set.len(),
+        }
+    }
+
+    /// Takes back everything written since the savepoint, which stays usable.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when the savepoint is of another transaction, or the transaction has gone
+    /// back beyond it.
+    pub fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {
+        if savepoint.seq != self.seq || savepoint.writes > self.set.len() {
+            return Err(Error::invalid(
+                "the savepoint is not of this transaction, or it was rolled back already",
+            ));
+        }
+        self.set.truncate(savepoint.writes);
+        Ok(())
+    }
+
+    /// What a query in this transaction reads: the committed state with this transaction's writes.
+    pub fn view(&self) -> View<'_> {
+        View::of_transaction(self.db, self.seq, &self.set)
+    }
+
+    /// Makes all writes visible at once, in one commit of the log.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] with every broken unique index and reference;
+    /// [`crate::ErrorKind::Closed`] when the database refuses writes; what a storage of the application's own
+    /// fails with. Nothing is changed then.
+    pub fn commit(self) -> Result<Committed> {
+        let Self {
+            db,
+            set,
+            seq,
+            now,
+            _writer: writer,
+        } = self;
+        db.inner.check_usable()?;
+        let committed = db.inner.commit(&set, seq, now)?;
+        drop(writer);
+        db.inner.notify(&committed);
+        Ok(committed)
+    }
+
+    /// Takes everything back; the same as dropping the transaction.
+    pub fn rollback(self) {
+        drop(self);
+    }
+
+    fn check(&self, collection: &Collection) -> Result<()> {
+        if !Arc::ptr_eq(&collection.db.inner, &self.db.inner) {
+            return Err(Error::invalid(format!(
+                "table `{}` belongs to another database than the transaction",
+                collection.name()
+            )));
+        }
+        collection.table.check_alive()
+    }
+
+    fn insert_checked(
+        &mut self,
+        table: &Arc<Table>,
+        values: SmallVec<[Value; 12]>,
+    ) -> Result<RecordId> {
+        let key = values
+            .get(..table.validator.key_columns())
+            .unwrap_or_default();
+        let (committed, current) = self.current(table, key)?;
+        if current.is_some() {
+            return Err(Error::conflict(format!(
+                "table `{}` has a row with the key {} already; update it, or choose another key",
+                table.name,
+                RecordId::from(key)
+            )));
+        }
+        let id = RecordId::from(key);
+        let record = self.record(table, committed.as_ref(), values);
+        self.set.push(table, committed, Some(record));
+        Ok(id)
+    }
+
+    fn upsert_checked(
+        &mut self,
+        table: &Arc<Table>,
+        values: SmallVec<[Value; 12]>,
+    ) -> Result<RecordId> {
+        let key = values
+            .get(..table.validator.key_columns())
+            .unwrap_or_default();
+        let (committed, _) = self.current(table, key)?;
+        let id = RecordId::from(key);
+        let record = self.record(table, committed.as_ref(), values);
+        self.set.push(table, committed, Some(record));
+        Ok(id)
+    }
+
+    fn update_checked(
+        &mut self,
+        table: &Arc<Table>,
+        id: &RecordId,
+        changes: impl IntoIterator<Item = (usize, Value)>,
+    ) -> Result<()> {
+        let (committed, current) = self.current(table, id.values())?;
+        let Some(current) = current else {
+            return Err(no_such_row(table, id));
+        };
+        let mut values: SmallVec<[Value; 12]> = current.iter().cloned().collect();
+        for (position, value) in changes {
+            if let Some(place) = values.get_mut(position) {
+                *place = value;
+            }
+        }
+        let record = self.record(table, committed.as_ref(), values);
+        self.set.push(table, committed, Some(record));
+        Ok(())
+    }
+
+    /// A record of this transaction; `committed` is the one it replaces.
+    fn record(
+        &self,
+        table: &Table,
+        committed: Option<&(Slot, Record)>,
+        values: SmallVec<[Value; 12]>,
+    ) -> Record {
+        let metadata = match committed {
+            None => Metadata {
+                seq: self.seq,
+                created: self.now,
+                updated: self.now,
+                revision: 1,
+            },
+            Some((_, before)) => Metadata {
+                seq: self.seq,
+                created: before.metadata().created,
+                updated: self.now,
+                revision: before.metadata().revision.saturating_add(1),
+            },
+        };
+        Record::new(metadata, table.validator.key_columns(), values)
+    }
+}
+
+fn no_such_row(table: &Table, id: &RecordId) -> Error {
+    Error::not_found(format!(
+        "table `{}` has no row with the key {id}",
+        table.name
+    ))
+}

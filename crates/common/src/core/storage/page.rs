@@ -1,0 +1,170 @@
+//! Records by slot: pages of a fixed size, each behind a latch of its own.
+//!
+//! The pages never move once made, so that readers reach them without a lock on the whole.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::storage::Visitor;
+use crate::core::base::{Record, Slot};
+use crate::error::{Error, Result};
+
+/// Records in one page; a latch is held for at most this many.
+const PAGE_RECORDS: usize = 64;
+/// Pages in the first run; each further run is twice as long as the one before.
+const RUN_PAGES_FIRST: usize = 4;
+/// Runs that together hold all 2^32 slots.
+const RUNS: usize = 25;
+
+struct Page(RwLock<[Option<Record>; PAGE_RECORDS]>);
+
+/// Records by slot, and the slots that are free.
+pub(super) struct Pages {
+    runs: [OnceLock<Box<[Page]>>; RUNS],
+    /// Slots below this one have been given out at least once.
+    end: AtomicU32,
+    /// Slots given back, the last one first. Only the writer takes this lock.
+    free: Mutex<Vec<Slot>>,
+}
+
+impl Pages {
+    pub(super) const fn new() -> Self {
+        Self {
+            runs: [const { OnceLock::new() }; RUNS],
+            end: AtomicU32::new(0),
+            free: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Stores a record in a free slot.
+    pub(super) fn add(&self, record: Record) -> Result<Slot> {
+        let slot = match self.free.lock().pop() {
+            Some(slot) => slot,
+            None => {
+                let end = self.end.load(Ordering::Relaxed);
+                let next = end.checked_add(1).ok_or_else(|| {
+                    Error::limit_exceeded("a table has at most 4294967295 records")
+                })?;
+                let (run, _, _) = place(Slot(end));
+                if let Some(run_cell) = self.runs.get(run) {
+                    run_cell.get_or_init(|| {
+                        (0..RUN_PAGES_FIRST << run)
+                            .map(|_| Page(RwLock::new([const { None }; PAGE_RECORDS])))
+                            .collect()
+                    });
+                }
+                self.end.store(next, Ordering::Release);
+                Slot(end)
+            }
+        };
+        self.replace(slot, Some(record));
+        Ok(slot)
+    }
+
+    /// Puts another record, or none, into a slot and returns the one that was there.
+    #[inline]
+    pub(super) fn replace(&self, slot: Slot, record: Option<Record>) -> Option<Record> {
+        let (page, position) = self.page(slot)?;
+        let mut records = page.0.write();
+        records
+            .get_mut(position)
+            .and_then(|place| std::mem::replace(place, record))
+    }
+
+    /// Empties a slot and gives it back.
+    pub(super) fn remove(&self, slot: Slot) -> Option<Record> {
+        let removed = self.replace(slot, None);
+        if removed.is_some() {
+            self.free.lock().push(slot);
+        }
+        removed
+    }
+
+    /// Calls `f` with the record of a slot under the page's latch.
+    #[inline]
+    pub(super) fn with<T>(&self, slot: Slot, f: impl FnOnce(&Record) -> T) -> Option<T> {
+        let (page, position) = self.page(slot)?;
+        let records = page.0.read();
+        records.get(position).and_then(Option::as_ref).map(f)
+    }
+
+    /// Appends the records of the slots; neighbours share one latch.
+    pub(super) fn read(&self, slots: &[Slot], records: &mut Vec<Record>) {
+        records.reserve(slots.len());
+        let page_of = |slot: Slot| slot.0 as usize / PAGE_RECORDS;
+        for group in slots.chunk_by(|a, b| page_of(*a) == page_of(*b)) {
+            let Some((page, _)) = group.first().and_then(|slot| self.page(*slot)) else {
+                continue;
+            };
+            let latched = page.0.read();
+            for slot in group {
+                if let Some(Some(record)) = latched.get(slot.0 as usize % PAGE_RECORDS) {
+                    records.push(record.clone());
+                }
+            }
+        }
+    }
+
+    /// Visits all records page by page, in slot order.
+    pub(super) fn scan(&self, visit: Visitor<'_>) {
+        let end = self.end.load(Ordering::Acquire);
+        let mut chunk = Vec::with_capacity(PAGE_RECORDS);
+        let mut slot = Slot(0);
+        while slot.0 < end {
+            let Some((page, _)) = self.page(slot) else {
+                return;
+            };
+            chunk.clear();
+            for record in page.0.read().iter() {
+                if let Some(record) = record {
+                    chunk.push((slot, record.clone()));
+                }
+                slot.0 = slot.0.saturating_add(1);
+            }
+            if !chunk.is_empty() && visit(&chunk).is_break() {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn page(&self, slot: Slot) -> Option<(&Page, usize)> {
+        let (run, page, position) = place(slot);
+        let page = self.runs.get(run)?.get()?.get(page)?;
+        Some((page, position))
+    }
+}
+
+/// Run, page in the run, and position in the page of a slot.
+#[inline]
+const fn place(slot: Slot) -> (usize, usize, usize) {
+    let position = slot.0 as usize % PAGE_RECORDS;
+    // With the first run's length added, the run is the position of the highest bit.
+    let page = slot.0 as usize / PAGE_RECORDS + RUN_PAGES_FIRST;
+    let run = (page / RUN_PAGES_FIRST).ilog2() as usize;
+    (run, page - (RUN_PAGES_FIRST << run), position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own() {
+        let mut expected = (0, 0, 0);
+        for slot in 0..100_000 {
+            assert_eq!(place(Slot(slot)), expected);
+            expected.2 += 1;
+            if expected.2 == PAGE_RECORDS {
+                expected = (expected.0, expected.1 + 1, 0);
+            }
+            if expected.1 == RUN_PAGES_FIRST << expected.0 {
+                expected = (expected.0 + 1, 0, 0);
+            }
+        }
+        let (run, page, _) = place(Slot(u32::MAX));
+        assert!(run < RUNS && page < RUN_PAGES_FIRST << run);
+    }
+}
