@@ -18,3 +18,4 @@ pub use crate::core::database::{Collection, Committed, Database, Snapshot, Trans
 pub use crate::core::{database, schema, serialization, storage, versioning};
 pub use crate::error::{Error, ErrorKind, Result, Violation};
 pub use crate::limits::Limits;
+pub use crate::operations::transform;

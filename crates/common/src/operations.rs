@@ -1,1 +1,3 @@
 //! Queries and transformations.
+
+pub mod transform;

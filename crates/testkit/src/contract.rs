@@ -1,3 +1,7 @@
 //! Contract tests: one function for each extension point, called with a stranger's implementation.
 //!
 //! Each panics with the law that was broken and the input that broke it.
+
+mod transform;
+
+pub use transform::transform;

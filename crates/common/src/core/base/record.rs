@@ -189,6 +189,41 @@ impl Row {
             .map(|(_, value)| value)
     }
 
+    /// The value of a name, to change in place.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.0
+            .iter_mut()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Takes a value out; the other names keep their order.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Keeps the values whose name and value satisfy `keep`.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Text, &Value) -> bool) {
+        self.0.retain(|(name, value)| keep(name, value));
+    }
+
+    /// Gives a value another name, at its place; whether there was a value of the first name and none of
+    /// the second, and so a change.
+    pub fn rename(&mut self, from: &str, to: impl Into<Text>) -> bool {
+        let to = to.into();
+        if from != to && self.get(&to).is_some() {
+            return false;
+        }
+        match self.0.iter_mut().find(|(known, _)| known == from) {
+            Some(entry) => {
+                entry.0 = to;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Names and values, in the order in which they were first set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Text, &Value)> {
         self.0.iter().map(|(name, value)| (name, value))
