@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use common::schema::Schema;
-use common::serialization::{Format, decode_schema, encode_schema};
-use common::{Limits, Record, Value};
+use common::serialization::{Format, ImageWriter, decode_schema, encode_schema, read_image};
+use common::{Limits, Record, Seq, Value};
 use proptest::prelude::*;
 use testkit::values;
 
@@ -53,6 +53,32 @@ proptest! {
     #[test]
     fn rows_survive_msgpack((schema, records) in values::table(6)) {
         round_trip_rows(&Format::MsgPack, &schema, &records);
+    }
+
+    #[test]
+    fn values_survive_protobuf(value in values::value()) {
+        round_trip(&Format::Protobuf, &value);
+    }
+
+    #[test]
+    fn rows_survive_protobuf((schema, records) in values::table(6)) {
+        round_trip_rows(&Format::Protobuf, &schema, &records);
+    }
+
+    #[test]
+    fn tables_survive_an_image((schema, records) in values::table(6), seq in any::<u64>()) {
+        let mut writer = ImageWriter::new(Vec::new(), Seq(seq)).unwrap();
+        writer.table(&schema).unwrap();
+        records.chunks(2).for_each(|chunk| writer.rows(chunk).unwrap());
+        let bytes = writer.finish().unwrap();
+        let image = read_image(&bytes, &Limits::default()).unwrap();
+        prop_assert_eq!(image.seq, Seq(seq));
+        let [(read, rows)] = &image.tables[..] else { panic!("one table") };
+        prop_assert_eq!(read, &schema);
+        prop_assert_eq!(rows, &records);
+        for (row, record) in rows.iter().zip(&records) {
+            prop_assert!(values::identical_rows(row, record));
+        }
     }
 
     #[test]

@@ -21,10 +21,16 @@ mod guard;
 mod registry;
 mod rows;
 
+#[cfg(feature = "msgpack")]
+pub mod image;
 pub mod json;
 #[cfg(feature = "msgpack")]
 pub mod msgpack;
+#[cfg(feature = "protobuf")]
+pub mod protobuf;
 
 pub use format::{CUSTOM_TAG_MIN, Encoding, Format};
+#[cfg(feature = "msgpack")]
+pub use image::{Image, ImageWriter, read_image};
 pub use json::{decode_schema, encode_schema};
 pub use registry::FormatRegistry;

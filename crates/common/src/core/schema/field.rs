@@ -105,11 +105,17 @@ pub struct Field {
     pub nullable: bool,
     /// The value of a row that leaves the column out. Without one, a nullable column takes null and any
     /// other column is required.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // A default of null says the same as none, so it is not written: equal schemas keep equal ids.
+    #[serde(default, skip_serializing_if = "is_none_or_null")]
     pub default: Option<Value>,
     /// Further rules, all of which hold for every value that is not null.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn is_none_or_null(default: &Option<Value>) -> bool {
+    default.as_ref().is_none_or(Value::is_null)
 }
 
 impl Field {

@@ -185,6 +185,8 @@ impl Format {
             Self::Json => Ok(&super::json::Json),
             #[cfg(feature = "msgpack")]
             Self::MsgPack => Ok(&super::msgpack::MsgPack),
+            #[cfg(feature = "protobuf")]
+            Self::Protobuf => Ok(&super::protobuf::Protobuf),
             Self::Custom(encoding) => Ok(&**encoding),
             missing => Err(Error::unsupported(format!(
                 "format {0} is not compiled in; build with cargo feature `{0}`",

@@ -29,8 +29,8 @@ use crate::core::schema::Schema;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
-use reader::Reader;
-use writer::{array, cells};
+pub(super) use reader::Reader;
+pub(super) use writer::{array, cells, integer, unsigned};
 
 /// Extension types; -1 is MessagePack's own.
 mod ext {

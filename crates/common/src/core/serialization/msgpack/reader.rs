@@ -41,6 +41,10 @@ impl<'a> Reader<'a> {
         &mut self.guard
     }
 
+    pub(in super::super) fn into_guard(self) -> Guard<'a> {
+        self.guard
+    }
+
     #[cold]
     fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::corrupt(format!("{what}, at byte {}", self.len - self.rest.len()))
@@ -115,6 +119,24 @@ impl<'a> Reader<'a> {
             "{len} elements are announced, but {} bytes are left",
             self.rest.len()
         )))
+    }
+
+    /// An integer.
+    pub(in super::super) fn integer(&mut self) -> Result<i64> {
+        match self.value(0)? {
+            Value::Int(int) => Ok(int),
+            other => Err(self.error(format!("expected an integer, found {}", other.kind()))),
+        }
+    }
+
+    /// An integer without sign.
+    pub(in super::super) fn unsigned(&mut self) -> Result<u64> {
+        if let Some((0xcf, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return self.fixed().map(u64::from_be_bytes);
+        }
+        let int = self.integer()?;
+        u64::try_from(int).map_err(|_| self.error(format!("{int} is below zero")))
     }
 
     /// One row; an error comes with the column, or the number of columns when it is about the row.

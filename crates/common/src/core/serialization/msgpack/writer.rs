@@ -32,6 +32,12 @@ pub(in super::super) fn integer(int: i64, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+/// Appends an integer without sign.
+pub(in super::super) fn unsigned(int: u64, out: &mut Vec<u8>) -> Result<()> {
+    encode::write_uint(out, int).map_err(failed)?;
+    Ok(())
+}
+
 /// Appends values as an array.
 pub(in super::super) fn cells(values: &[Value], out: &mut Vec<u8>) -> Result<()> {
     array(values.len(), out)?;
