@@ -1,0 +1,249 @@
+//! The fuzz targets of dev/fuzz: built with `AddressSanitizer` and coverage counters, replayed, run.
+//!
+//! Built as `cargo fuzz` builds them, but without that tool. The flags are unstable: nightly takes them,
+//! and so does any stable compiler under `RUSTC_BOOTSTRAP=1`, which is what a machine with one toolchain has.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::run::{Context, Result};
+use crate::steps::{Counts, Report};
+use crate::tools;
+
+pub(crate) const MANIFEST: &str = "dev/fuzz/Cargo.toml";
+
+const FLAGS: &str = "-Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    -Zsanitizer=address --cfg fuzzing -Ccodegen-units=1";
+
+/// New inputs for each target in the gate, in seconds.
+const GATE_SECONDS: u32 = 4;
+/// A decoder of outside bytes stays below these, whatever the bytes.
+const BOUNDS: [&str; 3] = ["-rss_limit_mb=512", "-malloc_limit_mb=128", "-timeout=2"];
+
+/// How long a target runs on new inputs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    Seconds(u32),
+    Executions(u64),
+}
+
+/// A built target.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    program: PathBuf,
+}
+
+pub(crate) fn step(context: &Context) -> Result<Report> {
+    let targets = build(context)?;
+    run_all(context, &targets, Length::Seconds(GATE_SECONDS))
+}
+
+/// Builds all targets.
+pub(crate) fn build(context: &Context) -> Result<Vec<Target>> {
+    tools::cxx(context)?;
+    let host = host(context)?;
+    // A folder of its own, because the flags differ for every dependency.
+    let folder = context.folder("fuzz")?;
+    let mut cargo = context.cargo([
+        "build",
+        "--release",
+        "--manifest-path",
+        MANIFEST,
+        "--target",
+        &host,
+    ]);
+    cargo.arg("--target-dir").arg(&folder);
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS);
+    context.run("fuzz-build", &mut cargo)?;
+    let programs = folder.join(host).join("release");
+    Ok(names(context)?
+        .into_iter()
+        .map(|name| Target {
+            program: programs.join(&name),
+            name,
+        })
+        .collect())
+}
+
+/// The names of the targets, without building them.
+pub(crate) fn names(context: &Context) -> Result<Vec<String>> {
+    let mut metadata = context.cargo([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+        "--manifest-path",
+        MANIFEST,
+    ]);
+    let output = metadata
+        .output()
+        .map_err(|e| format!("cargo does not start: {e}"))?;
+    let json: Value = serde_json::from_slice(&output.stdout).map_err(|e| {
+        format!(
+            "`cargo metadata` of {MANIFEST}: {e}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })?;
+    let targets = json
+        .pointer("/packages/0/targets")
+        .and_then(Value::as_array);
+    let mut names: Vec<String> = targets
+        .into_iter()
+        .flatten()
+        .filter_map(|target| target.get("name")?.as_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn host(context: &Context) -> Result<String> {
+    let text = context.run(
+        "rustc-version",
+        Command::new("rustc").arg("-vV").current_dir(&context.root),
+    )?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| "`rustc -vV` names no host".to_owned())
+}
+
+/// Runs `targets`, two at a time; one check for each replay and one for each run.
+pub(crate) fn run_all(context: &Context, targets: &[Target], length: Length) -> Result<Report> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = run_one(context, target, length);
+                    if let Ok(mut results) = results.lock() {
+                        results.push((target.name.clone(), result));
+                    }
+                }
+            });
+        }
+    });
+    let mut results = results
+        .into_inner()
+        .map_err(|_| "a worker stopped half way")?;
+    results.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut counts = Counts::default();
+    let mut executions = 0;
+    let mut failures = Vec::new();
+    for (name, result) in results {
+        match result {
+            Ok(ran) => {
+                counts.passed += 2;
+                executions += ran;
+            }
+            Err(why) => {
+                counts.failed += 1;
+                failures.push(format!("fuzz target {name}: {why}"));
+            }
+        }
+    }
+    let failure = (!failures.is_empty()).then(|| failures.join("\n"));
+    let note = format!("{} targets, {executions} new inputs", targets.len());
+    Ok(Report {
+        counts,
+        note,
+        failure,
+    })
+}
+
+/// Replays the committed inputs, then tries new ones; returns how many of these there were.
+fn run_one(context: &Context, target: &Target, length: Length) -> Result<u64> {
+    let fuzz = context.root.join("dev/fuzz");
+    let committed = fuzz.join("corpus").join(&target.name);
+    if !is_filled(&committed) {
+        return Err(format!(
+            "it has no seeds: put a few valid inputs into {}",
+            committed.display()
+        ));
+    }
+    // Inputs found by earlier runs stay on this machine and make the next run go deeper.
+    let found = context.folder(&format!("fuzz/corpus/{}", target.name))?;
+    let failing = context.folder(&format!("fuzz/failing/{}", target.name))?;
+    let mut prefix = failing.into_os_string();
+    prefix.push("/");
+    let artifacts = format!("-artifact_prefix={}", Path::new(&prefix).display());
+
+    let command = || {
+        let mut command = Command::new(&target.program);
+        command.args(BOUNDS).arg(&artifacts);
+        // Leaks need a tracer, which containers forbid; memory that is kept shows in the limit above.
+        command.env("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1");
+        command
+    };
+    let mut replay = command();
+    replay.arg("-runs=0").arg(&committed);
+    context.run(&format!("fuzz-{}-replay", target.name), &mut replay)?;
+
+    let mut explore = command();
+    match length {
+        Length::Seconds(seconds) => explore.arg(format!("-max_total_time={seconds}")),
+        Length::Executions(count) => explore.arg(format!("-runs={count}")),
+    };
+    let dictionary = fuzz.join(format!("dictionaries/{}.dict", target.name));
+    if dictionary.exists() {
+        explore.arg(format!("-dict={}", dictionary.display()));
+    }
+    explore.arg(&found).arg(&committed);
+    let text = context.run(&format!("fuzz-{}", target.name), &mut explore)?;
+    Ok(executions(&text))
+}
+
+fn is_filled(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Reads `Done 196724 runs in 11 second(s)`.
+fn executions(text: &str) -> u64 {
+    text.lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("Done ")?.split(' ').next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_the_fuzzer_is_read() {
+        assert_eq!(
+            executions("#12 x\nDone 196724 runs in 11 second(s)\n"),
+            196_724
+        );
+        assert_eq!(executions("crash"), 0);
+    }
+
+    #[test]
+    fn every_listed_target_has_its_file_and_its_seeds() {
+        let context = Context::new().unwrap();
+        let names = names(&context).unwrap();
+        assert!(!names.is_empty());
+        for name in names {
+            let fuzz = context.root.join("dev/fuzz");
+            assert!(
+                fuzz.join(format!("fuzz_targets/{name}.rs")).exists(),
+                "{name}"
+            );
+            assert!(
+                is_filled(&fuzz.join("corpus").join(&name)),
+                "no seeds for {name}"
+            );
+        }
+    }
+}

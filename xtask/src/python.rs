@@ -1,0 +1,136 @@
+//! The Python steps, in a virtual environment under target/.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::{Context, Result, files, without_colours};
+use crate::rust::{count_before, last_lines};
+use crate::steps::{Counts, Report};
+
+/// Pinned tools and libraries; the one place that names them.
+const REQUIREMENTS: &str = "tests/python/requirements.txt";
+
+pub(crate) fn lint(context: &Context) -> Result<Report> {
+    let sources = files(&context.root, ".", "py");
+    if sources.is_empty() {
+        return Ok(Report {
+            note: "no Python files".to_owned(),
+            ..Report::default()
+        });
+    }
+    let python = environment(context)?;
+    let module = |name: &str| {
+        let mut command = Command::new(&python);
+        command.args(["-m", name]).current_dir(&context.root);
+        command
+    };
+    context.run(
+        "ruff-check",
+        module("ruff").args(["check", "--no-cache"]).args(&sources),
+    )?;
+    context.run(
+        "ruff-format",
+        module("ruff")
+            .args(["format", "--check", "--no-cache"])
+            .args(&sources),
+    )?;
+    let cache = context.folder("xtask/mypy")?;
+    context.run(
+        "mypy",
+        module("mypy").arg("--cache-dir").arg(cache).args(&sources),
+    )?;
+    Ok(Report {
+        counts: Counts {
+            passed: 3,
+            failed: 0,
+        },
+        note: format!("{} files", sources.len()),
+        failure: None,
+    })
+}
+
+pub(crate) fn tests(context: &Context) -> Result<Report> {
+    if files(&context.root, "tests/python", "py").is_empty() {
+        return Ok(Report {
+            note: "no Python tests".to_owned(),
+            ..Report::default()
+        });
+    }
+    let python = environment(context)?;
+    let mut pytest = Command::new(&python);
+    pytest.args([
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/python",
+    ]);
+    pytest
+        .current_dir(&context.root)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let (status, text) = context.run_any("pytest", &mut pytest)?;
+    let text = without_colours(&text);
+    let summary = text.lines().last().unwrap_or_default();
+    let counts = Counts {
+        passed: count_before(summary, "passed"),
+        failed: count_before(summary, "failed") + count_before(summary, "error"),
+    };
+    if counts == Counts::default() {
+        return Err(format!(
+            "pytest ran no test ({status}):\n{}",
+            last_lines(&text)
+        ));
+    }
+    let failure = (!status.success()).then(|| last_lines(&text));
+    Ok(Report {
+        counts,
+        note: String::new(),
+        failure,
+    })
+}
+
+/// The interpreter of the virtual environment, which is made or brought up to date when it must be.
+fn environment(context: &Context) -> Result<PathBuf> {
+    let folder = context.target.join("venv");
+    let python = folder.join("bin/python");
+    let wanted = context.root.join(REQUIREMENTS);
+    let text = fs::read_to_string(&wanted).map_err(|e| format!("{REQUIREMENTS}: {e}"))?;
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let stamp = folder.join("requirements.stamp");
+    let mark = hasher.finish().to_string();
+    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == mark) {
+        return Ok(python);
+    }
+    println!(
+        "       installing {REQUIREMENTS} into {} by pip",
+        folder.display()
+    );
+    if !python.exists() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(&folder);
+        context.run("venv", &mut make)?;
+    }
+    let mut install = Command::new(&python);
+    install
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "-r",
+        ])
+        .arg(&wanted);
+    context.run("pip", &mut install)?;
+    write(&stamp, &mark)?;
+    Ok(python)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
+}

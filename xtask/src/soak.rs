@@ -1,0 +1,135 @@
+//! `cargo xtask soak`: what the gate does for seconds, for as long as it takes.
+
+use std::time::Instant;
+
+use crate::fuzz::{self, Length};
+use crate::run::{Context, Result, seconds};
+use crate::tools;
+
+const HELP: &str = "\
+Runs at full length, for a release or over night.
+
+Usage: cargo xtask soak NAME [--seconds N | --runs N]
+
+Names:
+  fuzz          every fuzz target, 10,000,000 inputs each unless an option says otherwise
+  fuzz:TARGET   one fuzz target
+  properties    the property tests, 100,000 cases for each property (--runs: another number)
+
+Options:
+  --seconds N   time for each fuzz target
+  --runs N      inputs for each fuzz target, or cases for each property
+
+Inputs that were found stay in target/fuzz/corpus, inputs that failed in target/fuzz/failing.";
+
+const FUZZ_RUNS: u64 = 10_000_000;
+const PROPERTY_CASES: u64 = 100_000;
+
+pub(crate) fn soak(args: &[String]) -> Result<bool> {
+    let mut name = None;
+    let mut length = None;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--help" | "-h" => {
+                println!("{HELP}");
+                return Ok(true);
+            }
+            "--seconds" => length = Some(Length::Seconds(number(arg, args.next())?)),
+            "--runs" => length = Some(Length::Executions(number(arg, args.next())?)),
+            other if name.is_none() && !other.starts_with('-') => name = Some(other),
+            other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+        }
+    }
+    let context = Context::new()?;
+    let name = name.ok_or_else(|| format!("which soak?\n\n{HELP}"))?;
+    match name.split_once(':') {
+        None if name == "fuzz" => fuzzing(
+            &context,
+            None,
+            length.unwrap_or(Length::Executions(FUZZ_RUNS)),
+        ),
+        Some(("fuzz", target)) => fuzzing(
+            &context,
+            Some(target),
+            length.unwrap_or(Length::Executions(FUZZ_RUNS)),
+        ),
+        None if name == "properties" => match length {
+            None => properties(&context, PROPERTY_CASES),
+            Some(Length::Executions(cases)) => properties(&context, cases),
+            Some(Length::Seconds(_)) => {
+                Err("property tests run a number of cases: --runs N".to_owned())
+            }
+        },
+        _ => Err(format!("there is no soak `{name}`\n\n{HELP}")),
+    }
+}
+
+fn number<T: std::str::FromStr>(option: &str, value: Option<&String>) -> Result<T> {
+    let value = value.ok_or_else(|| format!("{option} is followed by a number"))?;
+    value
+        .replace('_', "")
+        .parse()
+        .map_err(|_| format!("{option} is followed by a number, not `{value}`"))
+}
+
+fn fuzzing(context: &Context, only: Option<&str>, length: Length) -> Result<bool> {
+    let names = fuzz::names(context)?;
+    if let Some(only) = only
+        && !names.iter().any(|name| name == only)
+    {
+        return Err(format!(
+            "there is no fuzz target `{only}`; the targets are {}",
+            names.join(", ")
+        ));
+    }
+    let begin = Instant::now();
+    let mut targets = fuzz::build(context)?;
+    targets.retain(|target| only.is_none_or(|only| only == target.name));
+    let report = fuzz::run_all(context, &targets, length)?;
+    if let Some(why) = &report.failure {
+        println!("{why}");
+    }
+    println!("{} in {}", report.note, seconds(begin.elapsed()));
+    println!(
+        "{} passed, {} failed",
+        report.counts.passed, report.counts.failed
+    );
+    Ok(report.failure.is_none())
+}
+
+fn properties(context: &Context, cases: u64) -> Result<bool> {
+    let mut command = tools::nextest(context)?;
+    command.args([
+        "run",
+        "--workspace",
+        "--all-features",
+        "--no-fail-fast",
+        "--cargo-profile",
+        "release",
+    ]);
+    command.env("PROPTEST_CASES", cases.to_string());
+    let status = command
+        .status()
+        .map_err(|e| format!("cargo-nextest does not start: {e}"))?;
+    Ok(status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &[&str]) -> String {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        soak(&args).unwrap_err()
+    }
+
+    #[test]
+    fn wrong_arguments_say_what_is_possible() {
+        assert!(refused(&[]).contains("properties"));
+        assert!(refused(&["fuz"]).contains("fuzz"));
+        assert!(refused(&["fuzz", "--seconds", "long"]).contains("number"));
+        assert!(refused(&["fuzz:no_such_target"]).contains("value_json"));
+        assert!(refused(&["properties", "--seconds", "3"]).contains("--runs"));
+    }
+}
