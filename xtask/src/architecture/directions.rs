@@ -36,7 +36,10 @@ const COMMON: Layers = &[
         "core/versioning",
         &["core/base", "error", "limits", "utils"],
     ),
-    ("core/storage", &["core/base", "error", "limits", "utils"]),
+    (
+        "core/storage",
+        &["core/schema", "core/base", "error", "limits", "utils"],
+    ),
     (
         "core/database",
         &[

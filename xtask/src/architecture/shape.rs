@@ -11,7 +11,16 @@ const LINES_MAX: usize = 800;
 
 /// The public traits: each is a promise to strangers, so there are few. All are object-safe and work on
 /// batches, but for those that have a closed set of implementations.
-const TRAITS: &[&str] = &["Storage", "Versioning", "Clock", "Transform", "Transport"];
+const TRAITS: &[&str] = &[
+    "Clock",
+    "Encoding",
+    "Files",
+    "Output",
+    "Rng",
+    "Storage",
+    "Transform",
+    "Versioning",
+];
 const TRAITS_MAX: usize = 12;
 
 /// The words in the header of a file that decodes bytes from outside.
@@ -101,8 +110,9 @@ pub(super) fn decoders(sources: &[Source]) -> Vec<Finding> {
     {
         let listed = MORE_DECODERS.iter().any(|file| source.is_in(file));
         let exempt = NO_DECODERS.iter().any(|file| source.is_in(file));
-        let takes_limits =
-            !places(&source.product, "Limits").is_empty() && source.product.contains(": &Limits");
+        let takes_limits = places(&source.product, "Limits")
+            .into_iter()
+            .any(|at| is_borrowed(&source.product[..at]));
         if !(listed || takes_limits && !exempt) {
             continue;
         }
@@ -113,12 +123,19 @@ pub(super) fn decoders(sources: &[Source]) -> Vec<Finding> {
         if !missing.is_empty() || !source.text.contains(DECODER_MARK) {
             findings.push(format!(
                 "{} decodes bytes from outside and does not say so: its header `#![deny(.., {DECODER_MARK})]` \
-                 lacks {missing:?} (docs/CONTRIBUTING in short: copy it from a neighbour)",
+                 lacks {missing:?} (CONTRIBUTING.md, section \"Decoders\")",
                 source.path.display()
             ));
         }
     }
     findings
+}
+
+/// Whether `&` or `&'a` ends `before`.
+fn is_borrowed(before: &str) -> bool {
+    let before = before.trim_end();
+    let lifetime = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+    before.ends_with('&') || lifetime.ends_with("&'")
 }
 
 /// The inner `deny` attribute of a file.
@@ -254,6 +271,8 @@ mod tests {
             1
         );
         assert_eq!(decoders(&planted(MORE_DECODERS[0], "fn f() {}")).len(), 1);
+        let keeps = "struct Reader<'a> { limits: &'a Limits }";
+        assert_eq!(decoders(&planted("crates/a/src/b.rs", keeps)).len(), 1);
         assert!(decoders(&planted("crates/a/src/b.rs", "fn f(limits: Limits) {}")).is_empty());
     }
 

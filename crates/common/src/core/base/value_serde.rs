@@ -11,6 +11,16 @@
 //! | extension | `{"$extension": {"name": .., "bytes": "<base64>"}}` |
 //! | a map whose first key begins with `$` | `{"$map": {..}}` |
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::btree_map::Entry;
 use std::fmt;
 

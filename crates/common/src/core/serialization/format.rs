@@ -1,5 +1,15 @@
 //! [`Format`]: how values and tables become bytes, and [`Encoding`]: the door for formats of the application.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,5 +1,15 @@
 //! [`Guard`]: the limits of one decoder call, and what the call has spent of them.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use crate::error::Result;
 use crate::limits::Limits;
 

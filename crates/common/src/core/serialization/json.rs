@@ -28,6 +28,16 @@
 //! columns left out that have a default or may be null. Refused: a key that stands twice, a number that its
 //! type cannot hold, lone surrogates, anything after the end.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 mod reader;
 mod writer;
 

@@ -19,6 +19,16 @@
 //! stands twice or is not a str, an integer above 2^63 - 1, times finer than a microsecond, other extension
 //! types, anything after the end.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 mod reader;
 mod writer;
 

@@ -1,5 +1,15 @@
 //! What every format does with rows: check them against the schema, name the place of a problem.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use crate::core::base::{Record, Value};
 use crate::core::schema::{Field, Schema, SchemaId, fits};
 use crate::error::{Error, Result};

@@ -1,6 +1,16 @@
 //! Reading JSON by hand: limits, duplicate keys and the types of columns are watched at each step, and no
 //! tree of a document is built that is then thrown away.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
