@@ -3,6 +3,16 @@
 //! The layout is in `docs/file-format.md`. A writer is fed chunk by chunk and holds one block at a time; a
 //! reader checks each section before it looks inside, and the whole at the end.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::io::Write;
 
 use super::guard::Guard;

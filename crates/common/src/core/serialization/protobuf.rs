@@ -6,6 +6,16 @@
 //! `.proto` does not have (a value that loses a part is another value), a field of its own twice, lists of
 //! numbers that are not packed, a `Value` with no kind, a map key that stands twice.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 mod reader;
 mod writer;
 

@@ -1,5 +1,15 @@
 //! Reading Protocol Buffers.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use half::f16;
 use prost::encoding::{WireType, decode_varint};
 use uuid::Uuid;
