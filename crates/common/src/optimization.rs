@@ -1,1 +1,5 @@
 //! Compression, batching, caching.
+
+pub mod batch;
+pub mod caching;
+pub mod compression;

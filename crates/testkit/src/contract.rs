@@ -2,6 +2,8 @@
 //!
 //! Each panics with the law that was broken and the input that broke it.
 
+mod codec;
 mod transform;
 
+pub use codec::{built_in_codec, codec};
 pub use transform::transform;

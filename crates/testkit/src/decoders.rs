@@ -4,10 +4,14 @@
 //! A function returns quietly for bytes that the decoder refuses and panics when a promise is broken: what was
 //! accepted must encode, decode again, and be the same.
 
+mod packed;
+
 use common::serialization::{Format, decode_schema, encode_schema};
 use common::{Error, Limits};
 
 use crate::values::identical;
+
+pub use packed::{compression_frame, integers, text_cells};
 
 /// Limits under which decoders are fuzzed: small, so that going past them shows.
 pub fn limits() -> Limits {
