@@ -1,0 +1,129 @@
+//! Measures TandemDB beside other stores in one run, and checks that all of them give the same answers.
+
+mod arguments;
+mod redb;
+mod sqlite;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use bench::alloc::CountingAllocator;
+use bench::report::{Report, Target};
+use bench::store::{self, Contender, Limit, SharedLimit};
+
+use crate::arguments::Arguments;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const TANDEM: &str = "tandemdb";
+const SQLITE: &str = "sqlite :memory:";
+const SQLITE_BORROWING: &str = "sqlite, rows not kept";
+const REDB: &str = "redb in memory";
+const LIMIT: &str = "limit: HashMap";
+
+const CONTENDERS: [Contender; 4] = [
+    Contender {
+        name: SQLITE,
+        open: sqlite::Sqlite::open,
+        share: Some(sqlite::Sqlite::share),
+        only: &[],
+    },
+    Contender {
+        name: SQLITE_BORROWING,
+        open: sqlite::Sqlite::open_borrowing,
+        share: None,
+        only: &["get", "region", "created"],
+    },
+    Contender {
+        name: REDB,
+        open: redb::Redb::open,
+        share: Some(redb::Redb::share),
+        only: &[],
+    },
+    Contender {
+        name: LIMIT,
+        open: |layout| Ok(Box::new(Limit::new(layout))),
+        share: Some(|rows| Ok(Box::new(SharedLimit::new(rows)?))),
+        only: &[],
+    },
+];
+
+const fn rate(case: &'static str, rival: &'static str, bound: f64) -> Target {
+    Target {
+        case,
+        metric: "operations_per_second",
+        rival: Some(rival),
+        bound,
+    }
+}
+
+const TARGETS: [Target; 12] = [
+    rate("insert", SQLITE, 4.0),
+    rate("insert", LIMIT, 0.5),
+    rate("get", SQLITE, 4.0),
+    rate("get", LIMIT, 0.8),
+    rate("update", SQLITE, 5.0),
+    rate("region", SQLITE, 5.0),
+    rate("region", LIMIT, 0.5),
+    rate("created", SQLITE, 3.0),
+    Target {
+        case: "transaction",
+        metric: "cost_against_alone",
+        rival: None,
+        bound: 1.5,
+    },
+    Target {
+        case: "snapshot",
+        metric: "microseconds",
+        rival: None,
+        bound: 10.0,
+    },
+    Target {
+        case: "memory",
+        metric: "bytes_per_row",
+        rival: Some(LIMIT),
+        bound: 1.5,
+    },
+    Target {
+        case: "memory-indexed",
+        metric: "bytes_per_row",
+        rival: Some(LIMIT),
+        bound: 1.5,
+    },
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when the message cannot be written either.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> bench::Result<()> {
+    let names: Vec<&str> = CONTENDERS.iter().map(|contender| contender.name).collect();
+    let arguments = Arguments::parse(std::env::args().skip(1), &names)?;
+    if arguments.help {
+        io::stdout().write_all(arguments::HELP.as_bytes())?;
+        return Ok(());
+    }
+    let mut report = Report::new("core", TANDEM, &TARGETS);
+    store::run(&arguments.plan, &CONTENDERS, &mut report, &mut io::stderr())?;
+    let mut table: Box<dyn io::Write> = if arguments.json {
+        report.write_json(&mut io::stdout())?;
+        Box::new(io::stderr())
+    } else {
+        Box::new(io::stdout())
+    };
+    report.write_table(&mut table)?;
+    let missed = report.missed();
+    writeln!(table, "\n{} targets missed", missed.len())?;
+    for sentence in missed {
+        writeln!(table, "  {sentence}")?;
+    }
+    Ok(())
+}
