@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use bench::alloc::CountingAllocator;
 use bench::report::{Report, Target};
-use bench::store::{self, Contender, Limit, SharedLimit};
+use bench::store::{self, Contender, Layout, Limit, SharedLimit, Subject as _, Tandem};
 
 use crate::arguments::Arguments;
 
@@ -22,7 +22,29 @@ const SQLITE_BORROWING: &str = "sqlite, rows not kept";
 const REDB: &str = "redb in memory";
 const LIMIT: &str = "limit: HashMap";
 
-const CONTENDERS: [Contender; 4] = [
+const CONTENDERS: [Contender; 7] = [
+    Contender {
+        name: TANDEM,
+        open: |layout| Ok(Box::new(Tandem::open(layout)?)),
+        share: Some(|rows| {
+            let mut tandem = Tandem::open(Layout::Plain)?;
+            tandem.load(rows)?;
+            Ok(Box::new(tandem))
+        }),
+        only: &[],
+    },
+    Contender {
+        name: "tandemdb, columns by name",
+        open: |layout| Ok(Box::new(Tandem::open_named(layout)?)),
+        share: None,
+        only: &["insert", "update"],
+    },
+    Contender {
+        name: "tandemdb, nothing logged",
+        open: |layout| Ok(Box::new(Tandem::open_without_log(layout)?)),
+        share: None,
+        only: &["insert", "insert-indexed", "memory"],
+    },
     Contender {
         name: SQLITE,
         open: sqlite::Sqlite::open,

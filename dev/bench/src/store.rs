@@ -6,9 +6,11 @@ mod plan;
 mod readers;
 mod row;
 mod subject;
+mod tandem;
 
 pub use cases::run;
 pub use limit::{Limit, SharedLimit};
 pub use plan::{CASES, Plan};
 pub use row::{Digest, Row, Table};
 pub use subject::{Change, Contender, Layout, Operation, Share, Shared, Subject};
+pub use tandem::Tandem;
