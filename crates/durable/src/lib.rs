@@ -1,13 +1,16 @@
 //! Files that hold databases: written whole or not at all, read back checked.
 //!
-//! [`replace`] changes a file's content in one step, under a [`WriterLock`] that keeps other writers out.
+//! [`save`] puts an image of a database into one file and [`open`] reads it back. [`DatabaseFile`] is for
+//! programs that read, change and write: it keeps other writers out from the first step to the last.
 //!
 //! What a crash, a full disk or a failing device can do to a file is tested through one seam, [`Files`].
 
+mod database_file;
 mod files;
 mod lock;
 mod replace;
 
+pub use database_file::{DatabaseFile, Saved, open, open_with, save, save_with};
 pub use files::{Files, Output, SystemFiles};
 pub use lock::WriterLock;
-pub use replace::replace;
+pub use replace::{replace, replace_with};

@@ -1,7 +1,7 @@
 //! [`replace`]: a file's content changes as a whole or not at all.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,47 +32,78 @@ const WRITE_BYTES: usize = 1 << 20;
 /// [`ErrorKind::Io`], naming the step. The old content is still there, unless the message says that only the
 /// last step failed, after which the new content is in place but could be lost in a power cut.
 pub fn replace(files: &dyn Files, path: &Path, content: &[u8]) -> Result<()> {
+    replace_with(files, path, |out| {
+        content
+            .chunks(WRITE_BYTES)
+            .try_for_each(|chunk| out.write_all(chunk))
+            .map_err(Error::from)
+    })
+}
+
+/// As [`replace`], with content that `fill` writes piece by piece; its result is passed on.
+///
+/// # Errors
+/// As [`replace`]; also what `fill` fails with, after which the old content is still there.
+pub fn replace_with<T>(
+    files: &dyn Files,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<T>,
+) -> Result<T> {
     let folder = folder_of(path);
     remove_leftovers(files, path, folder);
     let temporary = temporary_name(path)?;
-    if let Err(error) = write_new(files, &temporary, path, content) {
-        // The disk may be full: leave no half file behind. That it cannot be removed matters less
-        // than why it could not be written, and the next writer removes it.
-        let _ = files.remove(&temporary);
-        return Err(error.at(path.display()));
-    }
+    let filled = match write_new(files, &temporary, path, fill) {
+        Ok(filled) => filled,
+        Err(error) => {
+            // The disk may be full: leave no half file behind. That it cannot be removed matters less
+            // than why it could not be written, and the next writer removes it.
+            let _ = files.remove(&temporary);
+            return Err(error.at(path.display()));
+        }
+    };
     files.sync_folder(folder).map_err(|error| {
         failed(
-            &error,
+            error,
             "the new content is in place, but the folder could not be synced, so a power cut could \
              bring the old content back; save again",
         )
         .at(path.display())
-    })
+    })?;
+    Ok(filled)
 }
 
-fn write_new(files: &dyn Files, temporary: &Path, path: &Path, content: &[u8]) -> Result<()> {
+fn write_new<T>(
+    files: &dyn Files,
+    temporary: &Path,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<T>,
+) -> Result<T> {
     let unchanged = |step: &str| format!("could not {step}; the file is as it was before");
-    let mut output = files
+    let write = unchanged("write the new content beside it");
+    let output = files
         .create(temporary, path)
-        .map_err(|e| failed(&e, &unchanged("create a temporary file beside it")))?;
-    content
-        .chunks(WRITE_BYTES)
-        .try_for_each(|chunk| output.write_all(chunk))
-        .and_then(|()| output.flush())
-        .map_err(|e| failed(&e, &unchanged("write the new content beside it")))?;
+        .map_err(|e| failed(e, &unchanged("create a temporary file beside it")))?;
+    let mut buffered = BufWriter::with_capacity(WRITE_BYTES, output);
+    let filled = fill(&mut buffered).map_err(|error| match error.kind() {
+        ErrorKind::Io => Error::new(ErrorKind::Io, format!("{write} ({error})")).caused_by(error),
+        _ => error,
+    })?;
+    let mut output = buffered
+        .into_inner()
+        .map_err(|error| failed(error.into_error(), &write))?;
+    output.flush().map_err(|error| failed(error, &write))?;
     output
         .sync()
-        .map_err(|e| failed(&e, &unchanged("sync the new content to the disk")))?;
+        .map_err(|e| failed(e, &unchanged("sync the new content to the disk")))?;
     drop(output);
     files
         .rename(temporary, path)
-        .map_err(|e| failed(&e, &unchanged("put the new content in place")))
+        .map_err(|e| failed(e, &unchanged("put the new content in place")))?;
+    Ok(filled)
 }
 
-fn failed(error: &io::Error, what: &str) -> Error {
-    Error::new(ErrorKind::Io, format!("{what} ({error})"))
-        .caused_by(io::Error::new(error.kind(), error.to_string()))
+fn failed(error: io::Error, what: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("{what} ({error})")).caused_by(error)
 }
 
 /// The folder that holds `path`.

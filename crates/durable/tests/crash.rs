@@ -11,10 +11,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use durable::{Files, Output, replace};
+use common::schema::{Field, FieldType, IndexSpec, Schema};
+use common::{Database, Record, row};
+use durable::{Files, Output, open_with, replace, save_with};
 
 const FILE: &str = "folder/data.tdb";
 
@@ -335,4 +338,71 @@ fn files_of_others_beside_it_are_left_alone() {
         .unwrap();
     replace(&files, Path::new(FILE), b"two").unwrap();
     assert_eq!(files.disk().names.len(), 4);
+}
+
+fn database(rows: i64) -> Database {
+    let database = Database::new();
+    let schema = Schema::build("cities", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("name", FieldType::Text))
+        .index(IndexSpec::hash(["name"]))
+        .finish()
+        .unwrap();
+    let cities = database.create_collection(schema).unwrap();
+    for id in 0..rows {
+        cities
+            .insert(row! { "id": id, "name": format!("city {id}") })
+            .unwrap();
+    }
+    database
+}
+
+fn ids(database: &Database) -> Vec<i64> {
+    let cities = database.collection("cities").unwrap();
+    let mut ids = Vec::new();
+    let snapshot = database.snapshot();
+    let mut collect = |records: &[Record]| {
+        ids.extend(records.iter().map(|record| record[0].as_int().unwrap()));
+        ControlFlow::Continue(())
+    };
+    snapshot.view().scan(&cities, &mut collect).unwrap();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn a_saved_database_opens_whatever_fails_while_it_is_saved_again() {
+    let path = Path::new(FILE);
+    let (old, new) = (database(3), database(5));
+    let files = ModelFiles::default();
+    save_with(&files, &old, path).unwrap();
+    let start = Disk {
+        calls: 0,
+        ..files.disk().clone()
+    };
+    let mut seen = [0, 0];
+    for at in 1.. {
+        let mut refused = 0;
+        for fault in [Fault::Error, Fault::Half, Fault::PowerCut] {
+            let files = ModelFiles::of(Disk {
+                fault: Some((at, fault)),
+                ..start.clone()
+            });
+            refused += usize::from(save_with(&files, &new, path).is_err());
+            let disks = match fault {
+                Fault::PowerCut => files.disk().after_power_cut(),
+                _ => vec![files.disk().clone()],
+            };
+            for disk in disks {
+                let found = ids(&open_with(&ModelFiles::of(disk), path).unwrap());
+                assert!(found == ids(&old) || found == ids(&new), "{found:?}");
+                seen[usize::from(found == ids(&new))] += 1;
+            }
+        }
+        // The first call is the listing, which may fail without harm.
+        if refused == 0 && at > 1 {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
 }

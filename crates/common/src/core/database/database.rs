@@ -219,6 +219,30 @@ impl Database {
         Ok(())
     }
 
+    /// Lets the log go on after `seq`: the position at which a saved database stood, which is beyond all of its
+    /// records when the last commits were deletions. Used after [`Database::load`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] when there was a commit already,
+    /// [`crate::ErrorKind::Invalid`] when a record loaded is newer.
+    pub fn resume_at(&self, seq: Seq) -> Result<()> {
+        let _writer = self.inner.lock_writer()?;
+        let mut log = self.inner.log.write();
+        if !log.is_empty() {
+            return Err(Error::conflict("the log has begun already"));
+        }
+        if seq < self.seq() {
+            return Err(Error::invalid(format!(
+                "the position {seq} lies before the record written at {}",
+                self.seq()
+            )));
+        }
+        let retention = log.retention().clone();
+        *log = ChangeTracker::starting_after(seq, retention);
+        self.inner.committed.store(seq.0, Ordering::Release);
+        Ok(())
+    }
+
     /// The table of this name.
     ///
     /// # Errors

@@ -1,0 +1,57 @@
+//! The `tandem` command: import, query and inspect database files, and see TandemDB at work on real data.
+
+mod commands;
+mod exit;
+mod source;
+mod terminal;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use common::Result;
+
+/// One database for rows that travel and vectors that answer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tandem",
+    version,
+    about = "TandemDB: rows that sync, vectors that answer, one log behind both",
+    after_help = "Exit codes:\n  \
+        0  done\n  \
+        1  the input was refused: a bad row, an unknown table or column, a key that exists\n  \
+        2  the command line is wrong\n  \
+        3  a file or folder cannot be read or written\n  \
+        4  a database file is damaged, or a later version wrote it\n\n\
+        A command that fails leaves the database file as it was."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(commands::import::Import),
+}
+
+fn main() -> ExitCode {
+    let result = Cli::parse().run();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told when standard error is gone too.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            exit::code_of(error.kind())
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Result<()> {
+        match self.command {
+            Command::Import(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The built `tandem` binary, run as a user runs it.
+
+mod import;
+mod support;
