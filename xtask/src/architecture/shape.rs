@@ -13,6 +13,7 @@ const LINES_MAX: usize = 800;
 /// batches, but for those that have a closed set of implementations.
 const TRAITS: &[&str] = &[
     "Clock",
+    "Codec",
     "Encoding",
     "Files",
     "Output",
@@ -40,7 +41,10 @@ const DECODER_LINTS: &[&str] = &[
 const MORE_DECODERS: &[&str] = &["crates/common/src/core/base/value_serde.rs"];
 
 /// Files that hand `&Limits` on or define it, and read no bytes themselves.
-const NO_DECODERS: &[&str] = &["crates/common/src/limits.rs"];
+const NO_DECODERS: &[&str] = &[
+    "crates/common/src/limits.rs",
+    "crates/common/src/optimization/batch.rs",
+];
 
 pub(super) fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,5 +1,15 @@
 //! [`Dictionary`]: bytes that both sides know, so that small messages need not repeat them.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::fmt;
 
 use crate::error::{Error, Result};

@@ -1,5 +1,15 @@
 //! The frame around a codec's output; its layout is in the [parent module](super).
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use super::integers::{read_varint, write_varint};
 use super::{Compression, TAG_NONE};
 use crate::error::{Error, Result};

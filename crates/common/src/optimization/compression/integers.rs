@@ -15,6 +15,16 @@
 //! 64 KiB before values have been read, and accept exactly what the encoder writes: what decodes,
 //! encodes to the same bytes.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 mod bitmap;
 mod bits;
 mod blocks;

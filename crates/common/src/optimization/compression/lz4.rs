@@ -4,6 +4,16 @@
 //! LEB128, then one LZ4 block. Blocks of fixed size, and not the LZ4 frame format, because a reader then never
 //! has to set aside more than one block on the word of a stranger, and small messages are spared 15 bytes.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::sync::Arc;
 
 use super::codec::Codec;

@@ -1,5 +1,15 @@
 //! [`CodecRegistry`]: the codecs and dictionaries that a reader of frames knows.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

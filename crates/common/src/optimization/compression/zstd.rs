@@ -1,5 +1,15 @@
 //! Zstandard, by the `zstd` crate (the C library), as one frame of its own format.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::sync::Arc;
 
 use super::codec::Codec;

@@ -1,5 +1,15 @@
 //! Run lengths of a bitmap.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use super::varint::{read_varint, write_varint};
 use super::{corrupt, prudent_capacity, read_count};
 use crate::error::Result;

@@ -1,5 +1,15 @@
 //! Bit packing: numbers of one width, the lowest bit first.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use super::{corrupt, prudent_capacity};
 use crate::error::Result;
 

@@ -1,5 +1,15 @@
 //! Blocks of 128 numbers, each with its own least value and width; deltas on top of them.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use super::bits::{pack_bits, unpack_bits_into, width_of};
 use super::varint::{read_varint, unzigzag, write_varint, zigzag};
 use super::{corrupt, prudent_capacity, read_count};

@@ -1,5 +1,15 @@
 //! LEB128 and zigzag.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use super::corrupt;
 use crate::error::Result;
 
