@@ -22,10 +22,32 @@ pub struct Metadata {
     pub revision: u32,
 }
 
-/// Header of a stored record; the values follow it in the same allocation.
+/// Header of a stored record; the values follow it in the same allocation. Flat and without padding, so that
+/// the first key column shares the first cache line.
 struct Header {
-    metadata: Metadata,
+    seq: Seq,
+    created: Timestamp,
+    updated: Timestamp,
+    revision: u32,
     key_columns: u32,
+}
+
+impl Header {
+    const fn new(metadata: Metadata, key_columns: u32) -> Self {
+        let Metadata {
+            seq,
+            created,
+            updated,
+            revision,
+        } = metadata;
+        Self {
+            seq,
+            created,
+            updated,
+            revision,
+            key_columns,
+        }
+    }
 }
 
 /// One version of one row: metadata and values by column position, the key's columns first.
@@ -59,12 +81,28 @@ impl Record {
         );
         let key_columns = u32::try_from(key_columns).unwrap_or(u32::MAX);
         Self(ThinArc::from_header_and_iter(
-            Header {
-                metadata,
-                key_columns,
-            },
+            Header::new(metadata, key_columns),
             values,
         ))
+    }
+
+    /// Changes a record that nobody else has seen yet; `None` when somebody has.
+    pub(crate) fn with_values_mut<T>(
+        &mut self,
+        change: impl FnOnce(&mut [Value]) -> T,
+    ) -> Option<T> {
+        self.0
+            .with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|parts| change(parts.slice_mut())))
+    }
+
+    /// Sets the metadata of a record that nobody else has seen yet.
+    pub(crate) fn set_metadata(&mut self, metadata: Metadata) {
+        self.0.with_arc_mut(|arc| {
+            if let Some(parts) = triomphe::Arc::get_mut(arc) {
+                let key_columns = parts.header().key_columns;
+                *parts.header_mut() = Header::new(metadata, key_columns);
+            }
+        });
     }
 
     /// The key of a deleted record, with no other column: what the log keeps of a deletion.
@@ -74,14 +112,26 @@ impl Record {
 
     /// When and where this version was written.
     #[inline]
-    pub fn metadata(&self) -> &Metadata {
-        &self.0.header.header.metadata
+    pub fn metadata(&self) -> Metadata {
+        let Header {
+            seq,
+            created,
+            updated,
+            revision,
+            ..
+        } = self.0.header.header;
+        Metadata {
+            seq,
+            created,
+            updated,
+            revision,
+        }
     }
 
     /// Position of the commit that wrote this version.
     #[inline]
     pub fn seq(&self) -> Seq {
-        self.metadata().seq
+        self.0.header.header.seq
     }
 
     /// All values in storage order; the same as dereferencing the record.

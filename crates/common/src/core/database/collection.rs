@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering as AtomicOrdering;
 
 use super::commit::Committed;
 use super::database::Database;
@@ -89,7 +90,11 @@ impl Collection {
     ///
     /// # Errors
     /// As [`Collection::insert`].
-    pub fn insert_values(&self, values: impl IntoIterator<Item = Value>) -> Result<Committed> {
+    pub fn insert_values<V>(&self, values: V) -> Result<Committed>
+    where
+        V: IntoIterator<Item = Value>,
+        V::IntoIter: ExactSizeIterator,
+    {
         let mut transaction = self.db.begin();
         transaction.insert_values(self, values)?;
         transaction.commit()
@@ -157,9 +162,13 @@ impl Collection {
         let found = self.table.storage.get(id.values())?;
         match found {
             Some((_, record)) if record.seq() <= self.db.inner.committed() => Ok(Some(record)),
-            None if self.table.history.is_empty() => Ok(None),
+            None if self.table.history.is_empty() && !self.is_applying() => Ok(None),
             _ => self.get_beside_commit(&id),
         }
+    }
+
+    fn is_applying(&self) -> bool {
+        self.db.inner.applying.load(AtomicOrdering::Acquire)
     }
 
     /// The record of this id while a commit that touches it may be under way.
@@ -178,14 +187,11 @@ impl Collection {
             if let Some(record) = self.table.history.get(id.values(), committed) {
                 return Ok(Some(record));
             }
-            if self.db.inner.committed() == committed {
-                match found {
-                    // An update by a single write keeps nothing aside; it is published within this lock.
-                    Some(record) if record.metadata().revision > 1 => {
-                        drop(self.db.inner.open.lock());
-                    }
-                    Some(_) | None => return Ok(None),
-                }
+            if self.is_applying() {
+                // A short commit keeps nothing aside; it is done when this lock is free.
+                drop(self.db.inner.open.lock());
+            } else if self.db.inner.committed() == committed {
+                return Ok(None);
             }
         }
     }

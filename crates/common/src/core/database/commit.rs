@@ -15,6 +15,9 @@ use crate::core::storage::{Index, Write};
 use crate::core::versioning::{Change, ChangeKind, ColumnSet, Hlc};
 use crate::error::{Error, ErrorKind, Result, Violation};
 
+/// Most writes that a reader may have to wait for; a longer commit keeps aside what it replaces instead.
+const WAIT_WRITES_MAX: usize = 64;
+
 /// What a commit did.
 #[derive(Debug, Clone)]
 pub struct Committed {
@@ -52,17 +55,22 @@ impl Inner {
         let stamp = self.clock.tick_at(now);
         let changes = changes_of(&steps, seq, stamp, now);
 
-        // A single write to memory is visible all at once, so nothing needs to be kept aside for it, provided
-        // that no snapshot is open or opens meanwhile: opening one takes this lock.
-        if let [step] = steps.as_slice()
-            && step.table.kind.is_memory()
-        {
+        // A short commit to memory while no snapshot is open keeps nothing aside: whoever opens a snapshot, or
+        // meets one of its records, waits for this lock, and so for at most `WAIT_WRITES_MAX` writes.
+        if steps.len() <= WAIT_WRITES_MAX && steps.iter().all(|s| s.table.kind.is_memory()) {
             let open = self.open.lock();
             if open.is_empty() {
-                apply(step.table, std::slice::from_ref(step))?;
-                self.publish(seq, &changes);
+                self.applying.store(true, Ordering::Release);
+                let applied = match steps.as_slice() {
+                    [step] => apply_one(step),
+                    steps => self.apply_all(steps),
+                };
+                if applied.is_ok() {
+                    self.publish(seq, &changes);
+                }
+                self.applying.store(false, Ordering::Release);
                 drop(open);
-                return Ok(Committed {
+                return applied.map(|()| Committed {
                     seq,
                     stamp,
                     changes,
@@ -92,7 +100,7 @@ impl Inner {
     }
 
     fn publish(&self, seq: Seq, changes: &[Change]) {
-        self.log.write().append(seq, changes.iter().cloned());
+        self.log.write().append(seq, changes);
         self.committed.store(seq.0, Ordering::Release);
     }
 
@@ -249,7 +257,7 @@ fn changes_of(steps: &[Step<'_>], seq: Seq, stamp: Hlc, now: Timestamp) -> Small
                     seq,
                     updated: now,
                     revision: before.metadata().revision.saturating_add(1),
-                    ..*before.metadata()
+                    ..before.metadata()
                 };
                 let tombstone = Record::tombstone(metadata, &before.id());
                 (ChangeKind::Delete, ColumnSet::EMPTY, tombstone)
@@ -292,6 +300,21 @@ fn follow(table: &Table, steps: &[Step<'_>], slots: &[Slot]) {
             index.replace(*slot, step.before.map(|(_, record)| record), step.after);
         }
     }
+}
+
+/// Applies a single step.
+fn apply_one(step: &Step<'_>) -> Result<()> {
+    let before = step.before.map(|(_, record)| record);
+    let write = match (step.after, before) {
+        (Some(after), _) => Write::Put(after.clone()),
+        (None, Some(before)) => Write::Remove(before.id()),
+        (None, None) => return Ok(()),
+    };
+    let slot = step.table.storage.apply_one(write)?;
+    for index in step.table.indexes.read().iter() {
+        index.replace(slot, before, step.after);
+    }
+    Ok(())
 }
 
 /// Undoes [`apply`].

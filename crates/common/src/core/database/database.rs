@@ -64,6 +64,8 @@ pub(super) struct Inner {
     pub(super) writer: Mutex<Writer>,
     pub(super) log: RwLock<ChangeTracker>,
     pub(super) committed: AtomicU64,
+    /// Whether a short commit is being applied under the lock of `open`.
+    pub(super) applying: AtomicBool,
     /// Positions of open snapshots with the number of each.
     pub(super) open: Mutex<BTreeMap<Seq, usize>>,
     pub(super) clock: HybridClock,
@@ -126,6 +128,7 @@ impl Database {
                 writer: Mutex::new(Writer { next_table: 1 }),
                 log: RwLock::new(ChangeTracker::new(options.retention)),
                 committed: AtomicU64::new(0),
+                applying: AtomicBool::new(false),
                 open: Mutex::new(BTreeMap::new()),
                 clock: HybridClock::new(options.clock),
                 rules: options.rules,

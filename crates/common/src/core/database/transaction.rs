@@ -49,8 +49,30 @@ pub struct Transaction<'db> {
     _writer: MutexGuard<'db, Writer>,
 }
 
-/// The committed record of a key with its slot, and the record as a transaction sees it.
-type Current = (Option<(Slot, Record)>, Option<Record>);
+/// What there is under a key.
+struct Current {
+    /// The committed record and its slot.
+    committed: Option<(Slot, Record)>,
+    pending: Pending,
+}
+
+/// What the transaction itself did to a key.
+enum Pending {
+    Nothing,
+    Written(Record),
+    Deleted,
+}
+
+impl Current {
+    /// The record as the transaction sees it.
+    fn record(&self) -> Option<&Record> {
+        match &self.pending {
+            Pending::Written(record) => Some(record),
+            Pending::Deleted => None,
+            Pending::Nothing => self.committed.as_ref().map(|(_, record)| record),
+        }
+    }
+}
 
 /// A point inside a transaction to go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,19 +114,28 @@ impl<'db> Transaction<'db> {
     /// Only with a storage that can fail.
     pub fn get(&self, collection: &Collection, id: impl Into<RecordId>) -> Result<Option<Record>> {
         let id = id.into();
-        Ok(self.current(&collection.table, id.values())?.1)
+        Ok(self
+            .look_up(&collection.table, id.values())?
+            .record()
+            .cloned())
     }
 
-    /// The committed record of a key, and the record as this transaction sees it.
-    fn current(&self, table: &Table, key: &[Value]) -> Result<Current> {
+    fn look_up(&self, table: &Table, key: &[Value]) -> Result<Current> {
         if !self.set.is_empty()
             && let Some(write) = self.set.find(table.id, key)
         {
-            return Ok((write.committed.clone(), write.after.clone()));
+            return Ok(Current {
+                committed: write.committed.clone(),
+                pending: write
+                    .after
+                    .clone()
+                    .map_or(Pending::Deleted, Pending::Written),
+            });
         }
-        let committed = table.storage.get(key)?;
-        let record = committed.as_ref().map(|(_, record)| record.clone());
-        Ok((committed, record))
+        Ok(Current {
+            committed: table.storage.get(key)?,
+            pending: Pending::Nothing,
+        })
     }
 
     /// Inserts a row and returns its id.
@@ -116,31 +147,54 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        self.insert_checked(table, values.into())
+        self.insert_checked(table, self.fresh(table, values))
     }
 
     /// Inserts a row given as one value for each column, in storage order.
     ///
     /// # Errors
     /// As [`Transaction::insert`].
-    pub fn insert_values(
-        &mut self,
-        collection: &Collection,
-        values: impl IntoIterator<Item = Value>,
-    ) -> Result<RecordId> {
-        let values = self.prepare(collection, values)?;
-        self.insert_checked(&collection.table, values)
+    pub fn insert_values<V>(&mut self, collection: &Collection, values: V) -> Result<RecordId>
+    where
+        V: IntoIterator<Item = Value>,
+        V::IntoIter: ExactSizeIterator,
+    {
+        let record = self.prepare(collection, values)?;
+        self.insert_checked(&collection.table, record)
     }
 
-    pub(super) fn prepare(
-        &self,
-        collection: &Collection,
-        values: impl IntoIterator<Item = Value>,
-    ) -> Result<SmallVec<[Value; 12]>> {
+    /// A new record of values that are converted and checked where they will stay.
+    fn prepare<V>(&self, collection: &Collection, values: V) -> Result<Record>
+    where
+        V: IntoIterator<Item = Value>,
+        V::IntoIter: ExactSizeIterator,
+    {
         self.check(collection)?;
-        let mut values: SmallVec<[Value; 12]> = values.into_iter().collect();
-        collection.table.validator.prepare(&mut values)?;
-        Ok(values)
+        let validator = &collection.table.validator;
+        let values = values.into_iter();
+        if values.len() != validator.len() {
+            return Err(validator.wrong_count(values.len()));
+        }
+        let mut record = self.fresh(&collection.table, values);
+        record
+            .with_values_mut(|values| validator.prepare(values))
+            .transpose()?;
+        Ok(record)
+    }
+
+    /// A record as it is when it replaces none.
+    fn fresh<V>(&self, table: &Table, values: V) -> Record
+    where
+        V: IntoIterator<Item = Value>,
+        V::IntoIter: ExactSizeIterator,
+    {
+        let metadata = Metadata {
+            seq: self.seq,
+            created: self.now,
+            updated: self.now,
+            revision: 1,
+        };
+        Record::new(metadata, table.validator.key_columns(), values)
     }
 
     /// Inserts the row, or replaces the one with its key as a whole; returns its id.
@@ -151,20 +205,20 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        self.upsert_checked(table, values.into())
+        self.upsert_checked(table, self.fresh(table, values))
     }
 
     /// As [`Transaction::upsert`], with one value for each column in storage order.
     ///
     /// # Errors
     /// As [`Transaction::upsert`].
-    pub fn upsert_values(
-        &mut self,
-        collection: &Collection,
-        values: impl IntoIterator<Item = Value>,
-    ) -> Result<RecordId> {
-        let values = self.prepare(collection, values)?;
-        self.upsert_checked(&collection.table, values)
+    pub fn upsert_values<V>(&mut self, collection: &Collection, values: V) -> Result<RecordId>
+    where
+        V: IntoIterator<Item = Value>,
+        V::IntoIter: ExactSizeIterator,
+    {
+        let record = self.prepare(collection, values)?;
+        self.upsert_checked(&collection.table, record)
     }
 
     /// Changes some columns of a row.
@@ -180,7 +234,7 @@ impl<'db> Transaction<'db> {
     ) -> Result<()> {
         self.check(collection)?;
         let changes = collection.table.validator.changes(changes)?;
-        self.update_checked(&collection.table, &id.into(), changes)
+        self.update_checked(&collection.table, &id.into(), &changes)
     }
 
     /// Changes columns given by position; for callers that resolved the names once.
@@ -198,7 +252,7 @@ impl<'db> Transaction<'db> {
         for (position, value) in &mut changes {
             collection.table.validator.prepare_one(*position, value)?;
         }
-        self.update_checked(&collection.table, &id.into(), changes)
+        self.update_checked(&collection.table, &id.into(), &changes)
     }
 
     /// Deletes a row, and what refers to it where the reference says so.
@@ -212,8 +266,8 @@ impl<'db> Transaction<'db> {
         let mut queue = vec![(table, id)];
         let mut first = true;
         while let Some((table, id)) = queue.pop() {
-            let (committed, record) = self.current(&table, id.values())?;
-            let Some(record) = record else {
+            let current = self.look_up(&table, id.values())?;
+            let Some(record) = current.record().cloned() else {
                 // A row reached by two references is gone already when its turn comes again.
                 if first {
                     return Err(no_such_row(&table, &id));
@@ -221,7 +275,7 @@ impl<'db> Transaction<'db> {
                 continue;
             };
             first = false;
-            self.set.push(&table, committed, None);
+            self.set.push(&table, current.committed, None);
             self.follow_references(&table, &record, &mut queue)?;
         }
         Ok(())
@@ -251,7 +305,7 @@ impl<'db> Transaction<'db> {
                         .iter()
                         .filter_map(|column| Some((schema.position(column)?, Value::Null)))
                         .collect();
-                    self.update_checked(&referrer, &row.id(), nulls)?;
+                    self.update_checked(&referrer, &row.id(), &nulls)?;
                 }
             }
         }
@@ -322,86 +376,67 @@ impl<'db> Transaction<'db> {
         collection.table.check_alive()
     }
 
-    fn insert_checked(
-        &mut self,
-        table: &Arc<Table>,
-        values: SmallVec<[Value; 12]>,
-    ) -> Result<RecordId> {
-        let key = values
-            .get(..table.validator.key_columns())
-            .unwrap_or_default();
-        let (committed, current) = self.current(table, key)?;
-        if current.is_some() {
+    fn insert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<RecordId> {
+        let current = self.look_up(table, record.key())?;
+        if current.record().is_some() {
             return Err(Error::conflict(format!(
                 "table `{}` has a row with the key {} already; update it, or choose another key",
                 table.name,
-                RecordId::from(key)
+                record.id()
             )));
         }
-        let id = RecordId::from(key);
-        let record = self.record(table, committed.as_ref(), values);
-        self.set.push(table, committed, Some(record));
-        Ok(id)
+        Ok(self.put(table, current.committed, record))
     }
 
-    fn upsert_checked(
-        &mut self,
-        table: &Arc<Table>,
-        values: SmallVec<[Value; 12]>,
-    ) -> Result<RecordId> {
-        let key = values
-            .get(..table.validator.key_columns())
-            .unwrap_or_default();
-        let (committed, _) = self.current(table, key)?;
-        let id = RecordId::from(key);
-        let record = self.record(table, committed.as_ref(), values);
-        self.set.push(table, committed, Some(record));
-        Ok(id)
+    fn upsert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<RecordId> {
+        let current = self.look_up(table, record.key())?;
+        Ok(self.put(table, current.committed, record))
     }
 
     fn update_checked(
         &mut self,
         table: &Arc<Table>,
         id: &RecordId,
-        changes: impl IntoIterator<Item = (usize, Value)>,
+        changes: &[(usize, Value)],
     ) -> Result<()> {
-        let (committed, current) = self.current(table, id.values())?;
-        let Some(current) = current else {
+        let current = self.look_up(table, id.values())?;
+        let Some(before) = current.record() else {
             return Err(no_such_row(table, id));
         };
-        let mut values: SmallVec<[Value; 12]> = current.iter().cloned().collect();
-        for (position, value) in changes {
-            if let Some(place) = values.get_mut(position) {
-                *place = value;
-            }
-        }
-        let record = self.record(table, committed.as_ref(), values);
-        self.set.push(table, committed, Some(record));
+        let after = |(position, value): (usize, &Value)| {
+            // The last one wins, as in a row.
+            let change = changes
+                .iter()
+                .rev()
+                .find(|(changed, _)| *changed == position);
+            change.map_or(value, |(_, value)| value).clone()
+        };
+        let record = self.fresh(table, before.iter().enumerate().map(after));
+        self.put(table, current.committed, record);
         Ok(())
     }
 
-    /// A record of this transaction; `committed` is the one it replaces.
-    fn record(
-        &self,
-        table: &Table,
-        committed: Option<&(Slot, Record)>,
-        values: SmallVec<[Value; 12]>,
-    ) -> Record {
-        let metadata = match committed {
-            None => Metadata {
-                seq: self.seq,
-                created: self.now,
-                updated: self.now,
-                revision: 1,
-            },
-            Some((_, before)) => Metadata {
-                seq: self.seq,
-                created: before.metadata().created,
-                updated: self.now,
-                revision: before.metadata().revision.saturating_add(1),
-            },
-        };
-        Record::new(metadata, table.validator.key_columns(), values)
+    /// Writes a fresh record in place of the committed one, if there is one.
+    fn put(
+        &mut self,
+        table: &Arc<Table>,
+        committed: Option<(Slot, Record)>,
+        mut record: Record,
+    ) -> RecordId {
+        if let Some((_, before)) = &committed {
+            let Metadata {
+                created, revision, ..
+            } = before.metadata();
+            let revision = revision.saturating_add(1);
+            record.set_metadata(Metadata {
+                created,
+                revision,
+                ..record.metadata()
+            });
+        }
+        let id = record.id();
+        self.set.push(table, committed, Some(record));
+        id
     }
 }
 

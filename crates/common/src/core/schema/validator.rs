@@ -267,7 +267,7 @@ impl Validator {
     }
 
     #[cold]
-    fn wrong_count(&self, found: usize) -> Error {
+    pub(crate) fn wrong_count(&self, found: usize) -> Error {
         Error::invalid(format!(
             "table `{}` has {} columns, the row has {found} values",
             self.table,

@@ -85,7 +85,7 @@ impl HashStorage {
     }
 
     /// Stores a record and returns its slot and the record that it replaces.
-    fn put(&self, record: &Record) -> Result<(Slot, Option<Record>)> {
+    fn put(&self, record: Record) -> Result<(Slot, Option<Record>)> {
         let (shard, hash) = self.locate(record.key());
         let found = {
             let directory = shard.0.read();
@@ -94,12 +94,9 @@ impl HashStorage {
                 .copied()
         };
         if let Some(entry) = found {
-            return Ok((
-                entry.slot,
-                self.pages.replace(entry.slot, Some(record.clone())),
-            ));
+            return Ok((entry.slot, self.pages.replace(entry.slot, Some(record))));
         }
-        let slot = self.pages.add(record.clone())?;
+        let slot = self.pages.add(record)?;
         let entry = Entry { hash, slot };
         shard
             .0
@@ -179,7 +176,15 @@ impl Storage for HashStorage {
     fn apply(&self, writes: &[Write], slots: &mut Vec<Slot>) -> Result<()> {
         apply_each(writes, slots, |write| match write {
             Write::Put(record) => self.put(record),
-            Write::Remove(id) => self.remove(id),
+            Write::Remove(id) => self.remove(&id),
         })
+    }
+
+    fn apply_one(&self, write: Write) -> Result<Slot> {
+        match write {
+            Write::Put(record) => self.put(record),
+            Write::Remove(id) => self.remove(&id),
+        }
+        .map(|(slot, _)| slot)
     }
 }

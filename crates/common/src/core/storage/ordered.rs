@@ -37,13 +37,13 @@ impl OrderedStorage {
         }
     }
 
-    fn put(&self, record: &Record) -> Result<(Slot, Option<Record>)> {
+    fn put(&self, record: Record) -> Result<(Slot, Option<Record>)> {
         let id = record.id();
         let found = self.directory.read().get(&id).copied();
         if let Some(slot) = found {
-            return Ok((slot, self.pages.replace(slot, Some(record.clone()))));
+            return Ok((slot, self.pages.replace(slot, Some(record))));
         }
-        let slot = self.pages.add(record.clone())?;
+        let slot = self.pages.add(record)?;
         self.directory.write().insert(id, slot);
         self.len.fetch_add(1, Ordering::Relaxed);
         Ok((slot, None))
@@ -105,7 +105,7 @@ impl Storage for OrderedStorage {
     fn apply(&self, writes: &[Write], slots: &mut Vec<Slot>) -> Result<()> {
         apply_each(writes, slots, |write| match write {
             Write::Put(record) => self.put(record),
-            Write::Remove(id) => self.remove(id),
+            Write::Remove(id) => self.remove(&id),
         })
     }
 }

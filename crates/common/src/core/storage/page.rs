@@ -11,13 +11,16 @@ use super::storage::Visitor;
 use crate::core::base::{Record, Slot};
 use crate::error::{Error, Result};
 
-/// Records in one page; a latch is held for at most this many.
-const PAGE_RECORDS: usize = 64;
+/// Records in one page: with the latch before them they fill one cache line, so that a look-up touches one.
+const PAGE_RECORDS: usize = 7;
+/// Records that a scan hands out at a time.
+const CHUNK_RECORDS: usize = 256;
 /// Pages in the first run; each further run is twice as long as the one before.
-const RUN_PAGES_FIRST: usize = 4;
+const RUN_PAGES_FIRST: usize = 8;
 /// Runs that together hold all 2^32 slots.
-const RUNS: usize = 25;
+const RUNS: usize = 27;
 
+#[repr(align(64))]
 struct Page(RwLock<[Option<Record>; PAGE_RECORDS]>);
 
 /// Records by slot, and the slots that are free.
@@ -110,22 +113,27 @@ impl Pages {
     /// Visits all records page by page, in slot order.
     pub(super) fn scan(&self, visit: Visitor<'_>) {
         let end = self.end.load(Ordering::Acquire);
-        let mut chunk = Vec::with_capacity(PAGE_RECORDS);
+        let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
         let mut slot = Slot(0);
         while slot.0 < end {
             let Some((page, _)) = self.page(slot) else {
-                return;
+                break;
             };
-            chunk.clear();
             for record in page.0.read().iter() {
                 if let Some(record) = record {
                     chunk.push((slot, record.clone()));
                 }
                 slot.0 = slot.0.saturating_add(1);
             }
-            if !chunk.is_empty() && visit(&chunk).is_break() {
-                return;
+            if chunk.len() + PAGE_RECORDS > CHUNK_RECORDS {
+                if visit(&chunk).is_break() {
+                    return;
+                }
+                chunk.clear();
             }
+        }
+        if !chunk.is_empty() {
+            let _ = visit(&chunk);
         }
     }
 
@@ -150,6 +158,11 @@ const fn place(slot: Slot) -> (usize, usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_one_cache_line() {
+        assert_eq!(size_of::<Page>(), 64);
+    }
 
     #[test]
     fn every_slot_has_a_place_of_its_own() {

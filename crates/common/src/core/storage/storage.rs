@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HashStorage, OrderedStorage};
 use crate::core::base::{Record, RecordId, Slot, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One step of a write to a storage.
 #[derive(Debug, Clone)]
@@ -68,6 +68,22 @@ pub trait Storage: Send + Sync {
     /// When the medium fails, after undoing what was done; removing a key that is not there is
     /// [`crate::ErrorKind::NotFound`].
     fn apply(&self, writes: &[Write], slots: &mut Vec<Slot>) -> Result<()>;
+
+    /// Carries out one write and returns its slot. The same as [`apply`](Self::apply) with one write; a
+    /// storage may have a shorter way.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    fn apply_one(&self, write: Write) -> Result<Slot> {
+        let mut slots = Vec::with_capacity(1);
+        self.apply(&[write], &mut slots)?;
+        slots.pop().ok_or_else(|| {
+            Error::corrupt(format!(
+                "storage `{}` gave no slot for a write",
+                self.name()
+            ))
+        })
+    }
 }
 
 /// Which storage a table uses.
@@ -117,12 +133,12 @@ impl fmt::Debug for StorageKind {
 pub(super) fn apply_each(
     writes: &[Write],
     slots: &mut Vec<Slot>,
-    step: impl Fn(&Write) -> Result<(Slot, Option<Record>)>,
+    step: impl Fn(Write) -> Result<(Slot, Option<Record>)>,
 ) -> Result<()> {
     let mark = slots.len();
     let mut done: Vec<(&Write, Option<Record>)> = Vec::new();
     for write in writes {
-        match step(write) {
+        match step(write.clone()) {
             Ok((slot, before)) => {
                 slots.push(slot);
                 if writes.len() > 1 {
@@ -137,7 +153,7 @@ pub(super) fn apply_each(
                         (None, Write::Put(record)) => Write::Remove(record.id()),
                         (None, Write::Remove(_)) => continue,
                     };
-                    step(&inverse)?;
+                    step(inverse)?;
                 }
                 return Err(error);
             }

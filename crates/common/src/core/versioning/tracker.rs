@@ -86,14 +86,20 @@ impl ChangeTracker {
     /// # Panics
     /// When a change's seq is not the one after the last commit's: a gap in the log would be a lost write.
     #[inline]
-    pub fn append(&mut self, seq: Seq, changes: impl IntoIterator<Item = Change>) {
+    pub fn append(&mut self, seq: Seq, changes: &[Change]) {
         assert_eq!(seq, self.last.next(), "commits are appended without gaps");
-        for mut change in changes {
+        for change in changes {
             assert_eq!(change.seq, seq, "a change carries the seq of its commit");
-            if !self.retention.before {
-                change.before = None;
-            }
-            self.changes.push_back(change);
+            self.changes.push_back(Change {
+                columns: change.columns.clone(),
+                before: if self.retention.before {
+                    change.before.clone()
+                } else {
+                    None
+                },
+                record: change.record.clone(),
+                ..*change
+            });
         }
         self.last = seq;
         if self.changes.len() > self.retention.changes_max {
