@@ -254,7 +254,7 @@ fn write_record(record: &Record, out: &mut Vec<u8>) -> Result<()> {
         created,
         updated,
         revision,
-    } = *record.metadata();
+    } = record.metadata();
     msgpack::unsigned(seq.0, out)?;
     msgpack::integer(created.0, out)?;
     msgpack::integer(updated.0, out)?;
