@@ -18,4 +18,5 @@ pub use crate::core::database::{Collection, Committed, Database, Snapshot, Trans
 pub use crate::core::{database, schema, serialization, storage, versioning};
 pub use crate::error::{Error, ErrorKind, Result, Violation};
 pub use crate::limits::Limits;
+pub use crate::operations::query;
 pub use crate::operations::transform;

@@ -23,6 +23,14 @@ pub const ROWS_MAX: u64 = u32::MAX as u64;
 pub const VECTOR_DIMENSION_MAX: usize = 65_536;
 /// Most nodes in one filter tree.
 pub const FILTER_NODES_MAX: usize = 4_096;
+/// Most levels of `and`, `or` and `not` in one filter tree; JSON parsers stop at 128 levels, two to a node.
+pub const FILTER_DEPTH_MAX: usize = 48;
+/// Most values listed in one filter tree.
+pub const FILTER_VALUES_MAX: usize = 65_536;
+/// Longest text form of a filter, in bytes.
+pub const FILTER_TEXT_BYTES_MAX: usize = 1 << 20;
+/// Most joins in one query.
+pub const QUERY_JOINS_MAX: usize = 16;
 
 /// Limits that a decoder of outside bytes obeys.
 ///

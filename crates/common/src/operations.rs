@@ -1,3 +1,4 @@
 //! Queries and transformations.
 
+pub mod query;
 pub mod transform;
