@@ -4,7 +4,10 @@ use super::Finding;
 use super::source::{Source, places};
 
 /// The files that may hold unsafe code. Each gets its line here with what it is for.
-const UNSAFE: &[&str] = &[];
+const UNSAFE: &[&str] = &[
+    // A global allocator that counts: the trait is unsafe. Only in benchmarks.
+    "dev/bench/src/alloc.rs",
+];
 
 /// Most lines of code in one file, comments and blank lines not counted.
 const LINES_MAX: usize = 800;

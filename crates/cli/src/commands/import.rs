@@ -1,5 +1,15 @@
 //! `tandem import`: a file becomes rows of a table.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::io::{Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
 

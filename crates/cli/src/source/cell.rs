@@ -1,5 +1,15 @@
 //! Turns one cell into a value of a column's type.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::schema::{Field, FieldType, Schema};
 use common::serialization::Format;
 use common::utils::types::{self, CellKind, int_of_float, parse_cell};
