@@ -1,0 +1,187 @@
+//! [`Metric`]: which distance a collection uses.
+
+use common::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::scalar::{self, Kernel, LANES};
+use crate::core::vector_table::has_tiny;
+
+/// How far two vectors are from each other; the smaller, the nearer.
+///
+/// Names are stable: they are stored with collections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Metric {
+    /// Length of the straight line between the two.
+    Euclidean,
+    /// Square of [`Metric::Euclidean`]: the same neighbours.
+    SquaredEuclidean,
+    /// One minus the cosine of the angle between the two: 0 for the same direction, 2 for opposite ones.
+    Cosine,
+    /// The inner product, negated.
+    Dot,
+    /// Sum of the absolute differences.
+    Manhattan,
+    /// Greatest absolute difference.
+    Chebyshev,
+}
+
+/// A vector made ready to be compared with rows of a table: prepared for the metric and padded.
+#[derive(Debug, Clone)]
+pub struct PreparedVector {
+    pub(crate) values: Vec<f32>,
+    pub(crate) has_tiny: bool,
+}
+
+impl Metric {
+    /// All metrics.
+    pub const ALL: [Self; 6] = [
+        Self::Euclidean,
+        Self::SquaredEuclidean,
+        Self::Cosine,
+        Self::Dot,
+        Self::Manhattan,
+        Self::Chebyshev,
+    ];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Euclidean => "euclidean",
+            Self::SquaredEuclidean => "squared_euclidean",
+            Self::Cosine => "cosine",
+            Self::Dot => "dot",
+            Self::Manhattan => "manhattan",
+            Self::Chebyshev => "chebyshev",
+        }
+    }
+
+    /// The metric of this name.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Unsupported`], with the names there are.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|metric| metric.name() == name)
+            .ok_or_else(|| {
+                let known = Self::ALL.map(Self::name).join(", ");
+                Error::unsupported(format!("no metric is named `{name}`; there are {known}"))
+            })
+    }
+
+    /// Checks a vector and makes it what is stored and compared: for [`Metric::Cosine`] of length 1,
+    /// otherwise unchanged.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when the dimension is another, an element is NaN or infinite, the vector
+    /// has no direction although the metric compares directions, or it is so large that 32-bit floats could
+    /// not hold a distance to it (a Euclidean norm above 9.2e18 for the Euclidean and dot metrics, a sum of
+    /// magnitudes above 1.7e38 for Manhattan, a magnitude above 1.7e38 for Chebyshev).
+    pub fn prepare(self, vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
+        if vector.len() != dimension {
+            return Err(Error::invalid(format!(
+                "the vector has {} dimensions, the collection {dimension}",
+                vector.len()
+            )));
+        }
+        if let Some(at) = vector.iter().position(|v| !v.is_finite()) {
+            let value = vector.get(at).copied().unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "element {at} of the vector is {value}; only finite numbers have distances"
+            )));
+        }
+        let wide = || vector.iter().map(|v| f64::from(*v));
+        let (size, most) = match self {
+            Self::Cosine => return normalise(vector),
+            Self::Euclidean | Self::SquaredEuclidean | Self::Dot => {
+                (wide().map(|v| v * v).sum(), f64::from(f32::MAX) / 4.0)
+            }
+            Self::Manhattan => (wide().map(f64::abs).sum(), f64::from(f32::MAX) / 2.0),
+            Self::Chebyshev => (
+                wide().map(f64::abs).fold(0.0, f64::max),
+                f64::from(f32::MAX) / 2.0,
+            ),
+        };
+        if size <= most {
+            Ok(vector.to_vec())
+        } else {
+            Err(Error::invalid(format!(
+                "the vector is too large: 32-bit floats cannot hold its {} distances; scale it down",
+                self.name()
+            )))
+        }
+    }
+
+    /// [`Metric::prepare`] for the vector that is searched for.
+    ///
+    /// # Errors
+    /// As [`Metric::prepare`].
+    pub fn prepare_query(self, vector: &[f32], dimension: usize) -> Result<PreparedVector> {
+        let mut values = self.prepare(vector, dimension)?;
+        let has_tiny = has_tiny(&values);
+        values.resize(dimension.next_multiple_of(LANES), 0.0);
+        Ok(PreparedVector { values, has_tiny })
+    }
+
+    /// What ranks rows in a scan: ascending with the distance, and cheaper.
+    pub fn kernel(self) -> Kernel {
+        match self {
+            // Of two vectors of length 1, the cosine distance is half the squared Euclidean one; computed so,
+            // near duplicates keep their digits, which `1 - dot` would cancel.
+            Self::Euclidean | Self::SquaredEuclidean | Self::Cosine => scalar::squared_euclidean,
+            Self::Dot => scalar::negative_dot,
+            Self::Manhattan => scalar::manhattan,
+            Self::Chebyshev => scalar::chebyshev,
+        }
+    }
+
+    /// The distance of two prepared vectors, in 64-bit floats: what hits report.
+    ///
+    pub fn distance(self, a: &[f32], b: &[f32]) -> f64 {
+        let pairs = a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        let squares = |pairs: &mut dyn Iterator<Item = (f64, f64)>| -> f64 {
+            pairs.map(|(a, b)| (a - b) * (a - b)).sum()
+        };
+        let mut pairs = pairs;
+        match self {
+            Self::Euclidean => squares(&mut pairs).sqrt(),
+            Self::SquaredEuclidean => squares(&mut pairs),
+            Self::Cosine => (squares(&mut pairs) / 2.0).min(2.0),
+            // Not `-sum`, which would be -0 for orthogonal vectors.
+            Self::Dot => pairs.map(|(a, b)| a * b).fold(0.0, |sum, p| sum - p),
+            Self::Manhattan => pairs.map(|(a, b)| (a - b).abs()).sum(),
+            Self::Chebyshev => pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
+        }
+    }
+}
+
+impl std::fmt::Display for Metric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The vector at length 1. The length is computed in 64 bits: squares of 1e-30 and of 1e30 are no problem.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "elements of a vector of length 1 are at most 1"
+)]
+fn normalise(vector: &[f32]) -> Result<Vec<f32>> {
+    let norm = vector
+        .iter()
+        .map(|v| f64::from(*v) * f64::from(*v))
+        .sum::<f64>()
+        .sqrt();
+    if norm == 0.0 {
+        return Err(Error::invalid(
+            "the vector is zero and has no direction, which the cosine metric compares; use another metric or \
+             leave the vector out",
+        ));
+    }
+    Ok(vector
+        .iter()
+        .map(|v| (f64::from(*v) / norm) as f32)
+        .collect())
+}

@@ -1,0 +1,85 @@
+//! How a search is run, and the account of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use common::{Error, Result, Seq};
+
+/// Most neighbours that one search returns.
+pub const SEARCH_K_MAX: usize = 1 << 20;
+
+/// How the candidates of a search are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// Every row is compared with the query.
+    ScanAll,
+    /// Every row that passes the filter is compared with the query.
+    ScanMatching,
+}
+
+/// What a search did: for people, and for tests that care.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// How candidates were found.
+    pub method: Method,
+    /// State that was searched.
+    pub seq: Seq,
+    /// Rows with a vector in the collection.
+    pub rows: usize,
+    /// Rows that passed the filter; all of them without one.
+    pub matched: usize,
+    /// Rows whose vector was compared with the query.
+    pub visited: usize,
+    /// Time for the filter.
+    pub filter_time: Duration,
+    /// Time for the comparison with candidates.
+    pub search_time: Duration,
+}
+
+impl Explanation {
+    /// Share of the rows that passed the filter; 1 of no rows.
+    #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
+    pub fn selectivity(&self) -> f64 {
+        if self.rows == 0 {
+            1.0
+        } else {
+            self.matched as f64 / self.rows as f64
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = match self.method {
+            Method::ScanAll => "exact, all rows",
+            Method::ScanMatching => "exact, rows that pass the filter",
+        };
+        writeln!(f, "method   {method}")?;
+        writeln!(f, "state    commit {}", self.seq)?;
+        writeln!(
+            f,
+            "matched  {} of {} rows in {:?}",
+            self.matched, self.rows, self.filter_time
+        )?;
+        write!(
+            f,
+            "visited  {} rows in {:?}",
+            self.visited, self.search_time
+        )
+    }
+}
+
+/// Checks the number of neighbours asked for.
+pub(crate) fn check_k(k: usize) -> Result<()> {
+    match k {
+        0 => Err(Error::invalid(
+            "a search asks for at least one neighbour (k)",
+        )),
+        1..=SEARCH_K_MAX => Ok(()),
+        _ => Err(Error::limit_exceeded(format!(
+            "a search returns at most {SEARCH_K_MAX} neighbours (k), asked for {k}"
+        ))),
+    }
+}
