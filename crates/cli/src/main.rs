@@ -2,6 +2,7 @@
 
 mod commands;
 mod exit;
+mod show;
 mod source;
 mod terminal;
 
@@ -33,6 +34,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Import(commands::import::Import),
+    Inspect(commands::inspect::Inspect),
+    Query(Box<commands::query::Query>),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,19 @@ impl Cli {
     fn run(self) -> Result<()> {
         match self.command {
             Command::Import(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Query(command) => command.run(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// Finds what the reader of the command line would only find when a command is run.
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -95,6 +95,11 @@ trait Source {
 /// The kinds of file that can be read, by the end of their name.
 const ENDINGS: [&str; 4] = ["csv", "tsv", "jsonl", "ndjson"];
 
+/// Whether the name ends as files do that [`load()`] reads.
+pub(crate) fn is_readable(path: &Path) -> bool {
+    ENDINGS.contains(&ending(path).0.as_str())
+}
+
 /// The end of the file's name in lower case without `.gz`, and whether it had that.
 fn ending(path: &Path) -> (String, bool) {
     let lower = |path: &Path| {

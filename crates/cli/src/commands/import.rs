@@ -14,7 +14,7 @@ use std::io::{Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use common::schema::Schema;
+use common::schema::{IndexSpec, Schema};
 use common::serialization::decode_schema;
 use common::{Collection, Error, ErrorKind, Limits, RecordId, Result};
 use durable::DatabaseFile;
@@ -30,7 +30,7 @@ use crate::terminal::{Paint, Progress, is_coloured};
 /// one that exists must fit its schema.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tandem import cities.csv --table cities\n  \
+    tandem import cities.csv --table cities --index country --index population\n  \
     tandem import cities.csv --table cities --db world.tdb --key country,name\n  \
     tandem import events.jsonl --table events --number-rows --on-error skip\n  \
     tandem import readings.csv --table readings --null NA --text station\n  \
@@ -44,6 +44,9 @@ pub(crate) struct Import {
     /// Database file; created if it does not exist
     #[arg(long, default_value = "tandem.tdb")]
     db: PathBuf,
+    /// Columns of a secondary index of a new table; may be given several times
+    #[arg(long = "index", value_name = "COLUMN,..")]
+    indexes: Vec<String>,
     /// Columns of the primary key; `id` or the first column if not given
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     key: Vec<String>,
@@ -135,6 +138,7 @@ impl Import {
             no_header: self.no_header,
         };
         let mut loaded = load(&self.file, &options)?;
+        self.add_indexes(existing.is_some(), &mut loaded.schema)?;
         if let Some(existing) = &existing {
             refuse_known_keys(existing, &mut loaded);
         }
@@ -162,6 +166,24 @@ impl Import {
             )));
         }
         Ok(())
+    }
+
+    /// Indexes by order, which also answer equality and give rows in order.
+    fn add_indexes(&self, exists: bool, schema: &mut Schema) -> Result<()> {
+        if exists && !self.indexes.is_empty() {
+            return Err(Error::invalid(format!(
+                "table `{}` exists, and --index is for a new one; leave it out",
+                schema.name
+            )));
+        }
+        for columns in &self.indexes {
+            let index = IndexSpec::ordered(columns.split(',').map(str::trim));
+            schema
+                .check_index(&index)
+                .map_err(|error| error.at("--index"))?;
+            schema.indexes.push(index);
+        }
+        schema.check()
     }
 
     /// With `--on-error stop`, any refusal is the end; otherwise it is told on standard error.

@@ -1,4 +1,6 @@
 //! The built `tandem` binary, run as a user runs it.
 
 mod import;
+mod inspect;
+mod query;
 mod support;
