@@ -6,4 +6,14 @@
 
 pub mod contract;
 pub mod decoders;
+pub mod model;
 pub mod values;
+
+/// Number of cases of a property test: `default`, or what the environment variable `TANDEM_CASES` says, so
+/// that a long run needs no change of code.
+pub fn cases(default: u32) -> u32 {
+    std::env::var("TANDEM_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(default)
+}

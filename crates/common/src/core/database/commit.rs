@@ -168,7 +168,7 @@ impl Inner {
             let exists = match self.table(&reference.table) {
                 None => false,
                 Some(target) => match set.find(target.id, &key) {
-                    Some(write) => write.after.is_some(),
+                    Some(write) => write.after().is_some(),
                     None => target.storage.get(&key)?.is_some(),
                 },
             };
@@ -223,7 +223,7 @@ impl Inner {
 /// The effect of a write, `None` when there is none.
 fn step_of<'a>(set: &'a WriteSet, write: &'a Pending) -> Option<Step<'a>> {
     let before = write.committed.as_ref();
-    let after = write.after.as_ref();
+    let after = write.after();
     match (before, after) {
         (None, None) => return None,
         (Some((_, before)), Some(after)) if before.values() == after.values() => return None,
@@ -403,10 +403,7 @@ fn duplicate_in_storage(
     table.storage.read(&slots, &mut stored)?;
     let keeps_key = |record: &&Record| match set.find(table.id, record.key()) {
         None => true,
-        Some(write) => write
-            .after
-            .as_ref()
-            .is_some_and(|after| index.key(after) == *key),
+        Some(write) => write.after().is_some_and(|after| index.key(after) == *key),
     };
     Ok(stored
         .iter()

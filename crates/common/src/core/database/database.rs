@@ -510,9 +510,7 @@ impl Inner {
             })?,
         }
         found.retain(|record| set.find(referrer.id, record.key()).is_none());
-        let pending = set
-            .of_table(referrer.id)
-            .filter_map(|write| write.after.as_ref());
+        let pending = set.of_table(referrer.id).filter_map(|write| write.after());
         found.extend(pending.filter(|record| refers(record)).cloned());
         Ok(found)
     }

@@ -127,8 +127,8 @@ impl<'db> Transaction<'db> {
             return Ok(Current {
                 committed: write.committed.clone(),
                 pending: write
-                    .after
-                    .clone()
+                    .after()
+                    .cloned()
                     .map_or(Pending::Deleted, Pending::Written),
             });
         }
@@ -275,7 +275,8 @@ impl<'db> Transaction<'db> {
                 continue;
             };
             first = false;
-            self.set.push(&table, current.committed, None);
+            self.set
+                .push(&table, current.committed, record.clone(), true);
             self.follow_references(&table, &record, &mut queue)?;
         }
         Ok(())
@@ -435,7 +436,7 @@ impl<'db> Transaction<'db> {
             });
         }
         let id = record.id();
-        self.set.push(table, committed, Some(record));
+        self.set.push(table, committed, record, false);
         id
     }
 }

@@ -81,7 +81,7 @@ impl<'a> View<'a> {
     pub fn get(&self, collection: &Collection, id: &RecordId) -> Result<Option<Record>> {
         let table = &collection.table;
         if let Some(write) = self.pending.and_then(|set| set.find(table.id, id.values())) {
-            return Ok(write.after.clone());
+            return Ok(write.after().cloned());
         }
         match table.storage.get(id.values())? {
             Some((_, record)) if record.seq() <= self.at => Ok(Some(record)),
@@ -281,7 +281,7 @@ impl<'a> View<'a> {
         self.pending
             .into_iter()
             .flat_map(move |set| set.of_table(id))
-            .filter_map(|write| write.after.as_ref())
+            .filter_map(|write| write.after())
     }
 }
 

@@ -20,8 +20,9 @@ pub(super) struct Pending {
     pub(super) table: usize,
     /// The committed record and its slot, whatever this transaction did in between.
     pub(super) committed: Option<(Slot, Record)>,
-    /// The record after this write.
-    pub(super) after: Option<Record>,
+    /// The record after this write; of a deletion, the record deleted.
+    record: Record,
+    deleted: bool,
     /// The earlier write of the same key.
     previous: Option<usize>,
     /// Whether a later write of the same key follows.
@@ -30,10 +31,12 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn key(&self) -> &[Value] {
-        match (&self.after, &self.committed) {
-            (Some(record), _) | (None, Some((_, record))) => record.key(),
-            (None, None) => &[],
-        }
+        self.record.key()
+    }
+
+    /// The record after this write, `None` when it is deleted.
+    pub(super) fn after(&self) -> Option<&Record> {
+        (!self.deleted).then_some(&self.record)
     }
 }
 
@@ -76,12 +79,13 @@ impl WriteSet {
         self.writes.iter().rposition(of_key)
     }
 
-    /// Adds a write. `committed` is what storage holds under the key.
+    /// Adds a write of `record`, or the deletion of it. `committed` is what storage holds under the key.
     pub(super) fn push(
         &mut self,
         table: &Arc<Table>,
         committed: Option<(Slot, Record)>,
-        after: Option<Record>,
+        record: Record,
+        deleted: bool,
     ) {
         let position = self.tables.iter().position(|known| known.id == table.id);
         let position = position.unwrap_or_else(|| {
@@ -91,7 +95,8 @@ impl WriteSet {
         let mut write = Pending {
             table: position,
             committed,
-            after,
+            record,
+            deleted,
             previous: None,
             superseded: false,
         };
