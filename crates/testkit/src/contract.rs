@@ -3,7 +3,11 @@
 //! Each panics with the law that was broken and the input that broke it.
 
 mod codec;
+mod storage;
 mod transform;
+mod versioning;
 
 pub use codec::{built_in_codec, codec};
+pub use storage::storage;
 pub use transform::transform;
+pub use versioning::versioning;

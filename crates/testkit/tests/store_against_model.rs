@@ -1,5 +1,11 @@
 //! The store against a naive model: random transactions, savepoints, rollbacks, snapshots, index changes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where something is wrong"
+)]
+
 use std::ops::{Bound, ControlFlow};
 
 use common::database::Savepoint;
@@ -13,7 +19,7 @@ use testkit::model::ModelStore;
 const KEYS: i64 = 12;
 const TABLES: usize = 2;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Insert(usize, i64, i64, Option<i64>),
     Upsert(usize, i64, i64, Option<i64>),
@@ -268,7 +274,9 @@ fn check(tables: &[Collection], view: View<'_>, model: &ModelStore) {
                 "by_group" => {
                     for group in 0..3 {
                         let key = Value::from(group);
-                        let found = view.equal(table, index, &[key.clone()]).unwrap();
+                        let found = view
+                            .equal(table, index, std::slice::from_ref(&key))
+                            .unwrap();
                         assert_eq!(sorted(&found), model.rows(t, |row| row[1] == key));
                     }
                 }
