@@ -92,7 +92,9 @@ proptest! {
         prop_assert!(x.union(&y).iter().eq(a.union(&b).copied()));
         prop_assert!((0..210).all(|i| x.contains(i) == a.contains(&i)));
         let mut grown = ColumnSet::EMPTY;
-        a.iter().for_each(|position| grown.insert(*position));
+        for position in &a {
+            grown.insert(*position);
+        }
         prop_assert_eq!(&grown, &x, "however a set was made, equal sets are equal");
         prop_assert_eq!(x == y, a == b);
     }
