@@ -31,6 +31,8 @@ pub const FILTER_VALUES_MAX: usize = 65_536;
 pub const FILTER_TEXT_BYTES_MAX: usize = 1 << 20;
 /// Most joins in one query.
 pub const QUERY_JOINS_MAX: usize = 16;
+/// Most rows that the joins of one query make before they are filtered: joins multiply.
+pub const QUERY_JOINED_ROWS_MAX: usize = 1 << 24;
 
 /// Limits that a decoder of outside bytes obeys.
 ///

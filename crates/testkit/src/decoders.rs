@@ -5,6 +5,7 @@
 //! accepted must encode, decode again, and be the same.
 
 mod packed;
+mod query;
 
 use common::serialization::{Format, decode_schema, encode_schema};
 use common::{Error, Limits};
@@ -12,6 +13,7 @@ use common::{Error, Limits};
 use crate::values::identical;
 
 pub use packed::{compression_frame, integers, text_cells};
+pub use query::{cursor, filter_json, filter_text, query_json};
 
 /// Limits under which decoders are fuzzed: small, so that going past them shows.
 pub fn limits() -> Limits {

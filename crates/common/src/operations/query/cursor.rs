@@ -1,5 +1,15 @@
 //! [`Cursor`]: where a page of results ended, as a token for the next one.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::fmt;
 
 use base64::Engine as _;

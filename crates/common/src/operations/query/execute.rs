@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Deref};
 use super::cursor::Cursor;
 use super::group::Groups;
 use super::join::{JoinStep, Partners};
+use super::layout::Place;
 use super::order::{SortOrder, TopRows};
 use super::plan::{Chosen, Plan, Route, choose};
 use super::prepare::{Conditions, Output, PreparedQuery, Shape};
@@ -13,6 +14,7 @@ use super::result::{QueryResult, ResultRow};
 use crate::core::base::{Record, Value};
 use crate::core::database::View;
 use crate::error::{Error, Result};
+use crate::limits::QUERY_JOINED_ROWS_MAX;
 
 /// Rows first read from an index in order when only some are wanted; each further read takes four times as many.
 const FIRST_READ: usize = 64;
@@ -167,6 +169,19 @@ impl PreparedQuery {
         Ok(run.records()?.0)
     }
 
+    /// The records behind the rows of a query of one table, whatever columns are selected.
+    pub(super) fn all_records(&self, view: &View<'_>) -> Result<Vec<Record>> {
+        Ok(self.start(view)?.records()?.0)
+    }
+
+    /// The row that a record gives.
+    pub(super) fn row_of(&self, record: &Record) -> ResultRow {
+        match &self.shape.output {
+            Output::Select(places) => select(places, record),
+            Output::All | Output::Group(_) => ResultRow::Record(record.clone()),
+        }
+    }
+
     /// How the query would be run now.
     ///
     /// # Errors
@@ -207,12 +222,9 @@ impl Run<'_> {
             output if shape.joins.is_empty() => {
                 let (records, cursor) = self.records()?;
                 let rows = match output {
-                    Output::Select(places) => records
-                        .iter()
-                        .map(|row| {
-                            ResultRow::Values(places.iter().map(|at| at.of(row).clone()).collect())
-                        })
-                        .collect(),
+                    Output::Select(places) => {
+                        records.iter().map(|row| select(places, row)).collect()
+                    }
                     _ => records.into_iter().map(ResultRow::Record).collect(),
                 };
                 Ok((rows, cursor))
@@ -224,12 +236,7 @@ impl Run<'_> {
                 }
                 let (rows, cursor) = shape.page(gather.finish());
                 let rows = match output {
-                    Output::Select(places) => rows
-                        .iter()
-                        .map(|row| {
-                            ResultRow::Values(places.iter().map(|at| at.of(row).clone()).collect())
-                        })
-                        .collect(),
+                    Output::Select(places) => rows.iter().map(|row| select(places, row)).collect(),
                     _ => rows.into_iter().map(values).collect(),
                 };
                 Ok((rows, cursor))
@@ -363,7 +370,12 @@ impl Run<'_> {
             .iter()
             .map(|step| Ok((step, step.partners(view, &mut scanned)?)))
             .collect::<Result<_>>()?;
+        let mut joined = 0;
         let mut matching = |row: Vec<Value>| -> Result<ControlFlow<()>> {
+            joined += 1;
+            if joined > QUERY_JOINED_ROWS_MAX {
+                return Err(too_many_joined());
+            }
             if conditions.rest.matches(&row) {
                 visit(row)
             } else {
@@ -376,6 +388,18 @@ impl Run<'_> {
         self.scanned += scanned;
         Ok(())
     }
+}
+
+#[cold]
+fn too_many_joined() -> Error {
+    Error::limit_exceeded(format!(
+        "the join has more than {QUERY_JOINED_ROWS_MAX} rows before it is filtered; join on columns that \
+         differ more, or filter the first table"
+    ))
+}
+
+fn select(places: &[Place], row: &[Value]) -> ResultRow {
+    ResultRow::Values(places.iter().map(|at| at.of(row).clone()).collect())
 }
 
 /// Puts the partners of the first step beside the row, then those of the other steps.

@@ -1,5 +1,15 @@
 //! [`Filter`]: which rows are meant, as data.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,15 @@
 //! [`Query`]: what is asked of a database, as data.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use serde::{Deserialize, Serialize};
 
 use super::aggregate::Aggregate;

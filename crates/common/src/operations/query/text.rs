@@ -20,6 +20,16 @@
 //!
 //! Keywords may be written in either case. Printing a filter and reading it back gives the same filter.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 mod lexer;
 mod parser;
 mod print;
