@@ -10,7 +10,8 @@ use super::rule::RuleRegistry;
 use super::validator::Validator;
 use crate::core::base::Text;
 use crate::error::{Error, Result};
-use crate::limits::{COLUMNS_MAX, INDEXES_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
+use crate::limits::{COLUMNS_MAX, INDEXES_MAX, KEY_COLUMNS_MAX};
+use crate::utils::validation::check_name;
 
 /// Which edition of a table's schema this is: 1 for the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -407,24 +408,6 @@ impl SchemaBuilder {
         schema.check()?;
         Ok(schema)
     }
-}
-
-fn check_name(what: &str, name: &str) -> Result<()> {
-    if name.is_empty() {
-        return Err(Error::invalid(format!("a {what} has a name")));
-    }
-    if name.len() > NAME_BYTES_MAX {
-        return Err(Error::limit_exceeded(format!(
-            "the name of a {what} has at most {NAME_BYTES_MAX} bytes, this one {}",
-            name.len()
-        )));
-    }
-    if name.chars().any(char::is_control) {
-        return Err(Error::invalid(format!(
-            "the name of a {what} has no control characters"
-        )));
-    }
-    Ok(())
 }
 
 fn check_count(what: &str, found: usize, limit: usize) -> Result<()> {
