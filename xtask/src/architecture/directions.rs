@@ -70,7 +70,7 @@ const SYNCDB: Layers = &[
     ("sync", &["payload", "migration", "power"]),
     ("client", &["sync"]),
     ("server", &["sync"]),
-    ("db", &["sync"]),
+    ("db", &["client", "sync"]),
 ];
 
 const VECTORDB: Layers = &[

@@ -1,0 +1,68 @@
+//! Errors as problem details after RFC 9457.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::{Error, ErrorKind};
+use serde::{Deserialize, Serialize};
+
+/// The media type of problem details.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Problem details.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Problem {
+    /// What kind of problem: the name of the error's kind.
+    pub(crate) title: String,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The sentence for people.
+    pub(crate) detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn of(error: &Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::Invalid | ErrorKind::Corrupt | ErrorKind::Unsupported => {
+                StatusCode::BAD_REQUEST
+            }
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::LimitExceeded => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.kind().name(), error.message())
+    }
+
+    /// The error that a client makes of it.
+    pub(crate) fn into_error(self) -> Error {
+        let kinds = [
+            ErrorKind::Invalid,
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Corrupt,
+            ErrorKind::Unsupported,
+            ErrorKind::LimitExceeded,
+            ErrorKind::Closed,
+        ];
+        let kind = kinds.into_iter().find(|kind| kind.name() == self.title);
+        let message = format!("the server answered {}: {}", self.status, self.detail);
+        Error::new(kind.unwrap_or(ErrorKind::Io), message)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
+    }
+}

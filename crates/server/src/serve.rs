@@ -1,0 +1,250 @@
+//! [`serve`]: a [`SyncServer`] behind a listener, until told to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use common::{Error, ErrorKind, Result};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use syncdb::SyncServer;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tower_service::Service;
+
+use crate::problem::Problem;
+use crate::slow::IdleTimeout;
+
+/// How a server answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// Most bytes in the body of a request. Default 8 MiB.
+    pub body_bytes_max: usize,
+    /// How long a connection may take to send the head of a request, idle time between two requests included.
+    /// Default 15 s.
+    pub header_timeout: Duration,
+    /// How long a connection may stand still inside a request or an answer. Default 10 s.
+    pub stall_timeout: Duration,
+    /// How long a request may take from its head to its answer. Default 30 s.
+    pub request_timeout: Duration,
+    /// How long running requests may go on once the server is told to stop. Default 10 s.
+    pub drain_timeout: Duration,
+    /// Most connections at a time; further ones wait to be accepted. Default 1,024.
+    pub connections_max: usize,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 << 20,
+            header_timeout: Duration::from_secs(15),
+            stall_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            connections_max: 1_024,
+        }
+    }
+}
+
+/// Answers connections of `listener` until `stop` is ready, then lets running requests end.
+///
+/// [`stop_signal`] is the usual `stop`: SIGTERM or ctrl-c.
+///
+/// ```
+/// use std::sync::Arc;
+/// use common::Database;
+/// use server::{ServeOptions, http::HttpTransport, serve};
+/// use syncdb::{SyncDb, SyncServer};
+///
+/// let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+/// let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+/// let url = format!("http://{}", listener.local_addr()?);
+/// let server = Arc::new(SyncServer::new(Database::new())?);
+/// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+/// let serving = runtime.spawn(serve(listener, server, ServeOptions::default(), async {
+///     let _ = stopped.await;
+/// }));
+///
+/// let phone = SyncDb::client("phone")?;
+/// assert!(phone.sync(&mut HttpTransport::new(&url)?)?.converged);
+/// let _ = stop.send(());
+/// runtime.block_on(serving).expect("the server does not panic")?;
+/// # Ok::<(), common::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Io`] when the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    server: Arc<SyncServer>,
+    options: ServeOptions,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    let app = router(server, &options);
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(options.connections_max.max(1)));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    // Without a timer hyper's own timeouts do nothing.
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(64 << 10);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned();
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = async { (slot.await, listener.accept().await) } => accepted,
+        };
+        let (slot, stream) = match accepted {
+            (Ok(slot), Ok((stream, _))) => (slot, stream),
+            (Ok(_), Err(error)) if is_passing(&error) => continue,
+            // Out of file descriptors, most likely: connections that end make room.
+            (Ok(_), Err(error)) if error.raw_os_error().is_some() => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            (Ok(_), Err(error)) => return Err(Error::from(error).at("accepting a connection")),
+            (Err(_), _) => return Err(Error::closed("the server's connection slots are closed")),
+        };
+        let _ = stream.set_nodelay(true);
+        let io = TokioIo::new(IdleTimeout::new(
+            stream,
+            options.stall_timeout,
+            options.header_timeout,
+        ));
+        let app = app.clone();
+        let service = hyper::service::service_fn(move |request: hyper::Request<_>| {
+            app.clone().call(request.map(Body::new))
+        });
+        let connection = graceful.watch(builder.serve_connection(io, service));
+        tokio::spawn(async move {
+            // A connection that breaks concerns nobody but its peer.
+            let _ = connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await;
+    Ok(())
+}
+
+/// Whether only this one connection failed.
+fn is_passing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::ConnectionAborted
+            | std::io::ErrorKind::ConnectionReset
+            | std::io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Ready when the process is told to stop: SIGTERM, or ctrl-c.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when the signals cannot be watched.
+pub async fn stop_signal() -> Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+fn router(server: Arc<SyncServer>, options: &ServeOptions) -> Router {
+    let timeout = options.request_timeout;
+    let body_bytes_max = options.body_bytes_max;
+    Router::new()
+        .route("/v1/sync", post(sync))
+        .route("/v1/status", get(status))
+        .route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not found",
+                "there is nothing at this path",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid",
+                "this path does not take that method",
+            )
+        })
+        .layer(axum::middleware::from_fn(
+            move |request: Request, next: axum::middleware::Next| async move {
+                let announced = request.headers().get(header::CONTENT_LENGTH);
+                let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+                if announced.is_some_and(|length: u64| length > body_bytes_max as u64) {
+                    // Before a byte of it is read.
+                    return Problem::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        ErrorKind::LimitExceeded.name(),
+                        format!("a request has at most {body_bytes_max} bytes"),
+                    )
+                    .into_response();
+                }
+                match tokio::time::timeout(timeout, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => Problem::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "limit exceeded",
+                        format!("the request took longer than {} s", timeout.as_secs()),
+                    )
+                    .into_response(),
+                }
+            },
+        ))
+        .layer(DefaultBodyLimit::max(options.body_bytes_max))
+        .with_state(server)
+}
+
+async fn sync(
+    State(server): State<Arc<SyncServer>>,
+    body: std::result::Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            let title = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ErrorKind::LimitExceeded.name()
+            } else {
+                ErrorKind::Invalid.name()
+            };
+            return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
+        }
+    };
+    // Applying a push takes as long as it takes; other connections go on meanwhile.
+    let answered = tokio::task::spawn_blocking(move || server.handle(&body)).await;
+    match answered {
+        Ok(Ok(answer)) => {
+            ([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response()
+        }
+        Ok(Err(error)) => Problem::of(&error).into_response(),
+        Err(_) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "closed",
+            "the request ended without an answer",
+        )
+        .into_response(),
+    }
+}
+
+async fn status(State(server): State<Arc<SyncServer>>) -> Response {
+    Json(server.status()).into_response()
+}

@@ -1,0 +1,193 @@
+//! A server on a real socket: replicas, strangers, slow peers, the end.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::schema::{Field, FieldType, Schema};
+use common::{Database, ErrorKind, row};
+use server::http::HttpTransport;
+use server::{ServeOptions, serve};
+use syncdb::{SyncDb, SyncServer, Transport};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+struct Running {
+    runtime: Runtime,
+    server: Arc<SyncServer>,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<common::Result<()>>,
+}
+
+fn run(options: ServeOptions) -> Running {
+    let db = Database::new();
+    let notes = Schema::build("notes", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("text", FieldType::Text))
+        .finish()
+        .unwrap();
+    let notes = db.create_collection(notes).unwrap();
+    for id in 0..500 {
+        notes
+            .insert(row! { "id": id, "text": format!("note {id}") })
+            .unwrap();
+    }
+    let server = Arc::new(SyncServer::new(db).unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = runtime.spawn(serve(listener, Arc::clone(&server), options, async {
+        let _ = stopped.await;
+    }));
+    Running {
+        runtime,
+        server,
+        address,
+        stop,
+        serving,
+    }
+}
+
+impl Running {
+    fn transport(&self) -> HttpTransport {
+        HttpTransport::new(&format!("http://{}", self.address)).unwrap()
+    }
+
+    /// Sends bytes and reads until the server closes the connection.
+    fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let mut chunk = [0; 4_096];
+        loop {
+            match stream.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => answer.extend_from_slice(chunk.get(..read).unwrap()),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("the server left the connection open: {error}"),
+            }
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+    }
+
+    fn end(self) {
+        let _ = self.stop.send(());
+        self.runtime.block_on(self.serving).unwrap().unwrap();
+        assert!(
+            TcpStream::connect(self.address).is_err(),
+            "nobody listens any more"
+        );
+    }
+}
+
+#[test]
+fn replicas_meet_over_http() {
+    let running = run(ServeOptions::default());
+    let (a, b) = (SyncDb::client("a").unwrap(), SyncDb::client("b").unwrap());
+    let mut transport = running.transport();
+    assert!(a.sync(&mut transport).unwrap().converged);
+    assert!(b.sync(&mut running.transport()).unwrap().converged);
+    a.update("notes", 7, row! { "text": "by a" }).unwrap();
+    let report = a.sync(&mut transport).unwrap();
+    assert!(report.converged);
+    assert_eq!(report.round_trips, 1);
+    b.sync(&mut running.transport()).unwrap();
+    assert_eq!(b.digest().unwrap(), running.server.digest().unwrap());
+    running.end();
+}
+
+#[test]
+fn health_and_status_are_there() {
+    let running = run(ServeOptions::default());
+    assert!(running.get("/healthz").ends_with("\r\n\r\nok"));
+    let status = running.get("/v1/status");
+    let body = status.split("\r\n\r\n").nth(1).unwrap();
+    let json: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(json.get("rows").unwrap(), 500);
+    assert_eq!(json.get("conflicts").unwrap(), 0);
+    running.end();
+}
+
+#[test]
+fn errors_are_problem_details() {
+    let running = run(ServeOptions {
+        body_bytes_max: 1_000,
+        ..ServeOptions::default()
+    });
+    for (path, status) in [("/", "404"), ("/v1/sync", "405")] {
+        let answer = running.get(path);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+    let mut transport = running.transport();
+    let error = transport.exchange(b"not a frame").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let error = transport.exchange(&[0; 1_001]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.message().contains("413"), "{error}");
+    // A body that is announced too long is refused before it is sent.
+    let announced = b"POST /v1/sync HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4294967296\r\n\r\n";
+    assert!(running.raw(announced).starts_with("HTTP/1.1 413"));
+    assert_eq!(running.server.status().rows, 500);
+    running.end();
+}
+
+#[test]
+fn a_peer_that_stands_still_is_let_go() {
+    let short = Duration::from_millis(200);
+    let running = run(ServeOptions {
+        header_timeout: short,
+        stall_timeout: short,
+        request_timeout: short,
+        ..ServeOptions::default()
+    });
+    for begun in [
+        "",
+        "POST",
+        "POST /v1/sync HTTP/1.1\r\nhost: x\r\n",
+        "POST /v1/sync HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n",
+        "POST /v1/sync HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc",
+    ] {
+        // Returns only when the server has closed the connection.
+        running.raw(begun.as_bytes());
+    }
+    assert!(running.get("/healthz").ends_with("ok"));
+    running.end();
+}
+
+#[test]
+fn wrong_addresses_are_named() {
+    assert_eq!(
+        HttpTransport::new("https://x").unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+    let nobody = TcpStream::connect("127.0.0.1:1").is_err();
+    assert!(nobody);
+    let error = HttpTransport::new("http://127.0.0.1:1")
+        .unwrap()
+        .exchange(b"x")
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.message().contains("127.0.0.1:1"), "{error}");
+}

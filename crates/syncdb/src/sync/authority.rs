@@ -1,0 +1,120 @@
+//! [`Authority`]: what a push works on: the server's rows, and what it keeps beside them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use common::versioning::TableId;
+use common::{Collection, Committed, Database, Result, Seq, Snapshot, Text, Transaction};
+use parking_lot::Mutex;
+
+use super::columns;
+use super::conflict::Strategy;
+use super::digest::{Digest, TrackedDigest};
+use super::protocol::SchemaSetId;
+use super::system::{ServerTables, schema_set, user_schemas, user_tables};
+
+/// Changes of the log that are accounted for at a time.
+const FOLD_CHANGES: usize = 4_096;
+
+/// A server's database with the tables that sync keeps in it.
+pub(crate) struct Authority {
+    pub(crate) db: Database,
+    pub(crate) tables: ServerTables,
+    pub(crate) strategies: BTreeMap<Text, Strategy>,
+    /// Pushes are applied one after another.
+    pub(crate) pushing: Mutex<()>,
+    /// The log up to here is accounted for in the side table.
+    accounted: Mutex<Seq>,
+    digest: Mutex<(SchemaSetId, TrackedDigest)>,
+}
+
+impl Authority {
+    pub(crate) fn open(db: Database, strategies: BTreeMap<Text, Strategy>) -> Result<Self> {
+        let tables = ServerTables::open(&db)?;
+        let (log_start, _) = db.log_extent();
+        Ok(Self {
+            db,
+            tables,
+            strategies,
+            pushing: Mutex::new(()),
+            accounted: Mutex::new(log_start),
+            digest: Mutex::default(),
+        })
+    }
+
+    /// The digest of all rows at a snapshot.
+    pub(crate) fn digest_at(&self, snapshot: &Snapshot, tables: &[Collection]) -> Result<Digest> {
+        let schemas = schema_set(&user_schemas(&self.db));
+        {
+            let mut digest = self.digest.lock();
+            if digest.0 != schemas {
+                digest.0 = schemas;
+                digest.1.reset();
+            }
+            if let Some(known) = digest.1.at(snapshot.seq()) {
+                return Ok(known);
+            }
+        }
+        let found = Digest::of(snapshot.view(), tables)?;
+        let mut digest = self.digest.lock();
+        if digest.0 == schemas {
+            digest.1.set(snapshot.seq(), found);
+        }
+        Ok(found)
+    }
+
+    /// Follows a commit of a push, in whose transaction the direct writes before it were accounted for.
+    pub(crate) fn committed(&self, committed: &Committed) {
+        let names = user_tables(&self.db)
+            .iter()
+            .map(|table| (table.id(), Text::new(table.name())))
+            .collect();
+        self.digest
+            .lock()
+            .1
+            .advance(committed.seq, &committed.changes, &names);
+        // The commit itself is looked at again: rows that followed a reference are in no operation.
+        *self.accounted.lock() = Seq(committed.seq.0.saturating_sub(1));
+    }
+
+    /// As [`Authority::account_for_direct_writes`], in a transaction of its own.
+    pub(crate) fn account(&self) -> Result<()> {
+        let _one_at_a_time = self.pushing.lock();
+        let mut tx = self.db.begin();
+        self.account_for_direct_writes(&mut tx)?;
+        if !tx.is_empty() {
+            self.committed(&tx.commit()?);
+        }
+        Ok(())
+    }
+
+    /// Brings the side table up to date with what was written past it.
+    pub(crate) fn account_for_direct_writes(&self, tx: &mut Transaction<'_>) -> Result<()> {
+        let mut from = *self.accounted.lock();
+        let (log_start, _) = self.db.log_extent();
+        // What was pruned counts for whole rows; see `RowWrites::of`.
+        from = from.max(log_start);
+        let tables = self.tables_by_id();
+        loop {
+            let changes = self.db.changes_since(from, FOLD_CHANGES)?;
+            let Some(last) = changes.last().map(|change| change.seq) else {
+                break;
+            };
+            for change in &changes {
+                if let Some(table) = tables.get(&change.table) {
+                    columns::fold(tx, &self.tables.rows, &table.schema(), change)?;
+                }
+            }
+            from = last;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tables_by_id(&self) -> HashMap<TableId, Collection> {
+        let tables = user_tables(&self.db).into_iter();
+        tables.map(|table| (table.id(), table)).collect()
+    }
+
+    pub(crate) fn strategy(&self, table: &str) -> Strategy {
+        self.strategies.get(table).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,481 @@
+//! The tables that sync keeps for itself: ordinary collections, so that they change in the same commit as the
+//! rows they speak of, and are saved wherever the rows are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
+use common::schema::{Field, FieldType, IndexSpec, Schema, SchemaBuilder};
+use common::serialization::{decode_schema, encode_schema};
+use common::versioning::{Hlc, ReplicaId, TableId};
+use common::{
+    Collection, Database, Error, Limits, Record, RecordId, Result, Seq, Text, Transaction, Value,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::ledger::{self, LedgerEntry};
+use super::protocol::{Epoch, Position, SchemaSetId, is_system};
+
+/// Opens the table, or creates it.
+pub(crate) fn open(db: &Database, schema: Schema) -> Result<Collection> {
+    match db.collection(&schema.name) {
+        Ok(found) => Ok(found),
+        Err(_) => db.create_collection(schema),
+    }
+}
+
+fn int(name: &str) -> Field {
+    Field::new(name, FieldType::Int)
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, FieldType::Text)
+}
+
+fn any(name: &str) -> Field {
+    Field::new(name, FieldType::Any)
+}
+
+fn table(name: &str, key: &[&str], fields: impl IntoIterator<Item = Field>) -> SchemaBuilder {
+    let begun = Schema::build(name, key.iter().copied());
+    fields.into_iter().fold(begun, SchemaBuilder::field)
+}
+
+/// Numbers above 2^63 - 1 are kept as negative ones.
+pub(crate) fn number(value: u64) -> Value {
+    Value::Int(value.cast_signed())
+}
+
+pub(crate) fn read_number(record: &Record, position: usize) -> Result<u64> {
+    let value = record.get(position).and_then(Value::as_int);
+    value
+        .map(i64::cast_unsigned)
+        .ok_or_else(|| damaged(position))
+}
+
+pub(crate) fn read_text(record: &Record, position: usize) -> Result<Text> {
+    match record.get(position) {
+        Some(Value::Text(text)) => Ok(text.clone()),
+        _ => Err(damaged(position)),
+    }
+}
+
+pub(crate) fn read_list(record: &Record, position: usize) -> Result<&[Value]> {
+    let list = record.get(position).and_then(Value::as_list);
+    list.ok_or_else(|| damaged(position))
+}
+
+#[cold]
+pub(crate) fn damaged(position: usize) -> Error {
+    Error::corrupt(format!(
+        "column {position} of a sync table holds something else"
+    ))
+}
+
+/// The tables of a replica.
+pub(crate) struct ReplicaTables {
+    pub(crate) state: Collection,
+    pub(crate) schemas: Collection,
+    pub(crate) queue: Collection,
+    pub(crate) blocks: Collection,
+    pub(crate) rejected: Collection,
+    pub(crate) conflicts: Collection,
+}
+
+impl ReplicaTables {
+    pub(crate) fn open(db: &Database) -> Result<Self> {
+        let state = [
+            "epoch",
+            "cursor",
+            "blocks_epoch",
+            "blocks_seq",
+            "blocks_next",
+        ]
+        .map(|name| int(name).nullable());
+        let counters = ["acknowledged", "sent", "next"].map(int);
+        Ok(Self {
+            state: open(
+                db,
+                table("sync_state", &["name"], [text("name"), text("replica")])
+                    .field(Field::new("resync", FieldType::Bool))
+                    .fields(counters)
+                    .fields(state)
+                    .finish()?,
+            )?,
+            schemas: open(
+                db,
+                table("sync_schemas", &["name"], [text("name"), any("schema")]).finish()?,
+            )?,
+            queue: open(
+                db,
+                table(
+                    "sync_queue",
+                    &["client_seq", "op"],
+                    [
+                        int("client_seq"),
+                        int("op"),
+                        int("base"),
+                        int("stamp"),
+                        text("table"),
+                        any("key"),
+                        int("action"),
+                        any("fields"),
+                        any("values"),
+                        any("before"),
+                    ],
+                )
+                .index(IndexSpec::hash(["table", "key"]))
+                .finish()?,
+            )?,
+            blocks: open(
+                db,
+                table("sync_blocks", &["number"], [int("number"), any("bytes")]).finish()?,
+            )?,
+            rejected: open(
+                db,
+                table(
+                    "sync_rejected",
+                    &["client_seq", "at"],
+                    [
+                        int("client_seq"),
+                        Field::new("at", FieldType::Timestamp),
+                        text("code"),
+                        text("message"),
+                        any("ops"),
+                    ],
+                )
+                .finish()?,
+            )?,
+            conflicts: open(db, ledger::schema()?)?,
+        })
+    }
+}
+
+trait Fields {
+    fn fields(self, fields: impl IntoIterator<Item = Field>) -> Self;
+}
+
+impl Fields for SchemaBuilder {
+    fn fields(self, fields: impl IntoIterator<Item = Field>) -> Self {
+        fields.into_iter().fold(self, Self::field)
+    }
+}
+
+/// Where a replica stands; one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) replica: ReplicaId,
+    /// Whether a snapshot is to be asked for although there is a cursor.
+    pub(crate) resync: bool,
+    /// Outcomes up to this number have arrived.
+    pub(crate) acknowledged: u64,
+    /// Mutations up to this number may have reached the server and must not change any more.
+    pub(crate) sent: u64,
+    /// Number of the next mutation.
+    pub(crate) next: u64,
+    /// All of the server's commits up to this one are here.
+    pub(crate) cursor: Option<(Epoch, Seq)>,
+    /// The snapshot that is arriving, and the number of its next block.
+    pub(crate) blocks: Option<(Epoch, Seq, u32)>,
+}
+
+const STATE_KEY: &str = "replica";
+
+impl State {
+    pub(crate) fn new(replica: ReplicaId) -> Self {
+        Self {
+            replica,
+            resync: false,
+            acknowledged: 0,
+            sent: 0,
+            next: 1,
+            cursor: None,
+            blocks: None,
+        }
+    }
+
+    /// The state as a transaction sees it; the one of a new replica when there is none.
+    pub(crate) fn read(
+        tx: &Transaction<'_>,
+        table: &Collection,
+        replica: &ReplicaId,
+    ) -> Result<Self> {
+        match tx.get(table, STATE_KEY)? {
+            Some(record) => Self::from_record(&record),
+            None => Ok(Self::new(replica.clone())),
+        }
+    }
+
+    /// The committed state.
+    pub(crate) fn load(table: &Collection) -> Result<Option<Self>> {
+        let record = table.try_get(STATE_KEY)?;
+        record.as_ref().map(Self::from_record).transpose()
+    }
+
+    fn from_record(record: &Record) -> Result<Self> {
+        let optional = |position: usize| match record.get(position) {
+            Some(Value::Int(value)) => Some(value.cast_unsigned()),
+            _ => None,
+        };
+        let cursor = optional(6).zip(optional(7));
+        let blocks = optional(8).zip(optional(9)).zip(optional(10));
+        Ok(Self {
+            replica: ReplicaId(read_text(record, 1)?),
+            resync: record.get(2).and_then(Value::as_bool).unwrap_or_default(),
+            acknowledged: read_number(record, 3)?,
+            sent: read_number(record, 4)?,
+            next: read_number(record, 5)?,
+            cursor: cursor.map(|(epoch, seq)| (Epoch(epoch), Seq(seq))),
+            blocks: blocks.map(|((epoch, seq), next)| {
+                (
+                    Epoch(epoch),
+                    Seq(seq),
+                    u32::try_from(next).unwrap_or(u32::MAX),
+                )
+            }),
+        })
+    }
+
+    pub(crate) fn write(&self, tx: &mut Transaction<'_>, table: &Collection) -> Result<()> {
+        let (epoch, cursor) = self.cursor.unzip();
+        let blocks = self.blocks;
+        let values = [
+            Value::from(STATE_KEY),
+            Value::Text(self.replica.0.clone()),
+            Value::Bool(self.resync),
+            number(self.acknowledged),
+            number(self.sent),
+            number(self.next),
+            Value::from(epoch.map(|epoch| number(epoch.0))),
+            Value::from(cursor.map(|seq| number(seq.0))),
+            Value::from(blocks.map(|(epoch, _, _)| number(epoch.0))),
+            Value::from(blocks.map(|(_, seq, _)| number(seq.0))),
+            Value::from(blocks.map(|(_, _, next)| i64::from(next))),
+        ];
+        tx.upsert_values(table, values).map(drop)
+    }
+
+    /// What the replica tells the server.
+    pub(crate) fn position(&self) -> Position {
+        match (self.blocks, self.cursor) {
+            (Some((epoch, seq, next)), _) => Position::Blocks { epoch, seq, next },
+            (None, Some((epoch, seq))) if !self.resync => Position::At { epoch, seq },
+            _ => Position::Start,
+        }
+    }
+
+    /// The commit that local edits start from.
+    pub(crate) fn base(&self) -> Seq {
+        self.cursor.map_or(Seq::ZERO, |(_, seq)| seq)
+    }
+}
+
+/// The tables of a server.
+pub(crate) struct ServerTables {
+    pub(crate) server: Collection,
+    pub(crate) clients: Collection,
+    pub(crate) outcomes: Collection,
+    pub(crate) rows: Collection,
+    pub(crate) conflicts: Collection,
+}
+
+impl ServerTables {
+    pub(crate) fn open(db: &Database) -> Result<Self> {
+        Ok(Self {
+            server: open(
+                db,
+                table("sync_server", &["name"], [text("name"), int("epoch")]).finish()?,
+            )?,
+            clients: open(
+                db,
+                table(
+                    "sync_clients",
+                    &["replica"],
+                    [text("replica"), int("last"), int("acknowledged")],
+                )
+                .finish()?,
+            )?,
+            outcomes: open(
+                db,
+                table(
+                    "sync_outcomes",
+                    &["replica", "client_seq"],
+                    [
+                        text("replica"),
+                        int("client_seq"),
+                        int("seq"),
+                        any("identity"),
+                        any("outcome"),
+                    ],
+                )
+                .finish()?,
+            )?,
+            rows: open(
+                db,
+                table(
+                    "sync_rows",
+                    &["table", "key"],
+                    [
+                        text("table"),
+                        any("key"),
+                        int("written"),
+                        int("born"),
+                        int("stamp"),
+                        text("replica"),
+                        any("columns"),
+                    ],
+                )
+                .finish()?,
+            )?,
+            conflicts: open(db, ledger::schema()?)?,
+        })
+    }
+}
+
+/// The key of a row in `sync_rows`.
+pub(crate) fn row_key(table: &str, key: &RecordId) -> RecordId {
+    RecordId::composite([Value::from(table), Value::List(key.values().into())])
+}
+
+pub(crate) fn stamp_value(stamp: Hlc) -> Value {
+    number(stamp.0)
+}
+
+/// One synced table at a replica.
+pub(crate) struct Synced {
+    pub(crate) collection: Collection,
+    /// The schema as the server has it.
+    pub(crate) schema: Schema,
+    /// Whether no unique index and no reference can make the order of mutations matter.
+    pub(crate) stands_alone: bool,
+}
+
+/// The synced tables of a replica.
+#[derive(Default)]
+pub(crate) struct SyncedTables {
+    pub(crate) by_name: BTreeMap<Text, Synced>,
+    pub(crate) names: HashMap<TableId, Text>,
+    pub(crate) id: SchemaSetId,
+}
+
+impl SyncedTables {
+    pub(crate) fn load(db: &Database, schemas: &Collection) -> Result<Self> {
+        let mut found = Vec::new();
+        let snapshot = db.snapshot();
+        snapshot.view().scan(schemas, &mut |records| {
+            found.extend(records.iter().map(|record| record.get(1).cloned()));
+            ControlFlow::Continue(())
+        })?;
+        let mut read = Vec::new();
+        for value in found {
+            let bytes = value.as_ref().and_then(Value::as_bytes);
+            let bytes = bytes.ok_or_else(|| damaged(1))?;
+            read.push(decode_schema(bytes, &Limits::default())?);
+        }
+        let referred: Vec<Text> = read
+            .iter()
+            .flat_map(|schema| schema.references.iter().map(|r| r.table.clone()))
+            .collect();
+        let id = schema_set(&read);
+        let mut tables = Self {
+            id,
+            ..Self::default()
+        };
+        for schema in read {
+            let collection = db.collection(&schema.name)?;
+            tables.names.insert(collection.id(), schema.name.clone());
+            let stands_alone = schema.references.is_empty()
+                && !referred.contains(&schema.name)
+                && schema.indexes.iter().all(|index| !index.unique);
+            tables.by_name.insert(
+                schema.name.clone(),
+                Synced {
+                    collection,
+                    schema,
+                    stands_alone,
+                },
+            );
+        }
+        Ok(tables)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<&Synced> {
+        self.by_name
+            .get(name)
+            .ok_or_else(|| Error::not_found(format!("the server has no table `{name}`")))
+    }
+
+    pub(crate) fn collections(&self) -> Vec<Collection> {
+        self.by_name
+            .values()
+            .map(|t| t.collection.clone())
+            .collect()
+    }
+}
+
+/// The row of `sync_schemas` for a schema.
+pub(crate) fn schema_row(schema: &Schema) -> Result<[Value; 2]> {
+    Ok([
+        Value::Text(schema.name.clone()),
+        Value::from(encode_schema(schema)?),
+    ])
+}
+
+/// The schema that a replica keeps rows under: uniqueness and references are for the server to check, which
+/// sees all rows; here they could only make it impossible to take in what the server sends.
+pub(crate) fn replica_schema(schema: &Schema) -> Schema {
+    let mut relaxed = schema.clone();
+    relaxed.references.clear();
+    for index in &mut relaxed.indexes {
+        index.unique = false;
+    }
+    relaxed
+}
+
+/// The tables that a server syncs, sorted by name.
+pub(crate) fn user_tables(db: &Database) -> Vec<Collection> {
+    let mut tables = db.collections();
+    tables.retain(|table| !is_system(table.name()));
+    tables
+}
+
+/// The schemas of the tables that a server syncs.
+pub(crate) fn user_schemas(db: &Database) -> Vec<Schema> {
+    let tables = user_tables(db);
+    tables
+        .iter()
+        .map(|table| (*table.schema()).clone())
+        .collect()
+}
+
+/// Identity of a set of schemas.
+pub(crate) fn schema_set(schemas: &[Schema]) -> SchemaSetId {
+    let mut parts: Vec<(&Text, [u8; 16])> = schemas
+        .iter()
+        .map(|schema| (&schema.name, schema.schema_id().0))
+        .collect();
+    parts.sort_unstable();
+    let mut hash = Sha256::new();
+    for (name, id) in parts {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update(id);
+    }
+    let hash = hash.finalize();
+    SchemaSetId(hash.first_chunk::<16>().copied().unwrap_or_default())
+}
+
+/// All records of a table.
+pub(crate) fn read_all(db: &Database, table: &Collection) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    db.snapshot().view().scan(table, &mut |chunk| {
+        records.extend_from_slice(chunk);
+        ControlFlow::Continue(())
+    })?;
+    Ok(records)
+}
+
+pub(crate) fn read_ledger(db: &Database, table: &Collection) -> Result<Vec<LedgerEntry>> {
+    let mut records = read_all(db, table)?;
+    records.sort_by(|a, b| a.key().cmp(b.key()));
+    records.iter().map(LedgerEntry::from_record).collect()
+}
