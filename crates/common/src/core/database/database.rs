@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -64,6 +64,8 @@ pub(super) struct Inner {
     pub(super) writer: Mutex<Writer>,
     pub(super) log: RwLock<ChangeTracker>,
     pub(super) committed: AtomicU64,
+    /// Number of replaced records kept for open snapshots, over all tables.
+    kept_aside: Arc<AtomicUsize>,
     /// Whether a short commit is being applied under the lock of `open`.
     pub(super) applying: AtomicBool,
     /// Positions of open snapshots with the number of each.
@@ -128,6 +130,7 @@ impl Database {
                 writer: Mutex::new(Writer { next_table: 1 }),
                 log: RwLock::new(ChangeTracker::new(options.retention)),
                 committed: AtomicU64::new(0),
+                kept_aside: Arc::default(),
                 applying: AtomicBool::new(false),
                 open: Mutex::new(BTreeMap::new()),
                 clock: HybridClock::new(options.clock),
@@ -171,7 +174,13 @@ impl Database {
             }
         }
         let id = TableId(writer.next_table);
-        let table = Arc::new(Table::new(id, schema, kind, &self.inner.rules)?);
+        let table = Arc::new(Table::new(
+            id,
+            schema,
+            kind,
+            &self.inner.rules,
+            Arc::clone(&self.inner.kept_aside),
+        )?);
         writer.next_table += 1;
         if table.has_references {
             self.inner.has_references.store(true, Ordering::Relaxed);
@@ -526,6 +535,9 @@ impl Inner {
 
     /// Lets go of what only a snapshot that was just closed could see.
     pub(super) fn release_history(&self) {
+        if self.kept_aside.load(Ordering::Acquire) == 0 {
+            return;
+        }
         let horizon = self.horizon();
         self.tables
             .read()

@@ -1,6 +1,7 @@
 //! [`History`]: replaced records that somebody may still read.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
@@ -24,13 +25,22 @@ struct Pasts {
 }
 
 /// Replaced records of one table, until no open snapshot can see them.
-#[derive(Default)]
 pub(super) struct History {
     len: AtomicUsize,
+    /// The same over all tables of the database, so that closing a snapshot need not visit them in vain.
+    total: Arc<AtomicUsize>,
     pasts: RwLock<Pasts>,
 }
 
 impl History {
+    pub(super) fn new(total: Arc<AtomicUsize>) -> Self {
+        Self {
+            len: AtomicUsize::new(0),
+            total,
+            pasts: RwLock::default(),
+        }
+    }
+
     /// Whether nothing is kept; checked after storage was read, it tells that storage said everything.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -47,6 +57,7 @@ impl History {
             slot,
             end,
         });
+        self.total.fetch_add(1, Ordering::Release);
         self.len.fetch_add(1, Ordering::Release);
     }
 
@@ -85,6 +96,7 @@ impl History {
             if let Some((seq, id)) = pasts.order.pop_back() {
                 pasts.forget(seq, &id);
                 self.len.fetch_sub(1, Ordering::Release);
+                self.total.fetch_sub(1, Ordering::Release);
             }
         }
     }
@@ -99,6 +111,7 @@ impl History {
             if let Some((seq, id)) = pasts.order.pop_front() {
                 pasts.forget(seq, &id);
                 self.len.fetch_sub(1, Ordering::Release);
+                self.total.fetch_sub(1, Ordering::Release);
             }
         }
     }
@@ -123,5 +136,11 @@ impl Pasts {
                 self.by_id.remove(id);
             }
         }
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.total.fetch_sub(*self.len.get_mut(), Ordering::Release);
     }
 }

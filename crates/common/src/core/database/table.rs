@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
@@ -35,6 +35,7 @@ impl Table {
         schema: Schema,
         kind: StorageKind,
         rules: &RuleRegistry,
+        kept_aside: Arc<AtomicUsize>,
     ) -> Result<Self> {
         let validator = schema.compile(rules)?;
         let indexes = schema
@@ -52,7 +53,7 @@ impl Table {
             has_references: !schema.references.is_empty(),
             indexes: RwLock::new(indexes),
             schema: RwLock::new(Arc::new(schema)),
-            history: History::default(),
+            history: History::new(kept_aside),
             dropped: AtomicBool::new(false),
         };
         // A storage of the application's own may bring records along.
