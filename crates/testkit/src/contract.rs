@@ -3,11 +3,13 @@
 //! Each panics with the law that was broken and the input that broke it.
 
 mod codec;
+mod format;
 mod storage;
 mod transform;
 mod versioning;
 
 pub use codec::{built_in_codec, codec};
+pub use format::format;
 pub use storage::storage;
 pub use transform::transform;
 pub use versioning::versioning;

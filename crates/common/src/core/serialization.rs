@@ -16,6 +16,8 @@
 //! A decoder accepts somewhat more than its encoder writes, as each module's doc lists. What it accepts always
 //! reads back: decoding, encoding and decoding again gives the same value.
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
 mod format;
 mod guard;
 mod registry;
@@ -26,6 +28,8 @@ pub mod image;
 pub mod json;
 #[cfg(feature = "msgpack")]
 pub mod msgpack;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 

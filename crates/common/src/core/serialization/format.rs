@@ -197,7 +197,12 @@ impl Format {
             Self::MsgPack => Ok(&super::msgpack::MsgPack),
             #[cfg(feature = "protobuf")]
             Self::Protobuf => Ok(&super::protobuf::Protobuf),
+            #[cfg(feature = "arrow")]
+            Self::Arrow => Ok(&super::arrow::Arrow),
+            #[cfg(feature = "parquet")]
+            Self::Parquet => Ok(&super::parquet::Parquet),
             Self::Custom(encoding) => Ok(&**encoding),
+            #[cfg(not(all(feature = "msgpack", feature = "protobuf", feature = "parquet")))]
             missing => Err(Error::unsupported(format!(
                 "format {0} is not compiled in; build with cargo feature `{0}`",
                 missing.name()

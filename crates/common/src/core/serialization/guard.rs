@@ -39,6 +39,11 @@ impl<'a> Guard<'a> {
         })
     }
 
+    #[cfg(feature = "arrow")]
+    pub(super) fn limits(&self) -> &'a Limits {
+        self.limits
+    }
+
     /// Called for a list or map that lies inside `depth - 1` others.
     pub(super) fn depth(&self, depth: usize) -> Result<()> {
         self.limits.check_depth(depth)?;
@@ -95,4 +100,22 @@ impl<'a> Guard<'a> {
 #[cfg(any(feature = "msgpack", feature = "protobuf"))]
 pub(super) fn reserve<T>(count: usize) -> usize {
     count.min(RESERVE_BYTES_MAX / size_of::<T>().max(1))
+}
+
+/// Runs a decoder that stands on another library's, and makes an error of a panic in there.
+///
+/// Our own decoders do not panic; those of large formats have, on input nobody had thought of.
+#[cfg(feature = "arrow")]
+pub(super) fn contained<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Nothing outlives the call that the panic could have left half done: the input is only read.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(|cause| {
+        let text = cause
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| cause.downcast_ref::<&str>().copied())
+            .unwrap_or("no reason given");
+        Err(crate::error::Error::corrupt(format!(
+            "the decoder gave up on these bytes: {text}"
+        )))
+    })
 }

@@ -330,7 +330,8 @@ impl<'a> Reader<'a> {
         let seq = u64::from_le_bytes(self.fixed().map_err(place)?);
         let head = from.get(..self.at).unwrap_or_default();
         self.whole.update(head);
-        if self.u32().map_err(place)? != crc32fast::hash(head) {
+        let checksum = self.u32().map_err(place)?;
+        if differs(checksum, crc32fast::hash(head)) {
             return Err(Error::corrupt(
                 "header at offset 0: checksum does not match",
             ));
@@ -354,7 +355,7 @@ impl<'a> Reader<'a> {
         let checksum = self.u32()?;
         let end = self.at;
         self.at = from;
-        if checksum != crc32fast::hash(covered) {
+        if differs(checksum, crc32fast::hash(covered)) {
             return Err(self.error("checksum does not match"));
         }
         if number != self.number {
@@ -419,7 +420,8 @@ impl<'a> Reader<'a> {
         expected.extend((tables.len() as u64).to_le_bytes().into_iter().take(4));
         expected.extend((rows as u64).to_le_bytes());
         expected.extend(self.whole.clone().finalize().to_le_bytes());
-        if payload == expected {
+        let same = payload == expected || (cfg!(fuzzing) && payload.len() == expected.len());
+        if same {
             Ok(())
         } else {
             Err(self.error("counts or the checksum of the whole do not match"))
@@ -436,6 +438,11 @@ impl<'a> Reader<'a> {
             _ => self.error(error),
         }
     }
+}
+
+/// Whether a checksum is wrong. A fuzzer would never guess one, so what lies behind is opened to it.
+fn differs(found: u32, expected: u32) -> bool {
+    found != expected && !cfg!(fuzzing)
 }
 
 /// Reads one block of rows; the guard goes in and comes out, so that blocks count together.

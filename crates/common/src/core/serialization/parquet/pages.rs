@@ -1,0 +1,237 @@
+//! What the pages of a Parquet file declare, added up before any of them is inflated.
+//!
+//! A page names the size to which it inflates and the number of values that it holds, and the library below
+//! reserves memory on its word. A few bytes can name two thousand million of each. So the headers, which are
+//! structs in Thrift's compact protocol, are read here first.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+
+/// Bytes that a value takes at least while a page is read: two levels and a cell.
+const VALUE_BYTES: u64 = 8;
+
+/// Most structs inside one another in a page's header; the real ones have three.
+const DEPTH_MAX: usize = 8;
+
+/// Checks the declared rows, inflated sizes and values of all pages against the limits.
+pub(super) fn check(metadata: &ParquetMetaData, bytes: &[u8], limits: &Limits) -> Result<()> {
+    let rows = metadata.file_metadata().num_rows();
+    limits.check_rows(usize::try_from(rows).unwrap_or(usize::MAX))?;
+    let mut declared: u64 = 0;
+    let mut group_rows: u64 = 0;
+    for group in metadata.row_groups() {
+        group_rows = group_rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
+        for chunk in group.columns() {
+            let place = |error: Error| error.at(format!("column {}", chunk.column_path()));
+            if chunk.data_page_offset() < 0
+                || chunk.compressed_size() < 0
+                || chunk.dictionary_page_offset().is_some_and(|at| at < 0)
+            {
+                return Err(place(Error::corrupt("a position lies before the file")));
+            }
+            let (start, len) = chunk.byte_range();
+            let part = usize::try_from(start)
+                .ok()
+                .zip(usize::try_from(start.saturating_add(len)).ok())
+                .and_then(|(start, end)| bytes.get(start..end));
+            let Some(part) = part else {
+                return Err(place(Error::corrupt("its pages lie outside the file")));
+            };
+            declared = chunk_size(part, declared, limits).map_err(place)?;
+        }
+    }
+    if usize::try_from(group_rows).ok() != usize::try_from(rows).ok() {
+        return Err(Error::corrupt(
+            "row groups hold another number of rows than the file",
+        ));
+    }
+    Ok(())
+}
+
+/// Adds what the pages of one column chunk declare to `declared`.
+fn chunk_size(part: &[u8], mut declared: u64, limits: &Limits) -> Result<u64> {
+    let mut reader = Thrift { rest: part };
+    while !reader.rest.is_empty() {
+        let page = reader.page()?;
+        let values = u64::from(page.values).saturating_mul(VALUE_BYTES);
+        declared = declared
+            .saturating_add(u64::from(page.inflated))
+            .saturating_add(values);
+        limits.check_total(usize::try_from(declared).unwrap_or(usize::MAX))?;
+        let body = usize::try_from(page.compressed).unwrap_or(usize::MAX);
+        reader.rest = reader
+            .rest
+            .get(body..)
+            .ok_or_else(|| Error::corrupt("a page lies beyond its column chunk"))?;
+    }
+    Ok(declared)
+}
+
+/// What a page's header declares.
+#[derive(Debug, Default)]
+struct Page {
+    inflated: u32,
+    compressed: u32,
+    values: u32,
+}
+
+/// Types of fields in Thrift's compact protocol.
+mod wire {
+    pub(super) const STOP: u8 = 0;
+    pub(super) const TRUE: u8 = 1;
+    pub(super) const FALSE: u8 = 2;
+    pub(super) const BYTE: u8 = 3;
+    pub(super) const I16: u8 = 4;
+    pub(super) const I32: u8 = 5;
+    pub(super) const I64: u8 = 6;
+    pub(super) const DOUBLE: u8 = 7;
+    pub(super) const BINARY: u8 = 8;
+    pub(super) const LIST: u8 = 9;
+    pub(super) const SET: u8 = 10;
+    pub(super) const STRUCT: u8 = 12;
+}
+
+/// Numbers of fields in Parquet's `PageHeader`, and of the count of values in each kind of page's own header.
+mod field {
+    pub(super) const INFLATED: i64 = 2;
+    pub(super) const COMPRESSED: i64 = 3;
+    pub(super) const DATA: i64 = 5;
+    pub(super) const DICTIONARY: i64 = 7;
+    pub(super) const DATA_V2: i64 = 8;
+    pub(super) const VALUES: i64 = 1;
+}
+
+struct Thrift<'a> {
+    rest: &'a [u8],
+}
+
+impl Thrift<'_> {
+    fn byte(&mut self) -> Result<u8> {
+        match self.rest.split_first() {
+            Some((byte, rest)) => {
+                self.rest = rest;
+                Ok(*byte)
+            }
+            None => Err(Error::corrupt("the header of a page is cut off")),
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Error::corrupt(
+            "a number in the header of a page is too long",
+        ))
+    }
+
+    fn signed(&mut self) -> Result<i64> {
+        let raw = self.varint()?;
+        Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    }
+
+    fn size(&mut self) -> Result<u32> {
+        let size = self.signed()?;
+        u32::try_from(size).map_err(|_| Error::corrupt(format!("a page cannot have size {size}")))
+    }
+
+    /// The next field's number and type; `None` at the end of the struct.
+    fn field(&mut self, last: &mut i64) -> Result<Option<u8>> {
+        let byte = self.byte()?;
+        let ty = byte & 0x0f;
+        if ty == wire::STOP {
+            return Ok(None);
+        }
+        *last = match i64::from(byte >> 4) {
+            0 => self.signed()?,
+            step => last.saturating_add(step),
+        };
+        Ok(Some(ty))
+    }
+
+    fn page(&mut self) -> Result<Page> {
+        let mut page = Page::default();
+        let mut number = 0;
+        while let Some(ty) = self.field(&mut number)? {
+            match (number, ty) {
+                (field::INFLATED, wire::I32) => page.inflated = self.size()?,
+                (field::COMPRESSED, wire::I32) => page.compressed = self.size()?,
+                (field::DATA | field::DICTIONARY | field::DATA_V2, wire::STRUCT) => {
+                    let mut inner = 0;
+                    while let Some(ty) = self.field(&mut inner)? {
+                        if (inner, ty) == (field::VALUES, wire::I32) {
+                            page.values = self.size()?;
+                        } else {
+                            self.skip(ty, 2)?;
+                        }
+                    }
+                }
+                _ => self.skip(ty, 1)?,
+            }
+        }
+        Ok(page)
+    }
+
+    fn skip(&mut self, ty: u8, depth: usize) -> Result<()> {
+        if depth > DEPTH_MAX {
+            return Err(Error::corrupt("the header of a page is nested too deep"));
+        }
+        match ty {
+            wire::TRUE | wire::FALSE => {}
+            wire::BYTE => drop(self.byte()?),
+            wire::I16 | wire::I32 | wire::I64 => drop(self.varint()?),
+            wire::DOUBLE => self.skip_bytes(8)?,
+            wire::BINARY => {
+                let len = self.varint()?;
+                self.skip_bytes(usize::try_from(len).unwrap_or(usize::MAX))?;
+            }
+            wire::LIST | wire::SET => {
+                let head = self.byte()?;
+                let len = match head >> 4 {
+                    15 => self.varint()?,
+                    len => len.into(),
+                };
+                for _ in 0..len {
+                    match head & 0x0f {
+                        // In lists, a bool takes a byte.
+                        wire::TRUE | wire::FALSE => drop(self.byte()?),
+                        ty => self.skip(ty, depth + 1)?,
+                    }
+                }
+            }
+            wire::STRUCT => {
+                let mut number = 0;
+                while let Some(ty) = self.field(&mut number)? {
+                    self.skip(ty, depth + 1)?;
+                }
+            }
+            other => return Err(Error::corrupt(format!("unknown type {other} in a page"))),
+        }
+        Ok(())
+    }
+
+    fn skip_bytes(&mut self, len: usize) -> Result<()> {
+        self.rest = self
+            .rest
+            .get(len..)
+            .ok_or_else(|| Error::corrupt("the header of a page is cut off"))?;
+        Ok(())
+    }
+}
