@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -56,6 +57,18 @@ pub(crate) fn start(context: &Context) -> Result<()> {
 
 /// Lets `command`, which is cargo, build with counters and its programs write them.
 pub(crate) fn instrument(context: &Context, command: &mut Command) -> Result<()> {
+    static WRAPPER: OnceLock<Result<PathBuf>> = OnceLock::new();
+    // Once, before the first build: that build puts another program where this one was started from.
+    let wrapper = WRAPPER.get_or_init(|| wrapper(context)).clone()?;
+    command.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+    // Four files for each program, merged in place: a file for each of thousands of test processes is slow.
+    let counters = context.folder("coverage")?.join("%4m.profraw");
+    command.env("LLVM_PROFILE_FILE", counters);
+    Ok(())
+}
+
+/// A copy of this program under the name that makes it a wrapper.
+fn wrapper(context: &Context) -> Result<PathBuf> {
     let wrapper = context.folder("tools")?.join(WRAPPER_NAME);
     let program = std::env::current_exe().map_err(|e| format!("this program has no path: {e}"))?;
     let bytes = fs::read(&program).map_err(|e| format!("{}: {e}", program.display()))?;
@@ -66,13 +79,7 @@ pub(crate) fn instrument(context: &Context, command: &mut Command) -> Result<()>
             .and_then(|_| fs::rename(&new, &wrapper))
             .map_err(|e| format!("{}: {e}", wrapper.display()))?;
     }
-    command.env("RUSTC_WORKSPACE_WRAPPER", &wrapper);
-    // Four files for each program, merged in place: a file for each of thousands of test processes is slow.
-    command.env(
-        "LLVM_PROFILE_FILE",
-        context.folder("coverage")?.join("%4m.profraw"),
-    );
-    Ok(())
+    Ok(wrapper)
 }
 
 /// Lets `command`, which was built with counters, write them where nobody reads.

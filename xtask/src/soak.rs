@@ -109,6 +109,7 @@ fn properties(context: &Context, cases: u64) -> Result<bool> {
         "release",
     ]);
     command.env("PROPTEST_CASES", cases.to_string());
+    command.env("TANDEM_CASES", cases.to_string());
     let status = command
         .status()
         .map_err(|e| format!("cargo-nextest does not start: {e}"))?;

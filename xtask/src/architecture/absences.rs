@@ -29,7 +29,7 @@ const ABSENCES: &[Absence] = &[
             "std::io::stdin",
             "std::io::stdout",
         ],
-        words: &["println", "eprintln", "print", "eprint"],
+        words: &["println!", "eprintln!", "print!", "eprint!"],
         why: "common does no input and no output",
     },
     Absence {
@@ -185,6 +185,11 @@ mod tests {
         finds(
             "crates/common/src/core/x.rs",
             "#[cfg(test)]\nmod tests { use std::thread; }",
+            0,
+        );
+        finds(
+            "crates/common/src/core/x.rs",
+            "mod print; pub use print::text;",
             0,
         );
         finds(
