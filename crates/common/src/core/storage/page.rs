@@ -2,10 +2,12 @@
 //!
 //! The pages never move once made, so that readers reach them without a lock on the whole.
 
+use std::hint::black_box;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use super::storage::Visitor;
 use crate::core::base::{Record, Slot};
@@ -15,6 +17,8 @@ use crate::error::{Error, Result};
 const PAGE_RECORDS: usize = 7;
 /// Records that a scan hands out at a time.
 const CHUNK_RECORDS: usize = 256;
+/// Slots whose pages are latched together, at most, by [`Pages::read`].
+const READ_GROUP: usize = 16;
 /// Pages in the first run; each further run is twice as long as the one before.
 const RUN_PAGES_FIRST: usize = 8;
 /// Runs that together hold all 2^32 slots.
@@ -93,20 +97,41 @@ impl Pages {
         records.get(position).and_then(Option::as_ref).map(f)
     }
 
-    /// Appends the records of the slots; neighbours share one latch.
+    /// Appends the records of the slots.
+    ///
+    /// Taking a latch and counting a reference are atomic writes, and those wait for one cache miss after the
+    /// other. So a group of slots is looked at first, which lets the misses of the whole group overlap.
     pub(super) fn read(&self, slots: &[Slot], records: &mut Vec<Record>) {
         records.reserve(slots.len());
-        let page_of = |slot: Slot| slot.0 as usize / PAGE_RECORDS;
-        for group in slots.chunk_by(|a, b| page_of(*a) == page_of(*b)) {
-            let Some((page, _)) = group.first().and_then(|slot| self.page(*slot)) else {
-                continue;
-            };
-            let latched = page.0.read();
-            for slot in group {
-                if let Some(Some(record)) = latched.get(slot.0 as usize % PAGE_RECORDS) {
-                    records.push(record.clone());
-                }
+        let mut latched: SmallVec<[_; READ_GROUP]> = SmallVec::new();
+        let mut rest = slots;
+        while let Some((first, more)) = rest.split_first() {
+            let more = more.get(..READ_GROUP - 1).unwrap_or(more);
+            for (page, _) in more.iter().filter_map(|slot| self.page(*slot)) {
+                black_box(page.0.is_locked());
             }
+            // Only the first latch is waited for. Whoever waited with a latch in hand could wait for a writer
+            // that waits for this very latch.
+            latched.extend(self.page(*first).map(|(page, at)| (page.0.read(), at)));
+            let mut taken = 1;
+            for slot in more {
+                if let Some((page, at)) = self.page(*slot) {
+                    let Some(latch) = page.0.try_read() else {
+                        break;
+                    };
+                    latched.push((latch, at));
+                }
+                taken += 1;
+            }
+            for (page, at) in &latched {
+                black_box(page.get(*at).and_then(Option::as_ref).map(Record::seq));
+            }
+            let found = latched
+                .iter()
+                .filter_map(|(page, at)| page.get(*at)?.as_ref());
+            records.extend(found.cloned());
+            latched.clear();
+            rest = rest.get(taken..).unwrap_or_default();
         }
     }
 
@@ -158,6 +183,51 @@ const fn place(slot: Slot) -> (usize, usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::base::{Metadata, Value};
+
+    fn record(id: u32) -> Record {
+        Record::new(Metadata::default(), 1, [Value::from(id)])
+    }
+
+    #[test]
+    fn slots_are_read_in_their_order_and_empty_ones_left_out() {
+        let pages = Pages::new();
+        for id in 0..100 {
+            assert_eq!(pages.add(record(id)).unwrap(), Slot(id));
+        }
+        pages.remove(Slot(20));
+        let slots: Vec<u32> = (0..300).map(|i| i * 7 % 120).collect();
+        let wanted = slots.iter().filter(|slot| **slot < 100 && **slot != 20);
+        let wanted: Vec<Record> = wanted.map(|slot| record(*slot)).collect();
+        let slots: Vec<Slot> = slots.iter().copied().map(Slot).collect();
+        let mut found = Vec::new();
+        pages.read(&slots, &mut found);
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn readers_of_many_slots_of_one_page_do_not_stop_its_writer() {
+        let pages = Pages::new();
+        for id in 0..7 {
+            pages.add(record(id)).unwrap();
+        }
+        let slots: Vec<Slot> = (0..70).map(|i| Slot(i % 7)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut found = Vec::new();
+                    for _ in 0..500 {
+                        found.clear();
+                        pages.read(&slots, &mut found);
+                        assert_eq!(found.len(), slots.len());
+                    }
+                });
+            }
+            for round in 0..5_000 {
+                pages.replace(Slot(round % 7), Some(record(round % 7)));
+            }
+        });
+    }
 
     #[test]
     fn a_page_is_one_cache_line() {
