@@ -33,9 +33,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(commands::demo::Demo),
     Import(commands::import::Import),
     Inspect(commands::inspect::Inspect),
     Query(Box<commands::query::Query>),
+    Replica(commands::replica::Replica),
+    Serve(commands::serve::Serve),
 }
 
 fn main() -> ExitCode {
@@ -54,9 +57,12 @@ fn main() -> ExitCode {
 impl Cli {
     fn run(self) -> Result<()> {
         match self.command {
+            Command::Demo(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Query(command) => command.run(),
+            Command::Replica(command) => command.run(),
+            Command::Serve(command) => command.run(),
         }
     }
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use ::common::{Error, ErrorKind, Result};
 
-pub(crate) use load::{Loaded, Options, load};
+pub(crate) use load::{Loaded, Options, load, load_packed};
 
 /// Most bytes of one unpacked input file: 4 GiB.
 const INPUT_BYTES_MAX: u64 = 4 << 30;
@@ -128,7 +128,23 @@ fn open(path: &Path, options: &Options) -> Result<Box<dyn Source>> {
         )));
     }
     let bytes = read(path, packed)?;
-    let source: Result<Box<dyn Source>> = match ending.as_str() {
+    open_bytes(path, &ending, bytes, options)
+}
+
+/// A text file that comes with the program.
+fn open_packed(path: &Path, packed: &[u8], options: &Options) -> Result<Box<dyn Source>> {
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(packed).read_to_end(&mut bytes)?;
+    open_bytes(path, &ending(path).0, bytes, options)
+}
+
+fn open_bytes(
+    path: &Path,
+    ending: &str,
+    bytes: Vec<u8>,
+    options: &Options,
+) -> Result<Box<dyn Source>> {
+    let source: Result<Box<dyn Source>> = match ending {
         "csv" | "tsv" => csv::open(bytes, options, ending == "tsv").map(|s| Box::new(s) as _),
         _ => jsonl::open(&bytes).map(|s| Box::new(s) as _),
     };

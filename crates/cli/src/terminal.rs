@@ -12,28 +12,33 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Counts rows of which nobody knows how many there are.
     pub(crate) fn rows(what: &str) -> Self {
-        Self::new(what, None)
+        Self::new(
+            what,
+            ProgressBar::new_spinner(),
+            "{spinner} {msg} {human_pos} rows",
+        )
     }
 
     /// Counts up to a known number of rows.
     pub(crate) fn rows_of(what: &str, all: usize) -> Self {
-        Self::new(what, Some(all as u64))
+        let template = "{msg} {bar:24} {human_pos} of {human_len} rows";
+        Self::new(what, ProgressBar::new(all as u64), template)
     }
 
-    fn new(what: &str, all: Option<u64>) -> Self {
+    /// Something of which nothing can be counted.
+    pub(crate) fn stage(what: &str) -> Self {
+        Self::new(what, ProgressBar::new_spinner(), "{spinner} {msg}")
+    }
+
+    /// Says what is being done now.
+    pub(crate) fn say(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+
+    fn new(what: &str, bar: ProgressBar, template: &str) -> Self {
         if !stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let (bar, template) = match all {
-            Some(all) => (
-                ProgressBar::new(all),
-                "{msg} {bar:24} {human_pos} of {human_len} rows",
-            ),
-            None => (
-                ProgressBar::new_spinner(),
-                "{spinner} {msg} {human_pos} rows",
-            ),
-        };
         // The templates are constants, so a mistake in one would be ours: then the plain style serves.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
@@ -75,6 +80,11 @@ impl Paint {
     /// Text that stands back.
     pub(crate) fn dim(self, text: impl std::fmt::Display) -> String {
         self.with("2", text)
+    }
+
+    /// Good news.
+    pub(crate) fn green(self, text: impl std::fmt::Display) -> String {
+        self.with("32", text)
     }
 
     fn with(self, code: &str, text: impl std::fmt::Display) -> String {

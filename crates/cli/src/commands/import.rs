@@ -131,6 +131,7 @@ impl Import {
             table,
             key: self.key.clone(),
             number_rows: self.number_rows,
+            always_number: false,
             nulls: self.nulls.clone(),
             text: self.text.clone(),
             lenient: false,

@@ -8,7 +8,7 @@ use common::schema::{Field, FieldType, RuleRegistry, Schema, Validator};
 use common::{Error, RecordId, Result, Value};
 
 use super::infer::{Guess, Guessed, has_kind};
-use super::{Refusal, Source, cell, open};
+use super::{Refusal, Source, cell, open, open_packed};
 use crate::terminal::Progress;
 
 /// Most refusals that are kept to be shown; all are counted.
@@ -16,6 +16,10 @@ const REFUSALS_KEPT: usize = 10;
 
 /// What the user says about the file.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and independent"
+)]
 pub(crate) struct Options {
     /// Name of the table that the rows are for.
     pub(crate) table: String,
@@ -29,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) nulls: Vec<String>,
     /// Columns that are text whatever they look like.
     pub(crate) text: Vec<String>,
+    /// Numbers the rows even if a column could be the key.
+    pub(crate) always_number: bool,
     /// Takes a column for text as soon as one cell is nothing else.
     pub(crate) lenient: bool,
     /// Between the fields of a CSV file; guessed when not given.
@@ -77,6 +83,17 @@ struct Column {
 /// in the result instead.
 pub(crate) fn load(path: &Path, options: &Options) -> Result<Loaded> {
     let source = open(path, options)?;
+    load_from(source.as_ref(), path, options)
+}
+
+/// As [`load()`], from bytes packed with gzip that stand for the file `name`.
+pub(crate) fn load_packed(name: &str, packed: &[u8], options: &Options) -> Result<Loaded> {
+    let path = Path::new(name);
+    let source = open_packed(path, packed, options)?;
+    load_from(source.as_ref(), path, options)
+}
+
+fn load_from(source: &dyn Source, path: &Path, options: &Options) -> Result<Loaded> {
     let place = |error: Error| error.at(path.display());
     let progress = Progress::rows(&format!("reading {}", path.display()));
     let known = |name: &String| source.columns().contains(name);
@@ -87,7 +104,7 @@ pub(crate) fn load(path: &Path, options: &Options) -> Result<Loaded> {
     }
     let mut columns = match &options.schema {
         Some(schema) => columns_of(schema, source.columns()).map_err(place)?,
-        None => columns_by_guess(source.as_ref(), options).map_err(place)?,
+        None => columns_by_guess(source, options).map_err(place)?,
     };
     let mut loaded = Loaded {
         // Replaced below when there was none.
@@ -103,7 +120,7 @@ pub(crate) fn load(path: &Path, options: &Options) -> Result<Loaded> {
         refusals: Vec::new(),
         refused: 0,
     };
-    read_rows(source.as_ref(), &columns, options, &mut loaded, &progress).map_err(place)?;
+    read_rows(source, &columns, options, &mut loaded, &progress).map_err(place)?;
     if options.schema.is_none() {
         choose_schema(&mut columns, options, &mut loaded).map_err(place)?;
     }
@@ -242,7 +259,9 @@ fn refusal(line: u64, column: &Column, reason: String) -> Refusal {
 
 /// Makes a schema of the columns and chooses its key.
 fn choose_schema(columns: &mut [Column], options: &Options, loaded: &mut Loaded) -> Result<()> {
-    let key = if options.key.is_empty() {
+    let key = if options.always_number {
+        None
+    } else if options.key.is_empty() {
         find_key(columns, loaded)
     } else {
         Some(options.key.clone())

@@ -1,5 +1,6 @@
 //! The built `tandem` binary, run as a user runs it.
 
+mod demo;
 mod import;
 mod inspect;
 mod query;

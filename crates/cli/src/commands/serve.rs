@@ -1,0 +1,91 @@
+//! `tandem serve`: a database file that replicas sync with over HTTP.
+
+use std::io::{Read as _, Write as _, stdin, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use common::{Error, ErrorKind, Result};
+use durable::DatabaseFile;
+use server::{ServeOptions, serve, stop_signal};
+use syncdb::SyncServer;
+use tokio::net::TcpListener;
+
+/// Serve the tables of a database file to replicas over HTTP
+///
+/// Prints the address once it listens. Ends on SIGTERM or ctrl-c, lets running requests finish, and then writes
+/// what replicas changed to the file; what came in is in memory only until then.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tandem serve --db world.tdb --listen 127.0.0.1:8080\n  \
+    tandem serve --listen 127.0.0.1:0    (a free port, printed)\n\n\
+    Paths: POST /v1/sync, GET /v1/status, GET /healthz. There is no encryption and no access control yet: \
+    listen on the loopback address only.")]
+pub(crate) struct Serve {
+    /// Database file; created if it does not exist
+    #[arg(long, default_value = "tandem.tdb")]
+    db: PathBuf,
+    /// Address and port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// End as well when standard input is closed: so that a server never outlives the program that started it
+    #[arg(long)]
+    until_input_ends: bool,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<()> {
+        let file = DatabaseFile::open_or_create(&self.db)?;
+        let server = Arc::new(SyncServer::new(file.database().clone())?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind(&self.listen).await.map_err(|error| {
+                Error::new(
+                    ErrorKind::Io,
+                    format!(
+                        "{}: cannot listen there ({error}); choose another address with --listen",
+                        self.listen
+                    ),
+                )
+                .caused_by(error)
+            })?;
+            writeln!(stdout(), "listening on http://{}", listener.local_addr()?)?;
+            stdout().flush()?;
+            let until_input_ends = self.until_input_ends;
+            let stop = async move {
+                let input = async {
+                    if until_input_ends {
+                        let _ = tokio::task::spawn_blocking(drain_input).await;
+                    } else {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                tokio::select! {
+                    // Without signals, nothing but the input can end it; then it runs until it is killed.
+                    signal = stop_signal() => if signal.is_err() { std::future::pending().await },
+                    () = input => {}
+                }
+            };
+            serve(listener, server, ServeOptions::default(), stop).await
+        })?;
+        // A thread may still wait for input, and must not hold up the end.
+        runtime.shutdown_background();
+        let saved = file.save()?;
+        writeln!(
+            stdout(),
+            "saved {} bytes to {}",
+            saved.bytes,
+            self.db.display()
+        )?;
+        Ok(())
+    }
+}
+
+/// Returns when standard input is closed.
+fn drain_input() {
+    let mut chunk = [0; 1_024];
+    while matches!(stdin().read(&mut chunk), Ok(1..)) {}
+}
