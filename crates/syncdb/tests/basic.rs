@@ -378,14 +378,34 @@ fn a_pruned_log_means_a_snapshot_and_unsent_edits_stay() {
     assert_eq!(a.pending(), 0);
 }
 
+#[test]
+fn a_number_used_again_for_another_mutation_gets_no_stored_outcome() {
+    let server = server_of(3, SyncServerOptions::default());
+    let a = SyncDb::client("a").unwrap();
+    sync(&a, &server);
+    let copy = SyncDb::open(copied(a.database()), "a").unwrap();
+    a.update("notes", 1, row! { "title": "first" }).unwrap();
+    sync(&a, &server);
+    // The same replica, set back to a copy from before that edit, numbers its next edit like that one.
+    copy.update("notes", 2, row! { "title": "second" }).unwrap();
+    let report = sync(&copy, &server);
+    assert_eq!(report.outcomes.get("applied"), Some(&1));
+    let notes = server.database().collection("notes").unwrap();
+    assert_eq!(notes.get(1).unwrap()[1], Value::from("first"));
+    assert_eq!(notes.get(2).unwrap()[1], Value::from("second"));
+}
+
 /// The server as it is after its database was saved and opened again: the rows are there, the log is not.
 fn reopened(server: &SyncServer) -> SyncServer {
+    SyncServer::new(copied(server.database())).unwrap()
+}
+
+fn copied(original: &Database) -> Database {
     let db = Database::new();
-    for from in server.database().collections() {
+    for from in original.collections() {
         let to = db.create_collection((*from.schema()).clone()).unwrap();
         let mut records = Vec::new();
-        server
-            .database()
+        original
             .snapshot()
             .view()
             .scan(&from, &mut |chunk| {
@@ -395,7 +415,7 @@ fn reopened(server: &SyncServer) -> SyncServer {
             .unwrap();
         db.load(&to, &records).unwrap();
     }
-    SyncServer::new(db).unwrap()
+    db
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 /// Number of rows, and the sum of their hashes modulo 2^128.
 ///
 /// The hash of a row is the first 16 bytes, little-endian, of SHA-256 over the MessagePack array
-/// `[table name, values in storage order]`, with `-0.0` written as `0.0` because the two are equal. A sum does
+/// `[table name, value, value, ..]` in storage order, with `-0.0` written as `0.0` because the two are equal. A sum does
 /// not depend on the order of its terms, and a changed row is one subtraction and one addition. It detects
 /// accidents; it is no proof against a peer who *wants* two sets to collide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
