@@ -377,3 +377,79 @@ impl Query {
         self.prepare(view)?.explain(view)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::limits::FILTER_NODES_MAX;
+
+    #[test]
+    fn json_form_is_stable() {
+        let query = Query::from("a")
+            .filter(Filter::eq("x", 1))
+            .left_join("b", "x", "id")
+            .group_by(["x"])
+            .aggregate(Aggregate::sum("y").named("s"))
+            .having(Filter::gt("s", 0))
+            .order_by(OrderBy::descending("s").nulls_last())
+            .limit(10)
+            .offset(2);
+        let json = serde_json::to_string(&query).unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"from":"a","joins":[{"table":"b","kind":"left","on":[["x","id"]]}],"#,
+                r#""filter":{"compare":{"path":"x","op":"eq","value":1}},"group_by":["x"],"#,
+                r#""aggregates":[{"function":"sum","path":"y","name":"s"}],"#,
+                r#""having":{"compare":{"path":"s","op":"gt","value":0}},"#,
+                r#""order":[{"path":"s","direction":"descending","nulls":"last"}],"limit":10,"offset":2}"#
+            )
+        );
+        let limits = Limits::default();
+        assert_eq!(Query::from_json(json.as_bytes(), &limits).unwrap(), query);
+        let least = Query::from_json(br#"{"from":"a"}"#, &limits).unwrap();
+        assert_eq!(least, Query::from("a"));
+        let error = Query::from_json(br#"{"from":"a","limits":1}"#, &limits).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Invalid,
+            "a misspelt part is no part"
+        );
+    }
+
+    #[test]
+    fn limits_hold_at_the_limit_and_fail_one_past_it() {
+        let fits = |query: &Query| match query.check() {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+                false
+            }
+        };
+        let check = |limit: usize, make: &dyn Fn(usize) -> Query| {
+            assert!(fits(&make(limit)));
+            assert!(!fits(&make(limit + 1)));
+        };
+        let all = || Query::from("a");
+        check(QUERY_JOINS_MAX, &|n| {
+            (0..n).fold(all(), |q, _| q.join("b", "x", "id"))
+        });
+        check(COLUMNS_MAX, &|n| all().select(vec!["x"; n]));
+        check(KEY_COLUMNS_MAX, &|n| all().group_by(vec!["x"; n]));
+        check(KEY_COLUMNS_MAX, &|n| {
+            (0..n).fold(all(), |q, _| q.order_by(OrderBy::ascending("x")))
+        });
+        check(FILTER_NODES_MAX, &|n| {
+            all().filter(Filter::Or(vec![Filter::True; n - 1]))
+        });
+        check(KEY_COLUMNS_MAX, &|n| {
+            all().join_with(Join {
+                table: "b".into(),
+                alias: None,
+                kind: JoinKind::Inner,
+                on: vec![("x".into(), "id".into()); n],
+            })
+        });
+    }
+}
