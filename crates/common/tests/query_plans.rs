@@ -183,6 +183,12 @@ fn the_first_rows_in_order_come_from_an_index() {
         &Query::from("cities").order_by(by()),
         "cities: index population, descending, about 1000 rows\n  in order: population descending",
     );
+    // A long range is not counted to its end when only some of its rows are wanted.
+    check(
+        &cities("population > 10").order_by(by()).limit(1),
+        "cities: index population, population > 10, descending, about 1000 rows\n  \
+         filter: population > 10\n  in order: population descending",
+    );
     // Rare rows are gathered and sorted rather than met by chance in index order.
     check(
         &cities("name == 'city 7' and area == 7")

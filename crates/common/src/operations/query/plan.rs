@@ -60,8 +60,8 @@ impl Chosen {
 /// A way and what it costs.
 struct Candidate {
     route: Route,
-    /// Rows read when all are wanted.
-    estimated: usize,
+    /// Rows read when all are wanted; unknown at first for a range, which is counted when the others are known.
+    estimated: Option<usize>,
     /// Columns whose constraints the way has used.
     used: Vec<usize>,
 }
@@ -101,30 +101,60 @@ impl Planner<'_> {
         }
         let scan = Candidate {
             route: Route::Scan,
-            estimated: self.records,
+            estimated: Some(self.records),
             used: Vec::new(),
         };
         let mut candidates = vec![scan];
         for index in self.view.indexes(&self.shape.base).iter() {
             candidates.extend(self.candidate(index));
         }
-        let matching = candidates
+        let known = candidates
             .iter()
-            .map(|candidate| candidate.estimated)
-            .min()
-            .unwrap_or(self.records);
+            .filter_map(|candidate| candidate.estimated);
+        let mut matching = known.min().unwrap_or(self.records);
+        for candidate in &mut candidates {
+            if candidate.estimated.is_none() {
+                let counted = self.count(&candidate.route, matching);
+                matching = matching.min(counted);
+                candidate.estimated = Some(counted);
+            }
+        }
         let best = candidates
             .into_iter()
             .min_by_key(|candidate| self.cost(candidate, matching));
         match best {
             Some(best) => Chosen {
+                estimated: best.estimated.unwrap_or(self.records),
                 route: best.route,
-                estimated: best.estimated,
             },
             None => Chosen {
                 route: Route::Scan,
                 estimated: self.records,
             },
+        }
+    }
+
+    /// Entries in a range, counted only as far as it can matter; all records beyond that.
+    ///
+    /// A range longer than the best way known is not taken for its length, beyond a part of the table a scan
+    /// is as good, and with a limit only a short range changes anything: counting must not cost more than the
+    /// query.
+    fn count(&self, route: &Route, best: usize) -> usize {
+        const LIMITED: usize = 1_024;
+        let Route::Range { index, range, .. } = route else {
+            return self.records;
+        };
+        let is_whole = range.prefix.is_empty()
+            && matches!(range.lower, Bound::Unbounded)
+            && matches!(range.upper, Bound::Unbounded);
+        if is_whole {
+            return self.records;
+        }
+        let limited = self.shape.rows_wanted().saturating_mul(8).max(LIMITED);
+        let enough = (self.records / INDEX_COST).min(best).min(limited) + 1;
+        match self.view.estimate(index, range, enough) {
+            counted if counted >= enough => self.records,
+            counted => counted,
         }
     }
 
@@ -152,7 +182,7 @@ impl Planner<'_> {
                 self.view.estimate(index, &range, self.records)
             };
             return Some(Candidate {
-                estimated: keys.iter().map(estimate).sum(),
+                estimated: Some(keys.iter().map(estimate).sum()),
                 route: Route::Equal {
                     covers: used == columns.len() && self.covers(columns),
                     index: Arc::clone(index),
@@ -182,19 +212,8 @@ impl Planner<'_> {
             lower: constraint.lower,
             upper: constraint.upper,
         };
-        let is_whole = used == 0 && used_columns.is_empty();
-        // Beyond a part of the table a scan is as good, so counting on is wasted.
-        let enough = self.records / INDEX_COST + 1;
-        let estimated = if is_whole {
-            self.records
-        } else {
-            match self.view.estimate(index, &range, enough) {
-                counted if counted >= enough => self.records,
-                counted => counted,
-            }
-        };
         Some(Candidate {
-            estimated,
+            estimated: None,
             route: Route::Range {
                 index: Arc::clone(index),
                 range,
@@ -295,24 +314,16 @@ impl Planner<'_> {
     fn cost(&self, candidate: &Candidate, matching: usize) -> usize {
         let order = &self.shape.order;
         let wanted = self.shape.rows_wanted();
+        let all = candidate.estimated.unwrap_or(self.records);
         let (rows, cost) = match &candidate.route {
-            Route::Scan => (
-                candidate.estimated,
-                candidate.estimated.saturating_add(SCAN_COST),
-            ),
+            Route::Scan => (all, all.saturating_add(SCAN_COST)),
             Route::Range { in_order: true, .. } => {
-                let rows = self.rows_until(wanted, candidate, matching);
+                let rows = self.rows_until(wanted, all, &candidate.used, matching);
                 return rows.saturating_mul(INDEX_COST);
             }
-            Route::Equal { keys, .. } => (
-                candidate.estimated,
-                candidate.estimated.saturating_mul(INDEX_COST) + keys.len(),
-            ),
+            Route::Equal { keys, .. } => (all, all.saturating_mul(INDEX_COST) + keys.len()),
             // A little more than equality: keys are compared by order.
-            _ => (
-                candidate.estimated,
-                candidate.estimated.saturating_mul(INDEX_COST) + candidate.estimated / 8 + 2,
-            ),
+            _ => (all, all.saturating_mul(INDEX_COST) + all / 8 + 2),
         };
         if order.asked == 0 {
             return cost;
@@ -327,14 +338,13 @@ impl Planner<'_> {
     }
 
     /// Rows that a way in order reads until it has the rows wanted.
-    fn rows_until(&self, wanted: usize, candidate: &Candidate, matching: usize) -> usize {
-        let all = candidate.estimated;
+    fn rows_until(&self, wanted: usize, all: usize, used: &[usize], matching: usize) -> usize {
         let rest = parts(self.conditions.base.node())
             .iter()
             .filter(|part| {
-                let mut used = true;
-                part.columns(&mut |column| used &= candidate.used.contains(&column));
-                !used
+                let mut within = true;
+                part.columns(&mut |column| within &= used.contains(&column));
+                !within
             })
             .count();
         if rest == 0 {
