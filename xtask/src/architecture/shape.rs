@@ -23,6 +23,7 @@ const TRAITS: &[&str] = &[
     "Rng",
     "Storage",
     "Transform",
+    "Transport",
     "Versioning",
 ];
 const TRAITS_MAX: usize = 12;

@@ -1,6 +1,16 @@
 //! The tables that sync keeps for itself: ordinary collections, so that they change in the same commit as the
 //! rows they speak of, and are saved wherever the rows are.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 

@@ -4,6 +4,16 @@
 //! MessagePack value. Every decoder here takes [`Limits`], returns an error for whatever it does not
 //! understand, and never takes memory on the word of a declared length.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 mod read;
 mod write;
 

@@ -1,5 +1,15 @@
 //! Values to protocol types. The values are bounded already; what is checked here is their meaning.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::limits::{COLLECTIONS_MAX, COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
 use common::schema::FieldId;
 use common::serialization::decode_schema;
