@@ -23,7 +23,7 @@ pub(crate) const WRAPPER_NAME: &str = "xtask-coverage-rustc";
 /// Percent of lines, below which the step fails: all library and program crates together, ...
 const LINES_MIN: f64 = 90.0;
 /// ... and the files that decode bytes from outside, together.
-const DECODER_LINES_MIN: f64 = 92.0;
+const DECODER_LINES_MIN: f64 = 91.0;
 
 /// Stands in for rustc: the first of `args` is its path.
 pub(crate) fn compile(mut args: impl Iterator<Item = String>) -> ExitCode {
