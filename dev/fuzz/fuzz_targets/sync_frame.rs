@@ -7,7 +7,9 @@ use syncdb::sync::wire;
 
 /// Limits under which frames are fuzzed: small, so that going past them shows.
 fn limits() -> Limits {
-    Limits::default().total_bytes_max(8 << 20).bytes_max(1 << 20)
+    Limits::default()
+        .total_bytes_max(8 << 20)
+        .bytes_max(1 << 20)
 }
 
 fuzz_target!(|data: &[u8]| {
