@@ -9,13 +9,15 @@ mod csv;
 mod infer;
 mod jsonl;
 mod load;
+mod parquet;
 
 use std::fmt;
 use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use ::common::{Error, ErrorKind, Result};
+use ::common::schema::FieldType;
+use ::common::{Error, ErrorKind, Result, Value};
 
 pub(crate) use load::{Loaded, Options, load, load_packed};
 
@@ -31,6 +33,8 @@ enum Cell<'a> {
     Text(&'a str),
     /// A value of a JSON object.
     Json(&'a serde_json::Value),
+    /// A value that has its type already.
+    Typed(&'a Value),
 }
 
 /// A part of the file that cannot become a row, and why.
@@ -88,12 +92,17 @@ trait Source {
     /// Names of the columns.
     fn columns(&self) -> &[String];
 
+    /// Types of the columns, of a file that says so.
+    fn types(&self) -> Option<Vec<FieldType>> {
+        None
+    }
+
     /// Shows every row to `visit` until it breaks.
     fn each(&self, visit: Visit<'_>) -> Result<()>;
 }
 
 /// The kinds of file that can be read, by the end of their name.
-const ENDINGS: [&str; 4] = ["csv", "tsv", "jsonl", "ndjson"];
+const ENDINGS: [&str; 5] = ["csv", "tsv", "jsonl", "ndjson", "parquet"];
 
 /// Whether the name ends as files do that [`load()`] reads.
 pub(crate) fn is_readable(path: &Path) -> bool {
@@ -122,8 +131,8 @@ fn open(path: &Path, options: &Options) -> Result<Box<dyn Source>> {
     let (ending, packed) = ending(path);
     if !ENDINGS.contains(&ending.as_str()) {
         return Err(Error::invalid(format!(
-            "{}: unknown kind of file; files that can be read end in .csv, .tsv, .jsonl or .ndjson, \
-             also with .gz after it",
+            "{}: unknown kind of file; files that can be read end in .csv, .tsv, .jsonl, .ndjson or \
+             .parquet, also with .gz after it",
             path.display()
         )));
     }
@@ -146,6 +155,7 @@ fn open_bytes(
 ) -> Result<Box<dyn Source>> {
     let source: Result<Box<dyn Source>> = match ending {
         "csv" | "tsv" => csv::open(bytes, options, ending == "tsv").map(|s| Box::new(s) as _),
+        "parquet" => parquet::open(&bytes, options).map(|s| Box::new(s) as _),
         _ => jsonl::open(&bytes).map(|s| Box::new(s) as _),
     };
     source.map_err(|error| error.at(path.display()))

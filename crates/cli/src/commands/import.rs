@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::source::{Loaded, Options, Refusal, load, stem};
 use crate::terminal::{Paint, Progress, is_coloured};
 
-/// Import a CSV or JSON lines file into a table
+/// Import a CSV, JSON lines or Parquet file into a table
 ///
 /// Finds out the columns and their types, prints them, and adds all rows in one transaction: either every row is
 /// in the database file afterwards, or the file is as it was. A table that does not exist is created; rows for
@@ -36,7 +36,7 @@ use crate::terminal::{Paint, Progress, is_coloured};
     tandem import readings.csv --table readings --null NA --text station\n  \
     tandem import more.csv --table cities --schema cities.schema.json --json")]
 pub(crate) struct Import {
-    /// The file: .csv, .tsv, .jsonl or .ndjson, also packed (.gz)
+    /// The file: .csv, .tsv, .jsonl, .ndjson or .parquet, also packed (.gz)
     file: PathBuf,
     /// Table that gets the rows; the file's name if not given
     #[arg(long, short)]

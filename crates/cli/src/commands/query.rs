@@ -15,7 +15,7 @@ use crate::show::{self, Format};
 use crate::source::{Options, is_readable, load, stem};
 use crate::terminal::{Paint, is_coloured};
 
-/// Ask a table of a database file, or a CSV or JSON lines file itself
+/// Ask a table of a database file, or a CSV, JSON lines or Parquet file itself
 ///
 /// Nothing is written. Conditions are written as in `country == 'FI' and population between 10000 and 50000`;
 /// also `in (..)`, `like 'O%'`, `is null`, `contains`, `starts with`, `not`, `or` and parentheses.

@@ -33,6 +33,7 @@ pub(super) fn to_value(
         Cell::Text(text) => text_to_value(text, ty).map(Some),
         Cell::Json(Json::String(text)) if nulls.iter().any(|null| null == text) => Ok(None),
         Cell::Json(json) => json_to_value(json, ty).map(Some),
+        Cell::Typed(value) => Ok((!value.is_null()).then(|| value.clone())),
     }
 }
 

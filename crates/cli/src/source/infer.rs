@@ -109,6 +109,7 @@ impl Guess {
                 self.has_nulls = true;
             }
             Cell::Text(text) => self.see_text(text.trim(), text),
+            Cell::Typed(value) => self.has_nulls |= value.is_null(),
             Cell::Json(json) => {
                 self.typed = std::mem::take(&mut self.typed).merge(Shape::of(json));
             }

@@ -186,12 +186,14 @@ fn columns_by_guess(source: &dyn Source, options: &Options) -> Result<Vec<Column
         }
         ControlFlow::Continue(())
     })?;
+    let mut types = source.types().unwrap_or_default().into_iter();
     let columns = names.iter().zip(guesses).map(|(name, guess)| {
         let Guessed {
             ty,
             nullable,
             majority,
         } = guess.finish(!options.lenient);
+        let ty = types.next().unwrap_or(ty);
         let forced = options.text.contains(name);
         Column {
             name: name.clone(),

@@ -102,6 +102,60 @@ fn packed_files_and_files_without_a_header_are_read() {
 }
 
 #[test]
+fn parquet_files_keep_their_types() {
+    use common::schema::{Field, FieldType, Schema};
+    use common::serialization::Format;
+    use common::{Date, Metadata, Record, Value};
+    let schema = Schema::build("any", ["code"])
+        .field(Field::new("n", FieldType::Int).nullable())
+        .field(Field::new("code", FieldType::Text))
+        .field(Field::new("day", FieldType::Date))
+        .finish()
+        .unwrap();
+    let record = |code: &str, n: Option<i64>| {
+        let values = vec![Value::from(code), Value::from(n), Value::Date(Date(20_779))];
+        Record::new(Metadata::default(), 1, values)
+    };
+    let mut bytes = Vec::new();
+    let rows = [record("01", Some(7)), record("02", None)];
+    Format::Parquet
+        .encode_rows(&schema, &rows, &mut bytes)
+        .unwrap();
+    let place = Place::with("rows.parquet", &bytes);
+    let out = place.ok("import rows.parquet --table t");
+    assert!(
+        out.starts_with(
+            "new table t\n  \
+               code                     text, key\n  \
+               n                        int, may be empty\n  \
+               day                      date\n\
+             2 rows imported"
+        ),
+        "{out}"
+    );
+    assert_eq!(
+        place.ok("query rows.parquet --order code --format csv"),
+        "code,n,day\n01,7,2026-11-22\n02,,2026-11-22\n"
+    );
+    // Against a table that exists, types and columns are checked as for any other file.
+    let ran = place.run("import rows.parquet --table t");
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err
+            .contains("column `code`: key 01 is in table `t` already"),
+        "{}",
+        ran.err
+    );
+    let before = place.read("tandem.tdb");
+    bytes.truncate(bytes.len() / 2);
+    place.write("rows.parquet", &bytes);
+    let ran = place.run("import rows.parquet --table u");
+    assert_eq!(ran.code, 4);
+    assert!(ran.err.starts_with("error: rows.parquet: "), "{}", ran.err);
+    assert_eq!(place.read("tandem.tdb"), before);
+}
+
+#[test]
 fn a_missing_file_is_named_and_nothing_is_created() {
     let place = Place::new();
     let ran = place.run("import nope.csv --table t");

@@ -111,6 +111,15 @@ pub fn infer(bytes: &[u8], table: &str, key: &[&str], limits: &Limits) -> Result
     infer_schema(&file, table, key)
 }
 
+/// Names of the columns of a Parquet file, in its order: what a caller of [`infer`] chooses a key from.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the bytes are no Parquet file.
+pub fn column_names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>> {
+    let file = contained(|| open(bytes, limits).map(|file| file.schema().as_ref().clone()))?;
+    Ok(file.fields().iter().map(|field| field.name().clone()).collect())
+}
+
 fn open(bytes: &[u8], limits: &Limits) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
     limits.check_total(bytes.len())?;
     let file = Bytes::copy_from_slice(bytes);
