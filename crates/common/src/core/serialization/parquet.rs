@@ -117,7 +117,11 @@ pub fn infer(bytes: &[u8], table: &str, key: &[&str], limits: &Limits) -> Result
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the bytes are no Parquet file.
 pub fn column_names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>> {
     let file = contained(|| open(bytes, limits).map(|file| file.schema().as_ref().clone()))?;
-    Ok(file.fields().iter().map(|field| field.name().clone()).collect())
+    Ok(file
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect())
 }
 
 fn open(bytes: &[u8], limits: &Limits) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
