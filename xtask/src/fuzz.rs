@@ -188,7 +188,11 @@ fn run_one(context: &Context, target: &Target, length: Length) -> Result<u64> {
     };
     let mut replay = command();
     replay.arg("-runs=0").arg(&committed);
-    context.run(&format!("fuzz-{}-replay", target.name), &mut replay)?;
+    run_target(
+        context,
+        &format!("fuzz-{}-replay", target.name),
+        &mut replay,
+    )?;
 
     let mut explore = command();
     match length {
@@ -200,8 +204,37 @@ fn run_one(context: &Context, target: &Target, length: Length) -> Result<u64> {
         explore.arg(format!("-dict={}", dictionary.display()));
     }
     explore.arg(&found).arg(&committed);
-    let text = context.run(&format!("fuzz-{}", target.name), &mut explore)?;
+    let text = run_target(context, &format!("fuzz-{}", target.name), &mut explore)?;
     Ok(executions(&text))
+}
+
+fn run_target(context: &Context, name: &str, command: &mut Command) -> Result<String> {
+    let (status, text) = context.run_any(name, command)?;
+    if status.success() {
+        return Ok(text);
+    }
+    let log = context.target.join("xtask/logs").join(name);
+    Err(format!(
+        "{status}; the whole log: {}.log\n{}",
+        log.display(),
+        cause(&text)
+    ))
+}
+
+/// The lines that say what went wrong, and where the input is: the stack between them is in the log.
+fn cause(text: &str) -> String {
+    const SAYS: [&str; 4] = ["panicked at", "ERROR:", "SUMMARY:", "Test unit written"];
+    let lines: Vec<&str> = text.lines().collect();
+    let mut shown = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if SAYS.iter().any(|mark| line.contains(mark)) {
+            // A panic's message is on the line after its place.
+            let more = usize::from(line.contains("panicked at"));
+            let found = lines.iter().skip(at).take(1 + more);
+            shown.extend(found.map(|line| format!("  | {line}")));
+        }
+    }
+    shown.join("\n")
 }
 
 fn is_filled(folder: &Path) -> bool {
@@ -227,6 +260,14 @@ mod tests {
             196_724
         );
         assert_eq!(executions("crash"), 0);
+    }
+
+    #[test]
+    fn a_failure_is_told_in_a_few_lines() {
+        let text = "#1\nthread panicked at a.rs:1:2:\nboom\nstack\nstack\nTest unit written to x/crash-1\n";
+        let expected =
+            "  | thread panicked at a.rs:1:2:\n  | boom\n  | Test unit written to x/crash-1";
+        assert_eq!(cause(text), expected);
     }
 
     #[test]
