@@ -2,8 +2,9 @@
 //!
 //! One writer at a time, readers at any time. A transaction collects its writes aside, checks them all, then
 //! applies them to the storages and indexes, appends them to the log and publishes the commit by one atomic
-//! store. Storage holds the latest state only; while a snapshot is open, or while a commit of several writes
-//! is under way, the records they replace wait in a side table (`history`) of their collection.
+//! store. Storage holds the latest state only; while a snapshot is open, or while a long commit is under way,
+//! the records that are replaced wait in a side table (`history`) of their collection. A short commit with no
+//! snapshot open keeps nothing aside and holds the latch of snapshots for as long as it is applied.
 
 mod collection;
 mod commit;

@@ -145,7 +145,8 @@ impl Collection {
         transaction.commit()
     }
 
-    /// The record of this id. Never waits for a transaction. With a storage that can fail, see
+    /// The record of this id. Does not wait for a transaction that is open, at most for a short commit that is
+    /// being applied. With a storage that can fail, see
     /// [`Collection::try_get`].
     #[inline]
     pub fn get(&self, id: impl Into<RecordId>) -> Option<Record> {

@@ -80,7 +80,8 @@ pub(super) struct Inner {
 
 /// An in-memory database: tables, secondary indexes, transactions, snapshots, and one log of all changes.
 ///
-/// A handle; clones share the database. One transaction writes at a time, readers never wait for it.
+/// A handle; clones share the database. One transaction writes at a time; readers do not wait for it, at
+/// most for a few writes that are being applied at that moment.
 ///
 /// ```
 /// use common::schema::{Field, FieldType, IndexSpec, Schema};
