@@ -228,6 +228,8 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
 
 /// Writes a length of time as one number with the largest unit that loses nothing: `7d`, `36h`, `90s`, `1500ms`.
 ///
+/// Nanoseconds beyond 292 years take a second number: `9223372036854775us 808ns`.
+///
 /// [`parse_duration`] reads it back, up to its limit of about 20,000 years.
 pub fn format_duration(length: Duration) -> String {
     const UNITS: [(&str, u128); 6] = [
@@ -242,13 +244,13 @@ pub fn format_duration(length: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    UNITS
-        .iter()
-        .find(|(_, size)| nanos.is_multiple_of(*size))
-        .map_or_else(
-            || format!("{nanos}ns"),
-            |(unit, size)| format!("{}{unit}", nanos / size),
-        )
+    let (micros, rest) = (nanos / 1_000, nanos % 1_000);
+    match UNITS.iter().find(|(_, size)| nanos.is_multiple_of(*size)) {
+        Some((unit, size)) => format!("{}{unit}", nanos / size),
+        // The reader's count of nanoseconds ends at 292 years, its count of microseconds with its years.
+        None if i64::try_from(nanos).is_err() => format!("{micros}us {rest}ns"),
+        None => format!("{nanos}ns"),
+    }
 }
 
 fn expected(what: &str, found: &str) -> Error {
@@ -362,6 +364,11 @@ mod tests {
             (Duration::from_hours(36), "36h"),
             (Duration::from_millis(1_500), "1500ms"),
             (Duration::from_nanos(1_001), "1001ns"),
+            (Duration::from_nanos(i64::MAX as u64), "9223372036854775807ns"),
+            (
+                Duration::from_nanos(i64::MAX as u64 + 1),
+                "9223372036854775us 808ns",
+            ),
         ] {
             assert_eq!(format_duration(length), text);
         }
