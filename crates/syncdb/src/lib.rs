@@ -6,9 +6,11 @@
 //! such conflict stands in a ledger.
 //!
 //! Nothing here does input or output: a [`Transport`] carries bytes, and the crate `server` has one over HTTP.
+//! [`netsim`] has one over a network that exists in memory only and fails by seed.
 
 pub mod client;
 pub mod db;
+pub mod netsim;
 pub mod server;
 pub mod sync;
 

@@ -70,6 +70,7 @@ const SYNCDB: Layers = &[
     ("sync", &["payload", "migration", "power"]),
     ("client", &["sync"]),
     ("server", &["sync"]),
+    ("netsim", &["client"]),
     ("db", &["client", "sync"]),
 ];
 

@@ -364,7 +364,10 @@ mod tests {
             (Duration::from_hours(36), "36h"),
             (Duration::from_millis(1_500), "1500ms"),
             (Duration::from_nanos(1_001), "1001ns"),
-            (Duration::from_nanos(i64::MAX as u64), "9223372036854775807ns"),
+            (
+                Duration::from_nanos(i64::MAX as u64),
+                "9223372036854775807ns",
+            ),
             (
                 Duration::from_nanos(i64::MAX as u64 + 1),
                 "9223372036854775us 808ns",
