@@ -27,6 +27,13 @@ impl Random {
         // The high half of a 64 by 64 bit product is below the bound.
         usize::try_from(wide >> 64).unwrap_or_default()
     }
+
+    /// A number below `bound` of which small ones are more likely, as names and channels are in life.
+    pub fn skewed(&mut self, bound: usize) -> usize {
+        // The product of two uniform numbers leans towards zero.
+        let once = self.below(bound) + 1;
+        self.below(once)
+    }
 }
 
 /// Spreads the bits of a number over all 64.
