@@ -2,6 +2,7 @@
 
 mod change;
 mod clock;
+mod entries;
 mod tracker;
 mod vector;
 mod version;

@@ -35,6 +35,8 @@ struct Step<'a> {
     table: &'a Arc<Table>,
     before: Option<&'a (Slot, Record)>,
     after: Option<&'a Record>,
+    /// Columns that the record after has others than the one before; all of an insertion, none of a deletion.
+    columns: ColumnSet,
 }
 
 impl Inner {
@@ -224,32 +226,32 @@ impl Inner {
 fn step_of<'a>(set: &'a WriteSet, write: &'a Pending) -> Option<Step<'a>> {
     let before = write.committed.as_ref();
     let after = write.after();
-    match (before, after) {
+    let columns = match (before, after) {
         (None, None) => return None,
-        (Some((_, before)), Some(after)) if before.values() == after.values() => return None,
-        _ => {}
-    }
+        (None, Some(after)) => ColumnSet::all(after.len()),
+        (Some(_), None) => ColumnSet::EMPTY,
+        (Some((_, before)), Some(after)) => {
+            let columns = ColumnSet::difference(before, after);
+            if columns.is_empty() && before.len() == after.len() {
+                return None;
+            }
+            columns
+        }
+    };
     Some(Step {
         table: set.table(write)?,
         before,
         after,
+        columns,
     })
 }
 
 fn changes_of(steps: &[Step<'_>], seq: Seq, stamp: Hlc, now: Timestamp) -> SmallVec<[Change; 1]> {
     let change = |step: &Step<'_>| {
         let before = step.before.map(|(_, record)| record);
-        let (kind, columns, record) = match (before, step.after) {
-            (None, Some(after)) => (
-                ChangeKind::Insert,
-                ColumnSet::all(after.len()),
-                after.clone(),
-            ),
-            (Some(before), Some(after)) => (
-                ChangeKind::Update,
-                ColumnSet::difference(before, after),
-                after.clone(),
-            ),
+        let (kind, record) = match (before, step.after) {
+            (None, Some(after)) => (ChangeKind::Insert, after.clone()),
+            (Some(_), Some(after)) => (ChangeKind::Update, after.clone()),
             (before, None) => {
                 // A step has a record on at least one side.
                 let before = before?;
@@ -260,7 +262,7 @@ fn changes_of(steps: &[Step<'_>], seq: Seq, stamp: Hlc, now: Timestamp) -> Small
                     ..before.metadata()
                 };
                 let tombstone = Record::tombstone(metadata, &before.id());
-                (ChangeKind::Delete, ColumnSet::EMPTY, tombstone)
+                (ChangeKind::Delete, tombstone)
             }
         };
         let before = before.cloned();
@@ -269,7 +271,7 @@ fn changes_of(steps: &[Step<'_>], seq: Seq, stamp: Hlc, now: Timestamp) -> Small
             stamp,
             table: step.table.id,
             kind,
-            columns,
+            columns: step.columns.clone(),
             before,
             record,
         })

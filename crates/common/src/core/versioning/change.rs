@@ -118,6 +118,20 @@ impl ColumnSet {
         self.words().iter().all(|word| *word == 0)
     }
 
+    /// The set as one word, when no position is above 63.
+    #[inline]
+    pub(super) const fn as_bits(&self) -> Option<u64> {
+        match &self.0 {
+            Bits::Few(bits) => Some(*bits),
+            Bits::Many(_) => None,
+        }
+    }
+
+    /// The set of the bits of one word.
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(Bits::Few(bits))
+    }
+
     fn words(&self) -> &[u64] {
         match &self.0 {
             Bits::Few(bits) => std::slice::from_ref(bits),

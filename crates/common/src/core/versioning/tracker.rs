@@ -1,10 +1,11 @@
 //! [`ChangeTracker`]: the log of all changes, with readers, retention and compaction.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, ChangeKind, TableId};
+use super::entries::Entries;
 use crate::core::base::{RecordId, Seq, Text, Timestamp};
 use crate::error::{Error, Result};
 
@@ -52,7 +53,7 @@ struct Reader {
 /// no lock: whoever owns it does.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeTracker {
-    changes: VecDeque<Change>,
+    changes: Entries,
     /// Last commit appended.
     last: Seq,
     /// Commits up to this one are gone.
@@ -84,22 +85,16 @@ impl ChangeTracker {
     /// Appends the changes of one commit.
     ///
     /// # Panics
-    /// When a change's seq is not the one after the last commit's: a gap in the log would be a lost write.
+    /// When a change's seq is not the one after the last commit's, or its record names another commit: a gap in
+    /// the log would be a lost write.
     #[inline]
     pub fn append(&mut self, seq: Seq, changes: &[Change]) {
         assert_eq!(seq, self.last.next(), "commits are appended without gaps");
         for change in changes {
             assert_eq!(change.seq, seq, "a change carries the seq of its commit");
-            self.changes.push_back(Change {
-                columns: change.columns.clone(),
-                before: if self.retention.before {
-                    change.before.clone()
-                } else {
-                    None
-                },
-                record: change.record.clone(),
-                ..*change
-            });
+            assert_eq!(change.record.seq(), seq, "and so does its record");
+            let before = change.before.as_ref().filter(|_| self.retention.before);
+            self.changes.push(change, before);
         }
         self.last = seq;
         if self.changes.len() > self.retention.changes_max {
@@ -126,13 +121,13 @@ impl ChangeTracker {
                 self.last
             )));
         }
-        let start = self.changes.partition_point(|change| change.seq <= seq);
+        let start = self.changes.partition_point(|of, _| of <= seq);
         let mut found: Vec<Change> = Vec::new();
-        for change in self.changes.range(start..) {
+        for change in (start..self.changes.len()).filter_map(|at| self.changes.get(at)) {
             if found.len() >= changes_max && found.last().is_some_and(|l| l.seq != change.seq) {
                 break;
             }
-            found.push(change.clone());
+            found.push(change);
         }
         Ok(found)
     }
@@ -191,10 +186,10 @@ impl ChangeTracker {
             .saturating_sub_unsigned(self.retention.age_seconds_max.saturating_mul(1_000));
         let by_age = self
             .changes
-            .partition_point(|change| change.stamp.millis() < oldest);
+            .partition_point(|_, stamp| stamp.millis() < oldest);
         let by_readers = self
             .changes
-            .partition_point(|change| change.seq <= acknowledged)
+            .partition_point(|seq, _| seq <= acknowledged)
             .min(
                 self.changes
                     .len()
@@ -209,18 +204,14 @@ impl ChangeTracker {
 
     /// Drops at least `count` changes, to the end of the commit that the last of them belongs to.
     fn drop_oldest(&mut self, count: usize) -> usize {
-        let Some(seq) = count
-            .checked_sub(1)
-            .and_then(|i| self.changes.get(i))
-            .map(|c| c.seq)
-        else {
+        let Some(seq) = count.checked_sub(1).and_then(|i| self.changes.seq(i)) else {
             return 0;
         };
-        let mut dropped = 0;
-        while self.changes.front().is_some_and(|change| change.seq <= seq) {
-            self.changes.pop_front();
+        let mut dropped = count;
+        while self.changes.seq(dropped) == Some(seq) {
             dropped += 1;
         }
+        self.changes.drop_first(dropped);
         self.pruned = self.pruned.max(seq);
         dropped
     }
@@ -230,9 +221,9 @@ impl ChangeTracker {
     /// changes dropped. A reader gets the same final state as without compaction, in fewer changes, though
     /// no longer each commit as a whole: only compact below the position that live readers need.
     pub fn compact(&mut self, seq: Seq) -> usize {
-        let end = self.changes.partition_point(|change| change.seq <= seq);
+        let end = self.changes.partition_point(|of, _| of <= seq);
         let mut latest: HashMap<(TableId, RecordId), Change> = HashMap::new();
-        for change in self.changes.drain(..end) {
+        for change in (0..end).filter_map(|at| self.changes.get(at)) {
             let key = (change.table, change.id());
             let merged = match latest.remove(&key) {
                 None => change,
@@ -248,9 +239,12 @@ impl ChangeTracker {
                 .then_with(|| a.record.key().cmp(b.record.key()))
         });
         let dropped = end - kept.len();
-        for change in kept.into_iter().rev() {
-            self.changes.push_front(change);
+        let rest = (end..self.changes.len()).filter_map(|at| self.changes.get(at));
+        let mut changes = Entries::default();
+        for change in kept.into_iter().chain(rest) {
+            changes.push(&change, change.before.as_ref());
         }
+        self.changes = changes;
         dropped
     }
 
@@ -276,7 +270,7 @@ impl ChangeTracker {
 
     /// Whether no change is kept.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.len() == 0
     }
 
     /// Name and acknowledged position of each reader, in the order of registration.
