@@ -8,13 +8,15 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use common::{Error, ErrorKind, Result};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use syncdb::SyncServer;
+use syncdb::sync::protocol::frame_limits;
+use syncdb::sync::wire;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_service::Service;
@@ -214,8 +216,44 @@ fn router(server: Arc<SyncServer>, options: &ServeOptions) -> Router {
         .with_state(server)
 }
 
+const JSON: &str = "application/json";
+const OCTETS: &str = "application/octet-stream";
+
+/// Whether a header names a media type, with or without parameters.
+fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    let mut types = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| range.split(';').next());
+    types.any(|found| found.trim().eq_ignore_ascii_case(media))
+}
+
+/// The media type and the bytes of the answer.
+fn answer(
+    server: &SyncServer,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(&'static str, Vec<u8>)> {
+    let limits = frame_limits();
+    let from_json = names(headers, header::CONTENT_TYPE, JSON);
+    let answer = if from_json {
+        server.handle(&wire::from_json(body, &limits)?)?
+    } else {
+        server.handle(body)?
+    };
+    let asked = |media| names(headers, header::ACCEPT, media);
+    // Who accepts anything gets what they speak themselves.
+    let to_json = asked(JSON) || (from_json && !asked(OCTETS));
+    if to_json {
+        return Ok((JSON, wire::to_json(&answer, &limits)?));
+    }
+    Ok((OCTETS, answer))
+}
+
 async fn sync(
     State(server): State<Arc<SyncServer>>,
+    headers: HeaderMap,
     body: std::result::Result<Bytes, BytesRejection>,
 ) -> Response {
     let body = match body {
@@ -230,11 +268,9 @@ async fn sync(
         }
     };
     // Applying a push takes as long as it takes; other connections go on meanwhile.
-    let answered = tokio::task::spawn_blocking(move || server.handle(&body)).await;
+    let answered = tokio::task::spawn_blocking(move || answer(&server, &headers, &body)).await;
     match answered {
-        Ok(Ok(answer)) => {
-            ([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response()
-        }
+        Ok(Ok((media, answer))) => ([(header::CONTENT_TYPE, media)], answer).into_response(),
         Ok(Err(error)) => Problem::of(&error).into_response(),
         Err(_) => Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -10,6 +10,8 @@ use common::schema::{Field, FieldType, Schema};
 use common::{Database, ErrorKind, row};
 use server::http::HttpTransport;
 use server::{ServeOptions, serve};
+use syncdb::sync::protocol::frame_limits;
+use syncdb::sync::wire;
 use syncdb::{SyncDb, SyncServer, Transport};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -111,6 +113,42 @@ fn replicas_meet_over_http() {
     assert_eq!(report.round_trips, 1);
     b.sync(&mut running.transport()).unwrap();
     assert_eq!(b.digest().unwrap(), running.server.digest().unwrap());
+    running.end();
+}
+
+#[test]
+fn a_request_in_json_is_answered_in_json() {
+    let running = run(ServeOptions::default());
+    let phone = SyncDb::client("phone").unwrap();
+    let frame = phone.session().unwrap().next_message().unwrap().unwrap();
+    let json = wire::to_json(&frame, &frame_limits()).unwrap();
+    let post = |headers: &str, body: &[u8]| {
+        let head = format!(
+            "POST /v1/sync HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        running.raw(&[head.as_bytes(), body].concat())
+    };
+    let answer = post("content-type: application/json; charset=utf-8\r\n", &json);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("content-type: application/json\r\n"),
+        "{answer}"
+    );
+    let body = answer.split("\r\n\r\n").nth(1).unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["answer"]["schemas"][0]["name"], "notes");
+    // The form of the answer can be asked for, either way.
+    let answer = post("accept: text/html, application/json;q=0.9\r\n", &frame);
+    assert!(answer.contains("\"schemas\":"), "{answer}");
+    let octets = "content-type: application/json\r\naccept: application/octet-stream\r\n";
+    let answer = post(octets, &json);
+    assert!(
+        answer.contains("content-type: application/octet-stream\r\n"),
+        "{answer}"
+    );
+    let answer = post("content-type: application/json\r\n", b"{\"version\":1}");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     running.end();
 }
 

@@ -425,8 +425,9 @@ fn another_server_is_taken_in_without_losing_edits() {
     sync(&a, &one);
     a.update("notes", 1, row! { "title": "sent" }).unwrap();
     sync(&a, &one);
-    a.update("notes", 2, row! { "title": "unsent" }).unwrap();
+    // Made first: the later write wins.
     let two = server_of(2, SyncServerOptions::default());
+    a.update("notes", 2, row! { "title": "unsent" }).unwrap();
     let report = a.sync(&mut |request: &[u8]| two.handle(request)).unwrap();
     assert!(report.converged, "{report:?}");
     assert_eq!(cell(&a, 1, 1), Some(Value::from("note 1")));

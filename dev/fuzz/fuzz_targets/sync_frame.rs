@@ -1,4 +1,5 @@
-//! Frames of the sync protocol: never a panic, and what is accepted survives being written and read again.
+//! Frames of the sync protocol: never a panic, and what is accepted survives being written and read again, as bytes
+//! and as JSON.
 #![no_main]
 
 use common::Limits;
@@ -15,19 +16,13 @@ fn limits() -> Limits {
 fuzz_target!(|data: &[u8]| {
     // What was read may take more bytes once it is written in full.
     let roomy = limits().total_bytes_max(64 << 20);
-    if let Ok(first) = wire::decode_request(data, &limits()) {
-        let bytes = wire::encode_request(&first).expect("what was read can be written");
-        let second = wire::decode_request(&bytes, &roomy).expect("what was written can be read");
+    if let Ok(first) = wire::decode(data, &limits()) {
+        let bytes = wire::encode(&first).expect("what was read can be written");
+        let second = wire::decode(&bytes, &roomy).expect("what was written can be read");
         assert_eq!(first, second);
-    }
-    if let Ok(first) = wire::decode_answer(data, &limits()) {
-        let bytes = wire::encode_answer(&first).expect("what was read can be written");
-        let second = wire::decode_answer(&bytes, &roomy).expect("what was written can be read");
-        assert_eq!(first, second);
-    }
-    if let Ok(first) = wire::decode_blocks(data, &limits()) {
-        let bytes = wire::encode_blocks(&first).expect("what was read can be written");
-        let second = wire::decode_blocks(&bytes, &roomy).expect("what was written can be read");
-        assert_eq!(first, second);
+        let json = wire::to_json(&bytes, &roomy).expect("what was read can be shown");
+        let bytes = wire::from_json(&json, &roomy).expect("what was shown can be read");
+        let third = wire::decode(&bytes, &roomy).expect("what was written can be read");
+        assert_eq!(first, third);
     }
 });

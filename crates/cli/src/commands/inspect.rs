@@ -1,6 +1,7 @@
-//! `tandem inspect`: what is in a database file, and whether it is whole.
+//! `tandem inspect`: what is in a database file, and whether it is whole; what a frame of the sync protocol says.
 
-use std::io::{Write as _, stdout};
+use std::fs::File;
+use std::io::{Read as _, Write as _, stdout};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use common::serialization::Format;
 use common::{Collection, Error, Record, RecordId, Result, View};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use syncdb::sync::protocol::frame_limits;
+use syncdb::sync::wire;
 
 use crate::terminal::{Paint, is_coloured};
 
@@ -21,7 +24,8 @@ use crate::terminal::{Paint, is_coloured};
 #[command(after_help = "Examples:\n  \
     tandem inspect\n  \
     tandem inspect --db world.tdb cities --json\n  \
-    tandem inspect --schema cities > cities.schema.json")]
+    tandem inspect --schema cities > cities.schema.json\n  \
+    tandem inspect --frame answer.bin")]
 pub(crate) struct Inspect {
     /// Table to show; all if not given
     table: Option<String>,
@@ -31,6 +35,9 @@ pub(crate) struct Inspect {
     /// Print the schema of one table as JSON, as `tandem import --schema` reads it
     #[arg(long, value_name = "TABLE", conflicts_with_all = ["table", "json"])]
     schema: Option<String>,
+    /// Print a frame of the sync protocol, as an HTTP body has it, as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["table", "db", "schema", "json"])]
+    frame: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -88,6 +95,9 @@ struct Index {
 
 impl Inspect {
     pub(crate) fn run(self) -> Result<()> {
+        if let Some(file) = &self.frame {
+            return print_frame(file);
+        }
         let database = durable::open(&self.db)?;
         let mut out = std::io::BufWriter::new(stdout().lock());
         if let Some(table) = &self.schema {
@@ -132,6 +142,24 @@ impl Inspect {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Prints a frame, with lines and indentation.
+fn print_frame(file: &Path) -> Result<()> {
+    let in_file = |error: Error| error.at(file.display());
+    let limits = frame_limits();
+    let mut bytes = Vec::new();
+    // One byte more than a frame may have, so that a longer file is refused and not cut.
+    let most = limits.total_bytes_max as u64 + 1;
+    File::open(file)
+        .and_then(|open| open.take(most).read_to_end(&mut bytes))
+        .map_err(|error| in_file(error.into()))?;
+    let json = wire::to_json(&bytes, &limits).map_err(in_file)?;
+    let json: serde_json::Value = serde_json::from_slice(&json)
+        .map_err(|error| in_file(Error::corrupt(error.to_string())))?;
+    let mut out = stdout().lock();
+    writeln!(out, "{}", to_json(&json)?)?;
+    Ok(out.flush()?)
 }
 
 fn to_json(value: &impl Serialize) -> Result<String> {

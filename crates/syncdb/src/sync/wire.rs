@@ -1,8 +1,10 @@
-//! Frames: bytes to and from [`protocol`](super::protocol) types. `docs/wire-format.md` specifies them.
+//! Frames: bytes to and from [`protocol`](super::protocol) types. `docs/wire-format.md` and
+//! `docs/proto/sync.proto` specify them.
 //!
 //! A frame is one byte of [`WIRE_VERSION`] and a compression frame of `common`, whose content is one
-//! MessagePack value. Every decoder here takes [`Limits`], returns an error for whatever it does not
-//! understand, and never takes memory on the word of a declared length.
+//! Protocol Buffers message. Every decoder here takes [`Limits`], returns an error for whatever it does not
+//! understand, and never takes memory on the word of a declared length. [`to_json`] and [`from_json`] translate
+//! between a frame and JSON that says the same.
 
 #![deny(
     clippy::cast_possible_truncation,
@@ -14,95 +16,75 @@
     reason = "decodes bytes from outside"
 )]
 
+mod block;
+mod field;
+mod fields;
+mod json;
+mod operations;
 mod read;
+mod stored;
 mod write;
 
+use std::sync::LazyLock;
+
 use common::optimization::compression::{CodecRegistry, Compression};
-use common::serialization::Format;
-use common::{Error, Limits, Result, Value};
+use common::{Error, Limits, Result, Text};
 
-use super::protocol::{Answer, Block, Request, WIRE_VERSION};
+use super::ledger;
+use super::protocol::{Answer, Block, News, Request, WIRE_VERSION};
+use fields::{Budget, Fields, put_message};
 
-/// Bodies of at least this many bytes are compressed.
+pub use json::{from_json, to_json};
+pub(crate) use stored::{mutation_value, read_outcome, write_outcome};
+
+/// Contents of at least this many bytes are compressed.
 pub const COMPRESS_BYTES_MIN: usize = 192;
 
-/// What a frame is, the first element of its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum FrameKind {
-    Request = 1,
-    Answer = 2,
-    Blocks = 3,
+/// Names of the ledger's columns: a conflict is sent as a row of it.
+static LEDGER_COLUMNS: LazyLock<Vec<Text>> = LazyLock::new(|| {
+    let schema = ledger::schema().map(|schema| schema.fields);
+    let fields = schema.unwrap_or_default().into_iter();
+    fields.map(|field| field.name).collect()
+});
+
+/// What a frame holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// What a replica says.
+    Request(Request),
+    /// What the server says.
+    Answer(Answer),
+    /// A part of a snapshot, as it lies in an answer and is kept by those who receive it.
+    Blocks(Vec<Block>),
 }
 
-/// The frame of a request.
+impl Frame {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Answer(_) => "answer",
+            Self::Blocks(_) => "blocks",
+        }
+    }
+}
+
+/// The bytes of a frame.
 ///
 /// # Errors
 /// [`common::ErrorKind::LimitExceeded`] for a value that the format cannot hold.
-pub fn encode_request(request: &Request) -> Result<Vec<u8>> {
-    encode(FrameKind::Request, write::request(request))
+pub fn encode(frame: &Frame) -> Result<Vec<u8>> {
+    match frame {
+        Frame::Request(request) => encode_request(request),
+        Frame::Answer(answer) => encode_answer(answer),
+        Frame::Blocks(blocks) => encode_blocks(blocks),
+    }
 }
 
-/// Reads the frame of a request.
-///
-/// # Errors
-/// [`common::ErrorKind::Corrupt`] for bytes that are none, [`common::ErrorKind::LimitExceeded`] beyond
-/// `limits`, [`common::ErrorKind::Unsupported`] for another version of the format.
-pub fn decode_request(bytes: &[u8], limits: &Limits) -> Result<Request> {
-    let body = decode(bytes, FrameKind::Request, limits)?;
-    read::request(&body).map_err(|error| error.at("request"))
-}
-
-/// The frame of an answer.
-///
-/// # Errors
-/// As [`encode_request`].
-pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>> {
-    encode(FrameKind::Answer, write::answer(answer)?)
-}
-
-/// Reads the frame of an answer.
+/// Reads a frame of whatever kind.
 ///
 /// # Errors
 /// As [`decode_request`].
-pub fn decode_answer(bytes: &[u8], limits: &Limits) -> Result<Answer> {
-    let body = decode(bytes, FrameKind::Answer, limits)?;
-    read::answer(&body, limits).map_err(|error| error.at("answer"))
-}
-
-/// The frame of a snapshot's blocks.
-///
-/// # Errors
-/// As [`encode_request`].
-pub fn encode_blocks(blocks: &[Block]) -> Result<Vec<u8>> {
-    encode(FrameKind::Blocks, vec![write::blocks(blocks)])
-}
-
-/// Reads the frame of a snapshot's blocks.
-///
-/// # Errors
-/// As [`decode_request`].
-pub fn decode_blocks(bytes: &[u8], limits: &Limits) -> Result<Vec<Block>> {
-    let body = decode(bytes, FrameKind::Blocks, limits)?;
-    read::snapshot_blocks(&body).map_err(|error| error.at("blocks"))
-}
-
-fn encode(kind: FrameKind, mut body: Vec<Value>) -> Result<Vec<u8>> {
-    body.insert(0, Value::from(kind as u8));
-    let mut raw = Vec::new();
-    Format::MsgPack.encode_value(&Value::from(body), &mut raw)?;
-    let compression = if raw.len() >= COMPRESS_BYTES_MIN {
-        Compression::zstd()
-    } else {
-        Compression::None
-    };
-    let mut frame = vec![WIRE_VERSION];
-    compression.encode_into(&raw, &mut frame)?;
-    Ok(frame)
-}
-
-/// The elements of a frame's body after the kind.
-fn decode(bytes: &[u8], kind: FrameKind, limits: &Limits) -> Result<Vec<Value>> {
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame> {
     let Some((version, packed)) = bytes.split_first() else {
         return Err(Error::corrupt("the frame is empty"));
     };
@@ -111,19 +93,114 @@ fn decode(bytes: &[u8], kind: FrameKind, limits: &Limits) -> Result<Vec<Value>> 
             "the frame is of wire version {version}, this side speaks {WIRE_VERSION}"
         )));
     }
-    let raw = CodecRegistry::default().decode(packed, limits)?;
-    let body = Format::MsgPack.decode_value(&raw, limits)?;
-    match body.as_list() {
-        Some([found, rest @ ..]) if found.as_int() == Some(i64::from(kind as u8)) => {
-            Ok(rest.to_vec())
-        }
-        Some([found, ..]) => Err(Error::corrupt(format!(
-            "the frame is of kind {found:?}, expected {} ({kind:?})",
-            kind as u8
-        ))),
-        _ => Err(Error::corrupt("a frame's body is a list with its kind")),
+    let content = CodecRegistry::default().decode(packed, limits)?;
+    let mut budget = Budget::new(limits);
+    let mut fields = Fields::of(&content);
+    let mut found = None;
+    while let Some((number, part)) = fields.next()? {
+        let frame = match number {
+            field::frame::REQUEST => read::request(part.message()?, &mut budget)
+                .map(Frame::Request)
+                .map_err(|error| error.at("request"))?,
+            field::frame::ANSWER => read::answer(part.message()?, &mut budget)
+                .map(Frame::Answer)
+                .map_err(|error| error.at("answer"))?,
+            field::frame::BLOCKS => read::blocks(part.message()?, &mut budget)
+                .map(Frame::Blocks)
+                .map_err(|error| error.at("blocks"))?,
+            _ => continue,
+        };
+        fields::once(&mut found, frame)?;
+    }
+    found.ok_or_else(|| Error::unsupported("the frame is of a kind that this side does not know"))
+}
+
+#[cold]
+fn other(found: &Frame, expected: &str) -> Error {
+    Error::corrupt(format!(
+        "the frame is of kind {}, expected {expected}",
+        found.name()
+    ))
+}
+
+/// The frame of a request.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_request(request: &Request) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    put_message(field::frame::REQUEST, &mut content, |out| {
+        write::request(request, out)
+    })?;
+    pack(&content, true)
+}
+
+/// Reads the frame of a request.
+///
+/// # Errors
+/// [`common::ErrorKind::Corrupt`] for bytes that are none, [`common::ErrorKind::LimitExceeded`] beyond
+/// `limits`, [`common::ErrorKind::Unsupported`] for another version of the format.
+pub fn decode_request(bytes: &[u8], limits: &Limits) -> Result<Request> {
+    match decode(bytes, limits)? {
+        Frame::Request(request) => Ok(request),
+        found => Err(other(&found, "request")),
     }
 }
 
-pub(crate) use read::outcome as read_outcome;
-pub(crate) use write::{mutation_value, outcome as write_outcome};
+/// The frame of an answer.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    put_message(field::frame::ANSWER, &mut content, |out| {
+        write::answer(answer, out)
+    })?;
+    // The parts of a snapshot are packed already.
+    pack(&content, matches!(answer.news, News::Changes { .. }))
+}
+
+/// Reads the frame of an answer.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_answer(bytes: &[u8], limits: &Limits) -> Result<Answer> {
+    match decode(bytes, limits)? {
+        Frame::Answer(answer) => Ok(answer),
+        found => Err(other(&found, "answer")),
+    }
+}
+
+/// The frame of a snapshot's blocks.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_blocks(blocks: &[Block]) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    put_message(field::frame::BLOCKS, &mut content, |out| {
+        write::blocks(field::blocks::BLOCKS, blocks, out)
+    })?;
+    pack(&content, true)
+}
+
+/// Reads the frame of a snapshot's blocks.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_blocks(bytes: &[u8], limits: &Limits) -> Result<Vec<Block>> {
+    match decode(bytes, limits)? {
+        Frame::Blocks(blocks) => Ok(blocks),
+        found => Err(other(&found, "blocks")),
+    }
+}
+
+fn pack(content: &[u8], compress: bool) -> Result<Vec<u8>> {
+    let compression = if compress && content.len() >= COMPRESS_BYTES_MIN {
+        Compression::zstd()
+    } else {
+        Compression::None
+    };
+    let mut frame = vec![WIRE_VERSION];
+    compression.encode_into(content, &mut frame)?;
+    Ok(frame)
+}

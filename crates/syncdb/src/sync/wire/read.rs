@@ -1,4 +1,4 @@
-//! Values to protocol types. The values are bounded already; what is checked here is their meaning.
+//! Messages to protocol types, by `docs/proto/sync.proto`. Fields of later versions are skipped.
 
 #![deny(
     clippy::cast_possible_truncation,
@@ -10,57 +10,28 @@
     reason = "decodes bytes from outside"
 )]
 
-use common::limits::{COLLECTIONS_MAX, COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
-use common::schema::FieldId;
-use common::serialization::decode_schema;
-use common::versioning::{Hlc, ReplicaId};
-use common::{Error, Limits, RecordId, Result, Seq, Text, Value};
+use std::sync::Arc;
 
+use common::limits::COLLECTIONS_MAX;
+use common::schema::Schema;
+use common::serialization::{Format, decode_schema};
+use common::versioning::{Hlc, ReplicaId};
+use common::{Error, Result, Seq, Value};
+
+use super::fields::{Budget, Fields, expected, once};
+use super::operations::{Header, Rows};
+use super::{LEDGER_COLUMNS, block, field, operations};
 use crate::sync::digest::Digest;
 use crate::sync::ledger::LedgerEntry;
 use crate::sync::protocol::{
-    Action, Answer, Block, BlockKind, Epoch, MUTATIONS_MAX, Mutation, News, OPS_MAX, Op, Outcome,
-    Position, REPLICA_BYTES_MAX, Rejection, Request, SchemaSetId,
+    Answer, Block, Epoch, MUTATIONS_MAX, Mutation, News, Outcome, Position, REPLICA_BYTES_MAX,
+    Rejection, Request, SchemaSetId,
 };
 
-#[cold]
-fn expected(what: &str) -> Error {
-    Error::corrupt(format!("expected {what}"))
-}
+/// What a schema takes in memory for each byte of its JSON, roughly.
+const SCHEMA_BYTES_FACTOR: usize = 8;
 
-fn number(value: &Value) -> Result<u64> {
-    let number = value.as_int().ok_or_else(|| expected("a number"))?;
-    Ok(number.cast_unsigned())
-}
-
-fn small(value: &Value) -> Result<u32> {
-    let number = value.as_int().and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| expected("a number of 32 bits"))
-}
-
-fn list(value: &Value) -> Result<&[Value]> {
-    value.as_list().ok_or_else(|| expected("a list"))
-}
-
-fn text(value: &Value) -> Result<Text> {
-    match value {
-        Value::Text(text) => Ok(text.clone()),
-        _ => Err(expected("text")),
-    }
-}
-
-fn name(value: &Value) -> Result<Text> {
-    let name = text(value)?;
-    check("bytes in a name", name.len(), NAME_BYTES_MAX)?;
-    Ok(name)
-}
-
-fn bytes16(value: &Value) -> Result<[u8; 16]> {
-    let bytes = value.as_bytes().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| expected("16 bytes"))
-}
-
-fn check(what: &str, found: usize, max: usize) -> Result<()> {
+pub(super) fn check(what: &str, found: usize, max: usize) -> Result<()> {
     if found <= max {
         return Ok(());
     }
@@ -69,248 +40,269 @@ fn check(what: &str, found: usize, max: usize) -> Result<()> {
     )))
 }
 
-fn each<'a, T>(value: &'a Value, read: impl FnMut(&'a Value) -> Result<T>) -> Result<Vec<T>> {
-    list(value)?.iter().map(read).collect()
+pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Request> {
+    use field::request as at;
+    let mut found = Request {
+        replica: ReplicaId::from(""),
+        number: 0,
+        position: Position::Start,
+        schemas: SchemaSetId::default(),
+        acknowledged: 0,
+        now: Hlc(0),
+        mutations: Vec::new(),
+    };
+    let mut place = None;
+    let mut rows: Vec<Rows> = Vec::new();
+    let mut headers: Vec<Header> = Vec::new();
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::REPLICA => found.replica = ReplicaId(budget.text(part.text()?)?),
+            at::NUMBER => found.number = part.fixed()?,
+            at::POSITION => once(&mut place, position(part.message()?)?)?,
+            at::SCHEMAS => found.schemas = SchemaSetId(part.bytes16()?),
+            at::ACKNOWLEDGED => found.acknowledged = part.number()?,
+            at::NOW => found.now = Hlc(part.fixed()?),
+            at::ROWS => {
+                budget.element::<Rows>()?;
+                rows.push(Rows::of(block::read_operations(part.message()?, budget)?));
+            }
+            at::MUTATIONS => {
+                check("mutations", headers.len() + 1, MUTATIONS_MAX)?;
+                headers.push(operations::read_header(part.message()?, budget)?);
+            }
+            _ => {}
+        }
+    }
+    found.position = place.unwrap_or_default();
+    found.mutations = operations::read(headers, &mut rows, found.now, budget)?;
+    if rows.iter().any(|rows| rows.left() > 0) {
+        return Err(expected("an operation for each row"));
+    }
+    check_request(&found)?;
+    Ok(found)
 }
 
-pub(super) fn request(body: &[Value]) -> Result<Request> {
-    let [
-        replica,
-        exchange,
-        position,
-        schemas,
-        acknowledged,
-        now,
-        tables,
-        mutations,
-    ] = body
-    else {
-        return Err(expected("8 elements"));
-    };
-    let replica = text(replica)?;
-    if replica.is_empty() {
+/// What is true of every request, whatever it was written in.
+pub(super) fn check_request(request: &Request) -> Result<()> {
+    if request.replica.0.is_empty() {
         return Err(expected("the name of a replica"));
     }
     check(
         "bytes in the name of a replica",
-        replica.len(),
+        request.replica.0.len(),
         REPLICA_BYTES_MAX,
     )?;
-    let position = match list(position)? {
-        [] => Position::Start,
-        [epoch, seq] => Position::At {
-            epoch: Epoch(number(epoch)?),
-            seq: Seq(number(seq)?),
-        },
-        [epoch, seq, next] => Position::Blocks {
-            epoch: Epoch(number(epoch)?),
-            seq: Seq(number(seq)?),
-            next: small(next)?,
-        },
-        _ => return Err(expected("a position of at most 3 elements")),
-    };
-    check("tables", list(tables)?.len(), COLLECTIONS_MAX)?;
-    let tables = each(tables, name)?;
-    check("mutations", list(mutations)?.len(), MUTATIONS_MAX)?;
-    let mutations = each(mutations, |value| mutation(value, &tables))?;
-    let contiguous = mutations.windows(2).all(|pair| match pair {
+    let mutations = &request.mutations;
+    let next_to = |pair: &[Mutation]| match pair {
         [a, b] => a.client_seq.checked_add(1) == Some(b.client_seq),
         _ => true,
-    });
-    if !contiguous || mutations.first().is_some_and(|m| m.client_seq == 0) {
+    };
+    if !mutations.windows(2).all(next_to) || mutations.first().is_some_and(|m| m.client_seq == 0) {
         return Err(expected("mutations with contiguous numbers from 1"));
     }
-    Ok(Request {
-        replica: ReplicaId(replica),
-        number: number(exchange)?,
-        position,
-        schemas: SchemaSetId(bytes16(schemas)?),
-        acknowledged: number(acknowledged)?,
-        now: Hlc(number(now)?),
-        mutations,
-    })
+    Ok(())
 }
 
-fn mutation(value: &Value, tables: &[Text]) -> Result<Mutation> {
-    let [client_seq, base, stamp, ops] = list(value)? else {
-        return Err(expected("a mutation of 4 elements"));
-    };
-    check("operations in a mutation", list(ops)?.len(), OPS_MAX)?;
-    Ok(Mutation {
-        client_seq: number(client_seq)?,
-        base: Seq(number(base)?),
-        stamp: Hlc(number(stamp)?),
-        ops: each(ops, |value| operation(value, tables))?,
-    })
-}
-
-fn operation(value: &Value, tables: &[Text]) -> Result<Op> {
-    let [kind, table, key, fields, values] = list(value)? else {
-        return Err(expected("an operation of 5 elements"));
-    };
-    let table = usize::try_from(number(table)?).ok();
-    let table = table.and_then(|position| tables.get(position));
-    let fields = field_ids(fields)?;
-    let values = list(values)?;
-    if fields.len() != values.len() {
-        return Err(expected("a value for each column"));
-    }
-    let columns = fields.into_iter().zip(values.iter().cloned()).collect();
-    let action = match (kind.as_int(), values.is_empty()) {
-        (Some(0), _) => Action::Insert(columns),
-        (Some(1), _) => Action::Update(columns),
-        (Some(2), true) => Action::Delete,
-        _ => return Err(expected("an insert, an update or a delete")),
-    };
-    Ok(Op {
-        table: table
-            .cloned()
-            .ok_or_else(|| expected("a table of the list"))?,
-        key: record_id(key)?,
-        action,
-    })
-}
-
-fn record_id(value: &Value) -> Result<RecordId> {
-    let values = list(value)?;
-    if values.is_empty() {
-        return Err(expected("a key"));
-    }
-    check("key columns", values.len(), KEY_COLUMNS_MAX)?;
-    Ok(RecordId::from(values))
-}
-
-fn field_ids(value: &Value) -> Result<Vec<FieldId>> {
-    check("columns", list(value)?.len(), COLUMNS_MAX)?;
-    let fields = each(value, |value| small(value).map(FieldId))?;
-    let mut sorted = fields.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    if sorted.len() != fields.len() {
-        return Err(expected("each column once"));
-    }
-    Ok(fields)
-}
-
-pub(super) fn answer(body: &[Value], limits: &Limits) -> Result<Answer> {
-    let [exchange, epoch, now, schemas, next, outcomes, found] = body else {
-        return Err(expected("7 elements"));
-    };
-    let schemas = match schemas {
-        Value::Null => None,
-        schemas => {
-            check("schemas", list(schemas)?.len(), COLLECTIONS_MAX)?;
-            let read = |value: &Value| {
-                let json = value.as_bytes().ok_or_else(|| expected("a schema"))?;
-                decode_schema(json, limits)
-            };
-            Some(
-                schemas
-                    .as_list()
-                    .unwrap_or_default()
-                    .iter()
-                    .map(read)
-                    .collect::<Result<_>>()?,
-            )
+fn position(mut fields: Fields<'_>) -> Result<Position> {
+    use field::position as at;
+    let (mut epoch, mut seq, mut next) = (Epoch(0), Seq(0), 0);
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::EPOCH => epoch = Epoch(part.fixed()?),
+            at::SEQ => seq = Seq(part.number()?),
+            at::NEXT => next = part.number()?,
+            _ => {}
         }
-    };
-    let outcomes = each(outcomes, |value| match list(value)? {
-        [client_seq, found] => Ok((number(client_seq)?, outcome(found)?)),
-        _ => Err(expected("an outcome with its number")),
-    })?;
+    }
+    Ok(match next.checked_sub(1) {
+        None => Position::At { epoch, seq },
+        Some(next) => Position::Blocks {
+            epoch,
+            seq,
+            next: u32::try_from(next).map_err(|_| expected("a block's number of 32 bits"))?,
+        },
+    })
+}
+
+pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answer> {
+    use field::answer as at;
+    let (mut exchange, mut epoch, mut now, mut next) = (0, Epoch(0), Hlc(0), 0);
+    let mut found_schemas = None;
+    let mut outcomes = Vec::new();
+    let mut news = None;
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::NUMBER => exchange = part.fixed()?,
+            at::EPOCH => epoch = Epoch(part.fixed()?),
+            at::NOW => now = Hlc(part.fixed()?),
+            at::SCHEMAS => once(&mut found_schemas, schemas(part.message()?, budget)?)?,
+            at::NEXT => next = part.number()?,
+            at::OUTCOMES => {
+                budget.element::<(u64, Outcome)>()?;
+                outcomes.push(outcome(part.message()?, budget)?);
+            }
+            at::CHANGES => once(&mut news, changes(part.message()?, budget)?)?,
+            at::SNAPSHOT => once(&mut news, snapshot(part.message()?, budget)?)?,
+            _ => {}
+        }
+    }
     Ok(Answer {
-        number: number(exchange)?,
-        epoch: Epoch(number(epoch)?),
-        now: Hlc(number(now)?),
-        schemas,
-        next: number(next)?,
+        number: exchange,
+        epoch,
+        now,
+        schemas: found_schemas,
+        next,
         outcomes,
-        news: news(found)?,
+        news: news.ok_or_else(|| expected("changes or a part of a snapshot"))?,
     })
 }
 
-/// An outcome as it is sent and stored.
-pub(crate) fn outcome(value: &Value) -> Result<Outcome> {
-    match list(value)? {
-        [Value::Int(0)] => Ok(Outcome::Applied),
-        [Value::Int(1), conflicts] => Ok(Outcome::Resolved(each(conflicts, |entry| {
-            LedgerEntry::from_values(list(entry)?)
-        })?)),
-        [Value::Int(2), code, message] => Ok(Outcome::Rejected(Rejection {
-            code: text(code)?,
-            message: text(message)?,
-        })),
-        _ => Err(expected("an outcome")),
+fn schemas(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Vec<Schema>> {
+    let mut found = Vec::new();
+    while let Some((number, part)) = fields.next()? {
+        if number == field::schemas::JSON {
+            let json = part.bytes()?;
+            check("schemas", found.len() + 1, COLLECTIONS_MAX)?;
+            budget.spend(json.len().saturating_mul(SCHEMA_BYTES_FACTOR))?;
+            found.push(decode_schema(json, budget.limits())?);
+        }
     }
+    Ok(found)
 }
 
-fn news(value: &Value) -> Result<News> {
-    match list(value)? {
-        [Value::Int(0), truth, changes, seq, more, digest] => Ok(News::Changes {
-            truth: blocks(truth)?,
-            blocks: blocks(changes)?,
-            seq: Seq(number(seq)?),
-            more: more.as_bool().ok_or_else(|| expected("true or false"))?,
-            digest: match digest {
-                Value::Null => None,
-                digest => match list(digest)? {
-                    [rows, sum] => Some(Digest {
-                        rows: number(rows)?,
-                        sum: u128::from_le_bytes(bytes16(sum)?),
-                    }),
-                    _ => return Err(expected("a digest")),
-                },
-            },
-        }),
-        [Value::Int(1), seq, first, total, frames] => Ok(News::Snapshot {
-            seq: Seq(number(seq)?),
-            first: small(first)?,
-            total: small(total)?,
-            blocks: each(frames, |frame| match frame {
-                Value::Bytes(bytes) => Ok(bytes.clone()),
-                _ => Err(expected("the frame of a block")),
-            })?,
-        }),
-        _ => Err(expected("changes or a part of a snapshot")),
+fn outcome(mut fields: Fields<'_>, budget: &mut Budget) -> Result<(u64, Outcome)> {
+    use field::outcome as at;
+    let (mut client_seq, mut found) = (0, None);
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::CLIENT_SEQ => client_seq = part.number()?,
+            at::APPLIED => {
+                part.message()?;
+                once(&mut found, Outcome::Applied)?;
+            }
+            at::RESOLVED => once(&mut found, resolved(part.message()?, budget)?)?,
+            at::REJECTED => once(&mut found, rejected(part.message()?, budget)?)?,
+            _ => {}
+        }
     }
+    let found = found.ok_or_else(|| expected("an outcome that this side knows"))?;
+    Ok((client_seq, found))
 }
 
-pub(super) fn snapshot_blocks(body: &[Value]) -> Result<Vec<Block>> {
-    match body {
-        [found] => blocks(found),
-        _ => Err(expected("one list of blocks")),
+fn resolved(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Outcome> {
+    let mut conflicts = Vec::new();
+    while let Some((number, part)) = fields.next()? {
+        if number == field::resolved::CONFLICTS {
+            budget.element::<LedgerEntry>()?;
+            conflicts.push(conflict(part.message()?, budget)?);
+        }
     }
+    Ok(Outcome::Resolved(conflicts))
 }
 
-fn blocks(value: &Value) -> Result<Vec<Block>> {
-    each(value, block)
+fn conflict(mut fields: Fields<'_>, budget: &mut Budget) -> Result<LedgerEntry> {
+    let mut row = vec![Value::Null; LEDGER_COLUMNS.len()];
+    while let Some((number, part)) = fields.next()? {
+        let position = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
+        if let Some(cell) = position.and_then(|position| row.get_mut(position)) {
+            let value = Format::Protobuf.decode_value(part.bytes()?, budget.limits())?;
+            budget.spend(value.heap_bytes())?;
+            *cell = value;
+        }
+    }
+    LedgerEntry::from_values(&row)
 }
 
-fn block(value: &Value) -> Result<Block> {
-    let [table, kind, fields, columns] = list(value)? else {
-        return Err(expected("a block of 4 elements"));
+fn rejected(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Outcome> {
+    use field::rejected as at;
+    let mut found = Rejection {
+        code: "".into(),
+        message: "".into(),
     };
-    let fields = field_ids(fields)?;
-    let columns = each(columns, |column| list(column).map(<[Value]>::to_vec))?;
-    let key_columns = columns.len().saturating_sub(fields.len());
-    if key_columns == 0 {
-        return Err(expected("key columns before the others"));
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::CODE => found.code = budget.text(part.text()?)?,
+            at::MESSAGE => found.message = budget.text(part.text()?)?,
+            _ => {}
+        }
     }
-    check("key columns", key_columns, KEY_COLUMNS_MAX)?;
-    let rows = columns.first().map_or(0, Vec::len);
-    if columns.iter().any(|column| column.len() != rows) {
-        return Err(expected("columns of equal length"));
+    Ok(Outcome::Rejected(found))
+}
+
+fn changes(mut fields: Fields<'_>, budget: &mut Budget) -> Result<News> {
+    use field::changes as at;
+    let (mut truth, mut blocks) = (Vec::new(), Vec::new());
+    let (mut seq, mut more, mut found_digest) = (Seq(0), false, None);
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::TRUTH => {
+                budget.element::<Block>()?;
+                truth.push(block::read(part.message()?, budget)?);
+            }
+            at::BLOCKS => {
+                budget.element::<Block>()?;
+                blocks.push(block::read(part.message()?, budget)?);
+            }
+            at::SEQ => seq = Seq(part.number()?),
+            at::MORE => more = part.bool()?,
+            at::DIGEST => once(&mut found_digest, digest(part.message()?)?)?,
+            _ => {}
+        }
     }
-    let kind = match (kind.as_int(), fields.is_empty()) {
-        (Some(0), _) => BlockKind::Put,
-        (Some(1), false) => BlockKind::Patch,
-        (Some(2), true) => BlockKind::Gone,
-        _ => return Err(expected("a kind of block that fits its columns")),
-    };
-    Ok(Block {
-        table: name(table)?,
-        kind,
-        fields,
-        columns,
+    Ok(News::Changes {
+        truth,
+        blocks,
+        seq,
+        more,
+        digest: found_digest,
     })
+}
+
+fn digest(mut fields: Fields<'_>) -> Result<Digest> {
+    use field::digest as at;
+    let (mut rows, mut sum) = (0, 0);
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::ROWS => rows = part.number()?,
+            at::SUM => sum = u128::from_le_bytes(part.bytes16()?),
+            _ => {}
+        }
+    }
+    Ok(Digest { rows, sum })
+}
+
+fn snapshot(mut fields: Fields<'_>, budget: &mut Budget) -> Result<News> {
+    use field::snapshot as at;
+    let (mut seq, mut first, mut total) = (Seq(0), 0, 0);
+    let mut blocks: Vec<Arc<[u8]>> = Vec::new();
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::SEQ => seq = Seq(part.number()?),
+            at::FIRST => first = part.small()?,
+            at::TOTAL => total = part.small()?,
+            at::FRAMES => {
+                // With the counts in front of the bytes.
+                budget.element::<(Arc<[u8]>, [usize; 2])>()?;
+                blocks.push(budget.bytes(part.bytes()?)?.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(News::Snapshot {
+        seq,
+        first,
+        total,
+        blocks,
+    })
+}
+
+pub(super) fn blocks(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Vec<Block>> {
+    let mut found = Vec::new();
+    while let Some((number, part)) = fields.next()? {
+        if number == field::blocks::BLOCKS {
+            budget.element::<Block>()?;
+            found.push(block::read(part.message()?, budget)?);
+        }
+    }
+    Ok(found)
 }

@@ -1,194 +1,132 @@
-//! Protocol types to values.
+//! Protocol types to messages, by `docs/proto/sync.proto`.
 
-use common::schema::FieldId;
-use common::serialization::encode_schema;
+use common::serialization::{Format, encode_schema};
 use common::{Result, Value};
 
+use super::fields::{put_bytes, put_fixed, put_message, put_number};
+use super::{block, field, operations};
 use crate::sync::digest::Digest;
-use crate::sync::protocol::{
-    Action, Answer, Block, BlockKind, Mutation, News, Op, Outcome, Position, Request,
-};
+use crate::sync::ledger::LedgerEntry;
+use crate::sync::protocol::{Answer, Block, News, Outcome, Position, Request};
 
-/// Numbers above 2^63 - 1 travel as negative ones.
-fn number(value: u64) -> Value {
-    Value::Int(value.cast_signed())
-}
-
-fn list(values: impl IntoIterator<Item = Value>) -> Value {
-    Value::List(values.into_iter().collect())
-}
-
-pub(super) fn request(request: &Request) -> Vec<Value> {
+pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
+    use field::request as at;
+    put_bytes(at::REPLICA, request.replica.0.as_bytes(), out);
+    put_fixed(at::NUMBER, request.number, out);
     let position = match request.position {
-        Position::Start => list([]),
-        Position::At { epoch, seq } => list([number(epoch.0), number(seq.0)]),
-        Position::Blocks { epoch, seq, next } => {
-            list([number(epoch.0), number(seq.0), Value::from(next)])
-        }
+        Position::Start => None,
+        Position::At { epoch, seq } => Some((epoch, seq, None)),
+        Position::Blocks { epoch, seq, next } => Some((epoch, seq, Some(next))),
     };
-    let mut tables = Tables::default();
-    let mutations = list(request.mutations.iter().map(|m| mutation(m, &mut tables)));
-    vec![
-        Value::Text(request.replica.0.clone()),
-        number(request.number),
-        position,
-        Value::from(&request.schemas.0[..]),
-        number(request.acknowledged),
-        number(request.now.0),
-        tables.names(),
-        mutations,
-    ]
-}
-
-/// Names of tables, stated once and then by number.
-#[derive(Default)]
-struct Tables(Vec<common::Text>);
-
-impl Tables {
-    fn number(&mut self, name: &common::Text) -> Value {
-        let known = self.0.iter().position(|known| known == name);
-        let position = known.unwrap_or_else(|| {
-            self.0.push(name.clone());
-            self.0.len() - 1
-        });
-        number(position as u64)
+    if let Some((epoch, seq, next)) = position {
+        put_message(at::POSITION, out, |out| {
+            put_fixed(field::position::EPOCH, epoch.0, out);
+            put_number(field::position::SEQ, seq.0, out);
+            if let Some(next) = next {
+                // One more than the block's number, because 0 means that there is none.
+                put_number(field::position::NEXT, u64::from(next) + 1, out);
+            }
+            Ok(())
+        })?;
     }
+    put_bytes(at::SCHEMAS, &request.schemas.0, out);
+    put_number(at::ACKNOWLEDGED, request.acknowledged, out);
+    put_fixed(at::NOW, request.now.0, out);
+    operations::write(
+        &request.mutations,
+        request.now,
+        (at::ROWS, at::MUTATIONS),
+        out,
+    )
+}
 
-    fn names(self) -> Value {
-        list(self.0.into_iter().map(Value::Text))
+pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
+    use field::answer as at;
+    put_fixed(at::NUMBER, answer.number, out);
+    put_fixed(at::EPOCH, answer.epoch.0, out);
+    put_fixed(at::NOW, answer.now.0, out);
+    if let Some(schemas) = &answer.schemas {
+        put_message(at::SCHEMAS, out, |out| {
+            schemas.iter().try_for_each(|schema| {
+                put_bytes(field::schemas::JSON, &encode_schema(schema)?, out);
+                Ok(())
+            })
+        })?;
     }
-}
-
-fn mutation(mutation: &Mutation, tables: &mut Tables) -> Value {
-    list([
-        number(mutation.client_seq),
-        number(mutation.base.0),
-        number(mutation.stamp.0),
-        list(mutation.ops.iter().map(|op| {
-            let table = tables.number(&op.table);
-            operation(op, table)
-        })),
-    ])
-}
-
-/// The bytes of a mutation that its identity is made of.
-pub(crate) fn mutation_value(m: &Mutation) -> Value {
-    let mut tables = Tables::default();
-    let value = mutation(m, &mut tables);
-    list([tables.names(), value])
-}
-
-fn operation(op: &Op, table: Value) -> Value {
-    let (kind, columns) = match &op.action {
-        Action::Insert(columns) => (0, columns.as_slice()),
-        Action::Update(columns) => (1, columns.as_slice()),
-        Action::Delete => (2, [].as_slice()),
-    };
-    list([
-        Value::Int(kind),
-        table,
-        list(op.key.values().iter().cloned()),
-        fields(columns.iter().map(|(field, _)| *field)),
-        list(columns.iter().map(|(_, value)| value.clone())),
-    ])
-}
-
-fn fields(fields: impl Iterator<Item = FieldId>) -> Value {
-    list(fields.map(|field| Value::from(field.0)))
-}
-
-pub(super) fn answer(answer: &Answer) -> Result<Vec<Value>> {
-    let schemas = match &answer.schemas {
-        None => Value::Null,
-        Some(schemas) => {
-            let texts: Result<Vec<Value>> = schemas
-                .iter()
-                .map(|schema| encode_schema(schema).map(Value::from))
-                .collect();
-            Value::from(texts?)
-        }
-    };
-    let outcomes = answer
-        .outcomes
-        .iter()
-        .map(|(client_seq, found)| list([number(*client_seq), outcome(found)]));
-    Ok(vec![
-        number(answer.number),
-        number(answer.epoch.0),
-        number(answer.now.0),
-        schemas,
-        number(answer.next),
-        list(outcomes),
-        news(&answer.news),
-    ])
-}
-
-/// An outcome as it is sent and stored.
-pub(crate) fn outcome(outcome: &Outcome) -> Value {
-    match outcome {
-        Outcome::Applied => list([Value::Int(0)]),
-        Outcome::Resolved(conflicts) => list([
-            Value::Int(1),
-            list(conflicts.iter().map(|entry| list(entry.to_values()))),
-        ]),
-        Outcome::Rejected(rejection) => list([
-            Value::Int(2),
-            Value::Text(rejection.code.clone()),
-            Value::Text(rejection.message.clone()),
-        ]),
+    put_number(at::NEXT, answer.next, out);
+    for (client_seq, found) in &answer.outcomes {
+        put_message(at::OUTCOMES, out, |out| outcome(*client_seq, found, out))?;
     }
-}
-
-fn news(news: &News) -> Value {
-    match news {
+    match &answer.news {
         News::Changes {
             truth,
             blocks: changes,
             seq,
             more,
             digest,
-        } => list([
-            Value::Int(0),
-            blocks(truth),
-            blocks(changes),
-            number(seq.0),
-            Value::Bool(*more),
-            digest.map_or(Value::Null, |Digest { rows, sum }| {
-                list([number(rows), Value::from(&sum.to_le_bytes()[..])])
-            }),
-        ]),
+        } => put_message(at::CHANGES, out, |out| {
+            blocks(field::changes::TRUTH, truth, out)?;
+            blocks(field::changes::BLOCKS, changes, out)?;
+            put_number(field::changes::SEQ, seq.0, out);
+            put_number(field::changes::MORE, u64::from(*more), out);
+            if let Some(Digest { rows, sum }) = digest {
+                put_message(field::changes::DIGEST, out, |out| {
+                    put_number(field::digest::ROWS, *rows, out);
+                    put_bytes(field::digest::SUM, &sum.to_le_bytes(), out);
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        }),
         News::Snapshot {
             seq,
             first,
             total,
             blocks,
-        } => list([
-            Value::Int(1),
-            number(seq.0),
-            Value::from(*first),
-            Value::from(*total),
-            list(blocks.iter().map(|block| Value::Bytes(block.clone()))),
-        ]),
+        } => put_message(at::SNAPSHOT, out, |out| {
+            put_number(field::snapshot::SEQ, seq.0, out);
+            put_number(field::snapshot::FIRST, (*first).into(), out);
+            put_number(field::snapshot::TOTAL, (*total).into(), out);
+            for frame in blocks {
+                put_bytes(field::snapshot::FRAMES, frame, out);
+            }
+            Ok(())
+        }),
     }
 }
 
-pub(super) fn blocks(blocks: &[Block]) -> Value {
-    list(blocks.iter().map(|block| {
-        let kind = match block.kind {
-            BlockKind::Put => 0,
-            BlockKind::Patch => 1,
-            BlockKind::Gone => 2,
-        };
-        list([
-            Value::Text(block.table.clone()),
-            Value::Int(kind),
-            fields(block.fields.iter().copied()),
-            list(
-                block
-                    .columns
-                    .iter()
-                    .map(|column| list(column.iter().cloned())),
-            ),
-        ])
-    }))
+fn outcome(client_seq: u64, outcome: &Outcome, out: &mut Vec<u8>) -> Result<()> {
+    use field::outcome as at;
+    put_number(at::CLIENT_SEQ, client_seq, out);
+    match outcome {
+        Outcome::Applied => put_message(at::APPLIED, out, |_| Ok(())),
+        Outcome::Resolved(conflicts) => put_message(at::RESOLVED, out, |out| {
+            conflicts.iter().try_for_each(|entry| {
+                put_message(field::resolved::CONFLICTS, out, |out| conflict(entry, out))
+            })
+        }),
+        Outcome::Rejected(rejection) => put_message(at::REJECTED, out, |out| {
+            put_bytes(field::rejected::CODE, rejection.code.as_bytes(), out);
+            put_bytes(field::rejected::MESSAGE, rejection.message.as_bytes(), out);
+            Ok(())
+        }),
+    }
+}
+
+fn value(field: u32, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    put_message(field, out, |out| Format::Protobuf.encode_value(value, out))
+}
+
+fn conflict(entry: &LedgerEntry, out: &mut Vec<u8>) -> Result<()> {
+    // The columns of the ledger, of which the first is field 1: a conflict is a row of that table.
+    for (position, cell) in (1..).zip(&entry.to_values()) {
+        value(position, cell, out)?;
+    }
+    Ok(())
+}
+
+pub(super) fn blocks(field: u32, blocks: &[Block], out: &mut Vec<u8>) -> Result<()> {
+    blocks
+        .iter()
+        .try_for_each(|found| put_message(field, out, |out| block::write(found, out)))
 }

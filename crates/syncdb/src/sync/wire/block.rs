@@ -1,0 +1,178 @@
+//! Message `Block`: rows of one table, by column, as bytes that the envelope does not look into.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use common::limits::{COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
+use common::schema::FieldId;
+use common::serialization::Format;
+use common::{Error, Limits, Result, Text, Value};
+
+use super::fields::{Budget, Fields, Part, expected, put_bytes, put_number, put_numbers};
+use crate::sync::protocol::{Block, BlockKind};
+
+/// Field numbers of the message.
+mod field {
+    pub(super) const TABLE: u32 = 1;
+    pub(super) const KIND: u32 = 2;
+    pub(super) const KEY_COLUMNS: u32 = 3;
+    pub(super) const FIELDS: u32 = 4;
+    pub(super) const ENCODING: u32 = 5;
+    pub(super) const DATA: u32 = 6;
+}
+
+/// How `data` holds the columns: one MessagePack array of columns, each an array of values.
+const MESSAGE_PACK: u32 = 0;
+
+/// What is said about rows: an answer's blocks and a request's operations share the numbers.
+const PUT: u32 = 0;
+const PATCH: u32 = 1;
+const GONE: u32 = 2;
+
+pub(super) fn write(block: &Block, out: &mut Vec<u8>) -> Result<()> {
+    put(&block.table, block.kind, &block.fields, &block.columns, out)
+}
+
+pub(super) fn put(
+    table: &str,
+    kind: BlockKind,
+    fields: &[FieldId],
+    columns: &[Vec<Value>],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let kind = match kind {
+        BlockKind::Put => PUT,
+        BlockKind::Patch => PATCH,
+        BlockKind::Gone => GONE,
+    };
+    put_bytes(field::TABLE, table.as_bytes(), out);
+    put_number(field::KIND, kind.into(), out);
+    put_number(
+        field::KEY_COLUMNS,
+        columns.len().saturating_sub(fields.len()) as u64,
+        out,
+    );
+    put_numbers(field::FIELDS, fields.iter().map(|field| field.0), out);
+    let columns = columns.iter().map(|column| Value::from(column.clone()));
+    let mut data = Vec::new();
+    Format::MsgPack.encode_value(&Value::List(columns.collect()), &mut data)?;
+    put_bytes(field::DATA, &data, out);
+    Ok(())
+}
+
+/// A block of an answer.
+pub(super) fn read(fields: Fields<'_>, budget: &mut Budget) -> Result<Block> {
+    let block = read_operations(fields, budget)?;
+    if block.kind == BlockKind::Patch && block.fields.is_empty() {
+        return Err(expected("columns in a patch"));
+    }
+    Ok(block)
+}
+
+/// The rows of operations, of which an update may have no columns.
+pub(super) fn read_operations(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Block> {
+    let mut wire = Wire::default();
+    while let Some((number, part)) = fields.next()? {
+        wire.take(number, part, budget)?;
+    }
+    wire.block(budget)
+}
+
+/// The fields of the message as they come.
+#[derive(Default)]
+struct Wire<'a> {
+    table: Text,
+    kind: u32,
+    key_columns: u32,
+    fields: Vec<u32>,
+    encoding: u32,
+    data: &'a [u8],
+}
+
+impl<'a> Wire<'a> {
+    fn take(&mut self, number: u32, part: Part<'a>, budget: &mut Budget) -> Result<()> {
+        match number {
+            field::TABLE => self.table = name(part, budget)?,
+            field::KIND => self.kind = part.small()?,
+            field::KEY_COLUMNS => self.key_columns = part.small()?,
+            field::FIELDS => part.numbers(COLUMNS_MAX, budget, &mut self.fields)?,
+            field::ENCODING => self.encoding = part.small()?,
+            field::DATA => self.data = part.bytes()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn block(self, budget: &mut Budget) -> Result<Block> {
+        if self.encoding != MESSAGE_PACK {
+            return Err(Error::unsupported(format!(
+                "the columns of a block are written in encoding {}, this side knows {MESSAGE_PACK}",
+                self.encoding
+            )));
+        }
+        let key_columns = usize::try_from(self.key_columns).unwrap_or(usize::MAX);
+        if key_columns == 0 {
+            return Err(expected("key columns before the others"));
+        }
+        Limits::default()
+            .elements_max(KEY_COLUMNS_MAX)
+            .check_elements(key_columns)?;
+        let mut sorted = self.fields.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() != self.fields.len() {
+            return Err(expected("each column once"));
+        }
+        let columns = message_pack(self.data, budget)?;
+        if columns.len() != key_columns + self.fields.len() {
+            return Err(expected("as many columns as the block announces"));
+        }
+        let rows = columns.first().map_or(0, Vec::len);
+        if columns.iter().any(|column| column.len() != rows) {
+            return Err(expected("columns of equal length"));
+        }
+        let kind = match (self.kind, self.fields.is_empty()) {
+            (PUT, _) => BlockKind::Put,
+            (PATCH, _) => BlockKind::Patch,
+            (GONE, true) => BlockKind::Gone,
+            _ => return Err(expected("a kind of block that fits its columns")),
+        };
+        Ok(Block {
+            table: self.table,
+            kind,
+            fields: self.fields.into_iter().map(FieldId).collect(),
+            columns,
+        })
+    }
+}
+
+fn message_pack(data: &[u8], budget: &mut Budget) -> Result<Vec<Vec<Value>>> {
+    let value = Format::MsgPack.decode_value(data, budget.limits())?;
+    let columns = value
+        .as_list()
+        .ok_or_else(|| expected("a list of columns"))?;
+    let mut found = Vec::with_capacity(columns.len());
+    for column in columns {
+        let column = column.as_list().ok_or_else(|| expected("a column"))?;
+        let heap: usize = column.iter().map(Value::heap_bytes).sum();
+        budget.spend(heap.saturating_add(size_of_val(column)).saturating_add(48))?;
+        found.push(column.to_vec());
+    }
+    Ok(found)
+}
+
+/// The name of a table.
+fn name(part: Part<'_>, budget: &mut Budget) -> Result<Text> {
+    let name = part.text()?;
+    Limits::default()
+        .bytes_max(NAME_BYTES_MAX)
+        .check_bytes(name.len())?;
+    budget.text(name)
+}

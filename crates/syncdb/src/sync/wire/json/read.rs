@@ -1,0 +1,344 @@
+//! The values that JSON was read into, to protocol types. The values are bounded already; what is checked here is
+//! their meaning.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use std::sync::Arc;
+
+use common::limits::{COLLECTIONS_MAX, COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
+use common::schema::{FieldId, Schema};
+use common::serialization::{Format, decode_schema};
+use common::versioning::{Hlc, ReplicaId};
+use common::{Limits, Map, RecordId, Result, Seq, Text, Value};
+
+use super::check_version;
+use crate::sync::digest::Digest;
+use crate::sync::ledger::LedgerEntry;
+use crate::sync::protocol::{
+    Action, Answer, Block, BlockKind, Epoch, MUTATIONS_MAX, Mutation, News, OPS_MAX, Op, Outcome,
+    Position, Rejection, Request, SchemaSetId,
+};
+use crate::sync::wire::fields::expected;
+use crate::sync::wire::read::{check, check_request};
+use crate::sync::wire::{Frame, LEDGER_COLUMNS, encode_blocks};
+
+/// A JSON object.
+#[derive(Clone, Copy)]
+struct Object<'a>(&'a Map);
+
+impl<'a> Object<'a> {
+    fn of(value: &'a Value) -> Result<Self> {
+        match value {
+            Value::Map(map) => Ok(Self(map)),
+            _ => Err(expected("an object")),
+        }
+    }
+
+    /// The member `name`; one that is not there is null.
+    fn get(self, name: &str) -> &'a Value {
+        self.0.get(name).unwrap_or(&Value::Null)
+    }
+
+    fn read<T>(self, name: &str, read: impl FnOnce(&'a Value) -> Result<T>) -> Result<T> {
+        read(self.get(name)).map_err(|error| error.at(name))
+    }
+
+    fn each<T>(self, name: &str, each: impl FnMut(&'a Value) -> Result<T>) -> Result<Vec<T>> {
+        self.read(name, |value| list(value)?.iter().map(each).collect())
+    }
+
+    fn optional<T>(
+        self,
+        name: &str,
+        read: impl FnOnce(&'a Value) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match self.get(name) {
+            Value::Null => Ok(None),
+            value => read(value).map(Some).map_err(|error| error.at(name)),
+        }
+    }
+}
+
+fn list(value: &Value) -> Result<&[Value]> {
+    value.as_list().ok_or_else(|| expected("a list"))
+}
+
+fn text(value: &Value) -> Result<Text> {
+    match value {
+        Value::Text(text) => Ok(text.clone()),
+        _ => Err(expected("text")),
+    }
+}
+
+fn name(value: &Value) -> Result<Text> {
+    let name = text(value)?;
+    check("bytes in a name", name.len(), NAME_BYTES_MAX)?;
+    Ok(name)
+}
+
+fn number(value: &Value) -> Result<u64> {
+    let number = match value {
+        Value::Text(text) => text.parse().ok(),
+        value => value.as_int().and_then(|number| u64::try_from(number).ok()),
+    };
+    number.ok_or_else(|| expected("a number of 64 bits without sign, as text"))
+}
+
+fn small(value: &Value) -> Result<u32> {
+    let number = value.as_int().and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| expected("a number of 32 bits"))
+}
+
+fn bool(value: &Value) -> Result<bool> {
+    value.as_bool().ok_or_else(|| expected("true or false"))
+}
+
+fn stamp(value: &Value) -> Result<Hlc> {
+    let parts = value.as_text().and_then(|text| text.split_once('+'));
+    let parts = parts.and_then(|(millis, counter)| {
+        let millis = millis.parse::<i64>().ok()?;
+        let fits = (0..1 << 48).contains(&millis);
+        fits.then_some(Hlc::new(millis, counter.parse().ok()?))
+    });
+    parts.ok_or_else(|| expected("a stamp: milliseconds, + and a counter"))
+}
+
+/// 32 hexadecimal digits, the first being the highest.
+fn hex(value: &Value) -> Result<u128> {
+    let digits = value.as_text().filter(|text| text.len() == 32);
+    let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+    number.ok_or_else(|| expected("32 hexadecimal digits"))
+}
+
+fn epoch(value: &Value) -> Result<Epoch> {
+    number(value).map(Epoch)
+}
+
+fn seq(value: &Value) -> Result<Seq> {
+    number(value).map(Seq)
+}
+
+pub(super) fn frame(value: &Value, limits: &Limits) -> Result<Frame> {
+    let frame = Object::of(value)?;
+    check_version(frame.get("version"))?;
+    let found = [
+        frame.optional("request", request)?.map(Frame::Request),
+        frame
+            .optional("answer", |value| answer(value, limits))?
+            .map(Frame::Answer),
+        frame.optional("blocks", blocks)?.map(Frame::Blocks),
+    ];
+    let mut found = found.into_iter().flatten();
+    match (found.next(), found.next()) {
+        (Some(frame), None) => Ok(frame),
+        _ => Err(expected("one of request, answer, blocks")),
+    }
+}
+
+fn request(value: &Value) -> Result<Request> {
+    let request = Object::of(value)?;
+    let position = request.optional("position", |value| {
+        let position = Object::of(value)?;
+        let epoch = position.read("epoch", epoch)?;
+        let seq = position.read("seq", seq)?;
+        Ok(match position.optional("next", small)? {
+            None => Position::At { epoch, seq },
+            Some(next) => Position::Blocks { epoch, seq, next },
+        })
+    })?;
+    let found = Request {
+        replica: ReplicaId(request.read("replica", text)?),
+        number: request.read("number", number)?,
+        position: position.unwrap_or_default(),
+        schemas: SchemaSetId(request.read("schemas", hex)?.to_be_bytes()),
+        acknowledged: request.read("acknowledged", number)?,
+        now: request.read("now", stamp)?,
+        mutations: request.each("mutations", mutation)?,
+    };
+    check("mutations", found.mutations.len(), MUTATIONS_MAX)?;
+    check_request(&found)?;
+    Ok(found)
+}
+
+fn mutation(value: &Value) -> Result<Mutation> {
+    let mutation = Object::of(value)?;
+    let ops = mutation.each("operations", operation)?;
+    check("operations in a mutation", ops.len(), OPS_MAX)?;
+    Ok(Mutation {
+        client_seq: mutation.read("client_seq", number)?,
+        base: mutation.read("base", seq)?,
+        stamp: mutation.read("stamp", stamp)?,
+        ops,
+    })
+}
+
+fn operation(value: &Value) -> Result<Op> {
+    let op = Object::of(value)?;
+    let key = op.read("key", list)?;
+    if key.is_empty() {
+        return Err(expected("a key"));
+    }
+    check("key columns", key.len(), KEY_COLUMNS_MAX)?;
+    let fields = op.read("fields", field_ids)?;
+    let values = op.read("values", list)?;
+    if fields.len() != values.len() {
+        return Err(expected("a value for each column"));
+    }
+    let columns = fields.into_iter().zip(values.iter().cloned()).collect();
+    let action = match (op.get("kind").as_text(), values.is_empty()) {
+        (Some("insert"), _) => Action::Insert(columns),
+        (Some("update"), _) => Action::Update(columns),
+        (Some("delete"), true) => Action::Delete,
+        _ => return Err(expected("an insert, an update or a delete").at("kind")),
+    };
+    Ok(Op {
+        table: op.read("table", name)?,
+        key: RecordId::from(key),
+        action,
+    })
+}
+
+fn field_ids(value: &Value) -> Result<Vec<FieldId>> {
+    let fields: Vec<FieldId> = list(value)?
+        .iter()
+        .map(|value| small(value).map(FieldId))
+        .collect::<Result<_>>()?;
+    check("columns", fields.len(), COLUMNS_MAX)?;
+    let mut sorted = fields.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != fields.len() {
+        return Err(expected("each column once"));
+    }
+    Ok(fields)
+}
+
+fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
+    let answer = Object::of(value)?;
+    let schemas = answer.optional("schemas", |value| {
+        let schemas = list(value)?;
+        check("schemas", schemas.len(), COLLECTIONS_MAX)?;
+        let schema = |value| schema(value, limits);
+        schemas.iter().map(schema).collect()
+    })?;
+    let news = match (answer.get("changes"), answer.get("snapshot")) {
+        (found, Value::Null) => changes(found).map_err(|error| error.at("changes"))?,
+        (Value::Null, found) => snapshot(found).map_err(|error| error.at("snapshot"))?,
+        _ => return Err(expected("changes or a part of a snapshot")),
+    };
+    Ok(Answer {
+        number: answer.read("number", number)?,
+        epoch: answer.read("epoch", epoch)?,
+        now: answer.read("now", stamp)?,
+        schemas,
+        next: answer.read("next", number)?,
+        outcomes: answer.each("outcomes", outcome)?,
+        news,
+    })
+}
+
+fn schema(value: &Value, limits: &Limits) -> Result<Schema> {
+    let mut json = Vec::new();
+    Format::Json.encode_value(value, &mut json)?;
+    decode_schema(&json, limits)
+}
+
+fn changes(value: &Value) -> Result<News> {
+    let changes = Object::of(value)?;
+    let digest = changes.optional("digest", |value| {
+        let digest = Object::of(value)?;
+        Ok(Digest {
+            rows: digest.read("rows", number)?,
+            sum: digest.read("sum", hex)?,
+        })
+    })?;
+    Ok(News::Changes {
+        truth: changes.each("truth", block)?,
+        blocks: changes.each("blocks", block)?,
+        seq: changes.read("seq", seq)?,
+        more: changes.read("more", bool)?,
+        digest,
+    })
+}
+
+fn snapshot(value: &Value) -> Result<News> {
+    let snapshot = Object::of(value)?;
+    Ok(News::Snapshot {
+        seq: snapshot.read("seq", seq)?,
+        first: snapshot.read("first", small)?,
+        total: snapshot.read("total", small)?,
+        blocks: snapshot.each("frames", |frame| match frame {
+            Value::Bytes(bytes) => Ok(bytes.clone()),
+            frame => encode_blocks(&blocks(frame)?).map(Arc::from),
+        })?,
+    })
+}
+
+fn outcome(value: &Value) -> Result<(u64, Outcome)> {
+    let outcome = Object::of(value)?;
+    let client_seq = outcome.read("client_seq", number)?;
+    let found = [
+        outcome.optional("applied", |_| Ok(Outcome::Applied))?,
+        outcome.optional("resolved", |value| {
+            let conflicts = Object::of(value)?.each("conflicts", conflict)?;
+            Ok(Outcome::Resolved(conflicts))
+        })?,
+        outcome.optional("rejected", |value| {
+            let rejection = Object::of(value)?;
+            Ok(Outcome::Rejected(Rejection {
+                code: rejection.read("code", text)?,
+                message: rejection.read("message", text)?,
+            }))
+        })?,
+    ];
+    let mut found = found.into_iter().flatten();
+    match (found.next(), found.next()) {
+        (Some(outcome), None) => Ok((client_seq, outcome)),
+        _ => Err(expected("one outcome")),
+    }
+}
+
+fn conflict(value: &Value) -> Result<LedgerEntry> {
+    let entry = Object::of(value)?;
+    let columns = LEDGER_COLUMNS.iter().map(|name| entry.get(name).clone());
+    LedgerEntry::from_values(&columns.collect::<Vec<Value>>())
+}
+
+fn blocks(value: &Value) -> Result<Vec<Block>> {
+    list(value)?.iter().map(block).collect()
+}
+
+fn block(value: &Value) -> Result<Block> {
+    let block = Object::of(value)?;
+    let fields = block.read("fields", field_ids)?;
+    let columns = block.each("columns", |column| list(column).map(<[Value]>::to_vec))?;
+    let key_columns = columns.len().saturating_sub(fields.len());
+    if key_columns == 0 {
+        return Err(expected("key columns before the others"));
+    }
+    check("key columns", key_columns, KEY_COLUMNS_MAX)?;
+    let rows = columns.first().map_or(0, Vec::len);
+    if columns.iter().any(|column| column.len() != rows) {
+        return Err(expected("columns of equal length"));
+    }
+    let kind = match (block.get("kind").as_text(), fields.is_empty()) {
+        (Some("put"), _) => BlockKind::Put,
+        (Some("patch"), false) => BlockKind::Patch,
+        (Some("gone"), true) => BlockKind::Gone,
+        _ => return Err(expected("a kind of block that fits its columns")),
+    };
+    Ok(Block {
+        table: block.read("table", name)?,
+        kind,
+        fields,
+        columns,
+    })
+}

@@ -1,0 +1,203 @@
+//! Protocol types to the values that JSON is written from; parts of a snapshot are decoded for it.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use common::serialization::{Format, encode_schema};
+use common::versioning::Hlc;
+use common::{Limits, Map, Result, Text, Value};
+
+use super::version;
+use crate::sync::digest::Digest;
+use crate::sync::ledger::LedgerEntry;
+use crate::sync::protocol::{
+    Action, Answer, Block, BlockKind, Mutation, News, Op, Outcome, Position, Request,
+};
+use crate::sync::wire::{Frame, LEDGER_COLUMNS, decode_blocks, encode_blocks};
+
+fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    let entries = entries.map(|(name, value)| (Text::new(name), value));
+    Value::from(Map::from_iter(entries))
+}
+
+fn list<T>(items: impl IntoIterator<Item = T>, each: impl FnMut(T) -> Value) -> Value {
+    Value::List(items.into_iter().map(each).collect())
+}
+
+fn number(number: u64) -> Value {
+    Value::from(number.to_string())
+}
+
+fn stamp(stamp: Hlc) -> Value {
+    Value::from(format!("{}+{}", stamp.millis(), stamp.counter()))
+}
+
+fn hex(bytes: &[u8]) -> Value {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    Value::from(digits.collect::<String>())
+}
+
+pub(super) fn frame(frame: &Frame, limits: &Limits) -> Result<Value> {
+    let content = match frame {
+        Frame::Request(found) => request(found),
+        Frame::Answer(found) => answer(found, limits)?,
+        Frame::Blocks(found) => list(found, block),
+    };
+    Ok(object([("version", version()), (frame.name(), content)]))
+}
+
+fn request(request: &Request) -> Value {
+    let position = match request.position {
+        Position::Start => Value::Null,
+        Position::At { epoch, seq } => object([("epoch", number(epoch.0)), ("seq", number(seq.0))]),
+        Position::Blocks { epoch, seq, next } => object([
+            ("epoch", number(epoch.0)),
+            ("seq", number(seq.0)),
+            ("next", Value::from(next)),
+        ]),
+    };
+    object([
+        ("replica", Value::Text(request.replica.0.clone())),
+        ("number", number(request.number)),
+        ("position", position),
+        ("schemas", hex(&request.schemas.0)),
+        ("acknowledged", number(request.acknowledged)),
+        ("now", stamp(request.now)),
+        ("mutations", list(&request.mutations, mutation)),
+    ])
+}
+
+fn mutation(mutation: &Mutation) -> Value {
+    object([
+        ("client_seq", number(mutation.client_seq)),
+        ("base", number(mutation.base.0)),
+        ("stamp", stamp(mutation.stamp)),
+        ("operations", list(&mutation.ops, operation)),
+    ])
+}
+
+fn operation(op: &Op) -> Value {
+    let (kind, columns) = match &op.action {
+        Action::Insert(columns) => ("insert", columns.as_slice()),
+        Action::Update(columns) => ("update", columns.as_slice()),
+        Action::Delete => ("delete", [].as_slice()),
+    };
+    object([
+        ("kind", Value::from(kind)),
+        ("table", Value::Text(op.table.clone())),
+        ("key", list(op.key.values(), Value::clone)),
+        ("fields", list(columns, |(field, _)| Value::from(field.0))),
+        ("values", list(columns, |(_, value)| value.clone())),
+    ])
+}
+
+fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
+    let schemas = match &answer.schemas {
+        None => Value::Null,
+        Some(schemas) => {
+            let schema = |schema| Format::Json.decode_value(&encode_schema(schema)?, limits);
+            let schemas: Result<Vec<Value>> = schemas.iter().map(schema).collect();
+            Value::from(schemas?)
+        }
+    };
+    let news = match &answer.news {
+        News::Changes {
+            truth,
+            blocks,
+            seq,
+            more,
+            digest,
+        } => {
+            let digest = digest.map_or(Value::Null, |Digest { rows, sum }| {
+                let sum = Value::from(format!("{sum:032x}"));
+                object([("rows", number(rows)), ("sum", sum)])
+            });
+            let content = object([
+                ("truth", list(truth, block)),
+                ("blocks", list(blocks, block)),
+                ("seq", number(seq.0)),
+                ("more", Value::from(*more)),
+                ("digest", digest),
+            ]);
+            ("changes", content)
+        }
+        News::Snapshot {
+            seq,
+            first,
+            total,
+            blocks,
+        } => {
+            let content = object([
+                ("seq", number(seq.0)),
+                ("first", Value::from(*first)),
+                ("total", Value::from(*total)),
+                ("frames", list(blocks, |frame| part(frame, limits))),
+            ]);
+            ("snapshot", content)
+        }
+    };
+    Ok(object([
+        ("number", number(answer.number)),
+        ("epoch", number(answer.epoch.0)),
+        ("now", stamp(answer.now)),
+        ("schemas", schemas),
+        ("next", number(answer.next)),
+        ("outcomes", list(&answer.outcomes, outcome)),
+        news,
+    ]))
+}
+
+/// A part of a snapshot: its blocks, or its bytes where the blocks would not give the same bytes again.
+fn part(frame: &[u8], limits: &Limits) -> Value {
+    match decode_blocks(frame, limits) {
+        Ok(blocks) if encode_blocks(&blocks).is_ok_and(|again| again == frame) => {
+            list(&blocks, block)
+        }
+        _ => Value::from(frame),
+    }
+}
+
+fn outcome((client_seq, outcome): &(u64, Outcome)) -> Value {
+    let client_seq = ("client_seq", number(*client_seq));
+    match outcome {
+        Outcome::Applied => object([client_seq, ("applied", object([]))]),
+        Outcome::Resolved(conflicts) => {
+            let conflicts = list(conflicts, conflict);
+            object([client_seq, ("resolved", object([("conflicts", conflicts)]))])
+        }
+        Outcome::Rejected(rejection) => {
+            let rejection = object([
+                ("code", Value::Text(rejection.code.clone())),
+                ("message", Value::Text(rejection.message.clone())),
+            ]);
+            object([client_seq, ("rejected", rejection)])
+        }
+    }
+}
+
+fn conflict(entry: &LedgerEntry) -> Value {
+    let columns = LEDGER_COLUMNS.iter().cloned().zip(entry.to_values());
+    Value::from(columns.collect::<Map>())
+}
+
+fn block(block: &Block) -> Value {
+    let kind = match block.kind {
+        BlockKind::Put => "put",
+        BlockKind::Patch => "patch",
+        BlockKind::Gone => "gone",
+    };
+    let columns = list(&block.columns, |column| list(column, Value::clone));
+    object([
+        ("table", Value::Text(block.table.clone())),
+        ("kind", Value::from(kind)),
+        ("fields", list(&block.fields, |field| Value::from(field.0))),
+        ("columns", columns),
+    ])
+}
