@@ -13,6 +13,7 @@ Usage: tandemdb-bench-compare core [OPTIONS]
   --only CASE[,CASE]  only these cases
   --subject NAME      only this subject; may be given several times
   --json              JSON lines on standard output, the table on standard error
+  --markdown          the tables of docs/benchmarks.md on standard output
 ";
 
 /// What the command line asks for.
@@ -20,6 +21,7 @@ Usage: tandemdb-bench-compare core [OPTIONS]
 pub(crate) struct Arguments {
     pub(crate) plan: Plan,
     pub(crate) json: bool,
+    pub(crate) markdown: bool,
     pub(crate) help: bool,
 }
 
@@ -44,6 +46,7 @@ impl Arguments {
             };
             match option.as_str() {
                 "--json" => parsed.json = true,
+                "--markdown" => parsed.markdown = true,
                 "--help" => parsed.help = true,
                 "--rows" => {
                     parsed.plan.sizes = value()?

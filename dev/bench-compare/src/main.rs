@@ -19,10 +19,30 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 const TANDEM: &str = "tandemdb";
 const SQLITE: &str = "sqlite :memory:";
 const SQLITE_BORROWING: &str = "sqlite, rows not kept";
+const SQLITE_WITHOUT_ROWID: &str = "sqlite, without rowid";
 const REDB: &str = "redb in memory";
 const LIMIT: &str = "limit: HashMap";
 
-const CONTENDERS: [Contender; 7] = [
+/// The cases whose keys are numbers: the tables of redb have a type for their keys.
+const NUMBERED: &[&str] = &[
+    "insert",
+    "insert-indexed",
+    "get",
+    "region",
+    "created",
+    "snapshot",
+    "update",
+    "delete",
+    "transaction",
+    "rollback",
+    "readers-1",
+    "readers-2",
+    "readers-1-writer",
+    "readers-2-writer",
+    "memory",
+];
+
+const CONTENDERS: [Contender; 8] = [
     Contender {
         name: TANDEM,
         open: |layout| Ok(Box::new(Tandem::open(layout)?)),
@@ -58,10 +78,16 @@ const CONTENDERS: [Contender; 7] = [
         only: &["get", "region", "created"],
     },
     Contender {
+        name: SQLITE_WITHOUT_ROWID,
+        open: sqlite::Sqlite::open_without_rowid,
+        share: None,
+        only: &["insert-uuid", "get-uuid", "update-uuid", "delete-uuid"],
+    },
+    Contender {
         name: REDB,
         open: redb::Redb::open,
         share: Some(redb::Redb::share),
-        only: &[],
+        only: NUMBERED,
     },
     Contender {
         name: LIMIT,
@@ -80,7 +106,7 @@ const fn rate(case: &'static str, rival: &'static str, bound: f64) -> Target {
     }
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 17] = [
     rate("insert", SQLITE, 4.0),
     rate("insert", LIMIT, 0.5),
     rate("get", SQLITE, 4.0),
@@ -89,6 +115,11 @@ const TARGETS: [Target; 12] = [
     rate("region", SQLITE, 5.0),
     rate("region", LIMIT, 0.5),
     rate("created", SQLITE, 3.0),
+    rate("insert-uuid", SQLITE, 4.0),
+    rate("insert-uuid", LIMIT, 0.5),
+    rate("get-uuid", SQLITE, 4.0),
+    rate("get-uuid", LIMIT, 0.8),
+    rate("update-uuid", SQLITE, 5.0),
     Target {
         case: "transaction",
         metric: "cost_against_alone",
@@ -135,8 +166,13 @@ fn run() -> bench::Result<()> {
     }
     let mut report = Report::new("core", TANDEM, &TARGETS);
     store::run(&arguments.plan, &CONTENDERS, &mut report, &mut io::stderr())?;
-    let mut table: Box<dyn io::Write> = if arguments.json {
+    if arguments.markdown {
+        report.write_markdown(&mut io::stdout())?;
+    }
+    if arguments.json {
         report.write_json(&mut io::stdout())?;
+    }
+    let mut table: Box<dyn io::Write> = if arguments.json || arguments.markdown {
         Box::new(io::stderr())
     } else {
         Box::new(io::stdout())

@@ -116,7 +116,7 @@ impl<'txn> Tables<'txn> {
             people: transaction.open_table(PEOPLE)?,
             indexes: match layout {
                 Layout::Plain => None,
-                Layout::Indexed => Some(Indexes {
+                Layout::Indexed | Layout::Uuid => Some(Indexes {
                     region: transaction.open_multimap_table(BY_REGION)?,
                     created: transaction.open_table(BY_CREATED)?,
                 }),

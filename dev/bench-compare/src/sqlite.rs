@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bench::Result;
-use bench::store::{Change, Digest, Layout, Operation, Row, Shared, Subject};
-use rusqlite::{Connection, Statement, params};
+use bench::store::{Change, Digest, Layout, Operation, Row, Shared, Subject, id_of, uuid_of};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Statement, ToSql, params};
 
-const CREATE: &str = "CREATE TABLE people (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, region TEXT NOT NULL,
-    age INTEGER NOT NULL, score REAL NOT NULL, active INTEGER NOT NULL, created INTEGER NOT NULL)";
+const COLUMNS: &str = "name TEXT NOT NULL, email TEXT NOT NULL, region TEXT NOT NULL,
+    age INTEGER NOT NULL, score REAL NOT NULL, active INTEGER NOT NULL, created INTEGER NOT NULL";
 const INDEX: &str = "CREATE INDEX by_region ON people (region);
     CREATE INDEX by_created ON people (created);";
 const INSERT: &str = "INSERT INTO people VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -25,6 +25,22 @@ const BY_CREATED: &str =
 pub(crate) struct Sqlite {
     connection: Connection,
     read: Read,
+    layout: Layout,
+}
+
+/// The key of a row as SQLite stores it.
+enum Key {
+    Number(i64),
+    Uuid([u8; 16]),
+}
+
+impl ToSql for Key {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Number(id) => id.to_sql(),
+            Self::Uuid(uuid) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(uuid))),
+        }
+    }
 }
 
 /// What a query does with a row.
@@ -33,15 +49,20 @@ type Read = fn(&rusqlite::Row<'_>, &mut Digest) -> Result<()>;
 impl Sqlite {
     /// A store whose queries make a [`Row`] that the caller could keep.
     pub(crate) fn open(layout: Layout) -> Result<Box<dyn Subject>> {
-        Ok(Box::new(Self::new(layout, read_owned)?))
+        Ok(Box::new(Self::new(layout, read_owned, "")?))
+    }
+
+    /// A store whose rows lie in the tree of their keys, which has no numbers of its own.
+    pub(crate) fn open_without_rowid(layout: Layout) -> Result<Box<dyn Subject>> {
+        Ok(Box::new(Self::new(layout, read_owned, "WITHOUT ROWID")?))
     }
 
     /// A store whose queries look at the columns where they lie, which ends with the next step of the query.
     pub(crate) fn open_borrowing(layout: Layout) -> Result<Box<dyn Subject>> {
-        Ok(Box::new(Self::new(layout, read_borrowed)?))
+        Ok(Box::new(Self::new(layout, read_borrowed, "")?))
     }
 
-    fn new(layout: Layout, read: Read) -> Result<Self> {
+    fn new(layout: Layout, read: Read, kind: &str) -> Result<Self> {
         let connection = Connection::open_in_memory()?;
         // What an application sets that wants speed: nothing is synced, nobody else has the database open.
         connection.execute_batch(
@@ -49,15 +70,32 @@ impl Sqlite {
              PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -1000000;",
         )?;
         connection.set_prepared_statement_cache_capacity(32);
-        connection.execute_batch(CREATE)?;
-        if layout == Layout::Indexed {
+        let key = match layout {
+            Layout::Plain | Layout::Indexed => "INTEGER PRIMARY KEY",
+            Layout::Uuid => "BLOB PRIMARY KEY NOT NULL",
+        };
+        let create = format!("CREATE TABLE people (id {key}, {COLUMNS}) {kind}");
+        connection.execute_batch(&create)?;
+        if layout.is_indexed() {
             connection.execute_batch(INDEX)?;
         }
-        Ok(Self { connection, read })
+        Ok(Self {
+            connection,
+            read,
+            layout,
+        })
+    }
+
+    #[inline]
+    fn key(&self, id: i64) -> Key {
+        match self.layout {
+            Layout::Plain | Layout::Indexed => Key::Number(id),
+            Layout::Uuid => Key::Uuid(uuid_of(id)),
+        }
     }
 
     pub(crate) fn share(rows: &[Row]) -> Result<Box<dyn Shared>> {
-        let mut sqlite = Self::new(Layout::Plain, read_owned)?;
+        let mut sqlite = Self::new(Layout::Plain, read_owned, "")?;
         sqlite.load(rows)?;
         Ok(Box::new(SharedSqlite(Mutex::new(sqlite))))
     }
@@ -72,9 +110,9 @@ impl Sqlite {
     }
 }
 
-fn insert(statement: &mut Statement<'_>, row: &Row) -> Result<()> {
+fn insert(statement: &mut Statement<'_>, key: &Key, row: &Row) -> Result<()> {
     statement.execute(params![
-        row.id,
+        key,
         row.name,
         row.email,
         row.region,
@@ -94,9 +132,17 @@ fn must_change(changed: usize, id: i64) -> Result<()> {
     }
 }
 
+/// The number of a row, whatever its key is.
+fn id(row: &rusqlite::Row<'_>) -> Result<i64> {
+    match row.get_ref(0)? {
+        ValueRef::Blob(uuid) => Ok(id_of(uuid)),
+        number => Ok(number.as_i64()?),
+    }
+}
+
 fn read_owned(row: &rusqlite::Row<'_>, digest: &mut Digest) -> Result<()> {
     let row = Row {
-        id: row.get(0)?,
+        id: id(row)?,
         name: row.get(1)?,
         email: row.get(2)?,
         region: row.get(3)?,
@@ -111,7 +157,7 @@ fn read_owned(row: &rusqlite::Row<'_>, digest: &mut Digest) -> Result<()> {
 
 fn read_borrowed(row: &rusqlite::Row<'_>, digest: &mut Digest) -> Result<()> {
     digest.add(
-        row.get_ref(0)?.as_i64()?,
+        id(row)?,
         row.get_ref(1)?.as_str()?,
         row.get_ref(2)?.as_str()?,
         row.get_ref(3)?.as_str()?,
@@ -149,7 +195,7 @@ impl Subject for Sqlite {
         let mut digest = Digest::default();
         let mut statement = self.connection.prepare_cached(GET)?;
         for id in ids {
-            query(&mut statement, [id], self.read, &mut digest)?;
+            query(&mut statement, [self.key(*id)], self.read, &mut digest)?;
         }
         Ok(digest)
     }
@@ -158,7 +204,7 @@ impl Subject for Sqlite {
         let mut statement = self.connection.prepare_cached(UPDATE)?;
         for change in changes {
             must_change(
-                statement.execute(params![change.id, change.score])?,
+                statement.execute(params![self.key(change.id), change.score])?,
                 change.id,
             )?;
         }
@@ -168,7 +214,7 @@ impl Subject for Sqlite {
     fn delete(&mut self, ids: &[i64]) -> Result<()> {
         let mut statement = self.connection.prepare_cached(DELETE)?;
         for id in ids {
-            must_change(statement.execute([id])?, *id)?;
+            must_change(statement.execute([self.key(*id)])?, *id)?;
         }
         Ok(())
     }
@@ -202,12 +248,12 @@ impl Subject for Sqlite {
         let mut deleting = self.connection.prepare_cached(DELETE)?;
         for operation in operations {
             match operation {
-                Operation::Insert(row) => insert(&mut inserting, row)?,
+                Operation::Insert(row) => insert(&mut inserting, &self.key(row.id), row)?,
                 Operation::Update(change) => must_change(
-                    updating.execute(params![change.id, change.score])?,
+                    updating.execute(params![self.key(change.id), change.score])?,
                     change.id,
                 )?,
-                Operation::Delete(id) => must_change(deleting.execute([id])?, *id)?,
+                Operation::Delete(id) => must_change(deleting.execute([self.key(*id)])?, *id)?,
             }
         }
         Ok(())
@@ -243,7 +289,7 @@ impl Subject for Sqlite {
         let mut commit = self.connection.prepare_cached("COMMIT")?;
         for id in ids {
             begin.execute([])?;
-            query(&mut get, [id], self.read, &mut digest)?;
+            query(&mut get, [self.key(*id)], self.read, &mut digest)?;
             commit.execute([])?;
         }
         Ok(Some(digest))
@@ -264,7 +310,8 @@ impl Subject for Sqlite {
 impl Sqlite {
     fn add(&self, rows: &[Row]) -> Result<()> {
         let mut statement = self.connection.prepare_cached(INSERT)?;
-        rows.iter().try_for_each(|row| insert(&mut statement, row))
+        rows.iter()
+            .try_for_each(|row| insert(&mut statement, &self.key(row.id), row))
     }
 }
 
@@ -278,7 +325,7 @@ impl Shared for SharedSqlite {
         for id in ids {
             let sqlite = self.0.lock().map_err(|_| "a thread panicked")?;
             let mut statement = sqlite.connection.prepare_cached(GET)?;
-            query(&mut statement, [id], sqlite.read, &mut digest)?;
+            query(&mut statement, [sqlite.key(*id)], sqlite.read, &mut digest)?;
         }
         Ok(digest)
     }

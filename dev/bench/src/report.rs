@@ -1,5 +1,7 @@
 //! [`Report`]: figures as JSON lines for machines and as tables for people.
 
+mod markdown;
+
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -252,7 +254,7 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
+    pub(super) fn report() -> Report {
         let target = Target {
             case: "get",
             metric: "rate",

@@ -11,6 +11,6 @@ mod tandem;
 pub use cases::run;
 pub use limit::{Limit, SharedLimit};
 pub use plan::{CASES, Plan};
-pub use row::{Digest, Row, Table};
+pub use row::{Digest, Row, Table, id_of, uuid_of};
 pub use subject::{Change, Contender, Layout, Operation, Share, Shared, Subject};
 pub use tandem::Tandem;

@@ -23,6 +23,18 @@ const QUERIES: usize = 2_000;
 const RANGES: usize = 2_000;
 const GROUPS: usize = 3_000;
 const SNAPSHOTS: usize = 20_000;
+/// Cases of a filled table. Reads first: a subject that only takes part in those never sees the writes.
+const LOADED: [&str; 8] = [
+    "get",
+    "region",
+    "created",
+    "snapshot",
+    "update",
+    "delete",
+    "transaction",
+    "rollback",
+];
+const LOADED_UUID: [&str; 3] = ["get-uuid", "update-uuid", "delete-uuid"];
 /// Rows written before a rollback, and how many rollbacks a round times.
 const ROLLBACKS: [(usize, usize); 4] = [(10, 200), (100, 100), (1_000, 20), (10_000, 3)];
 /// Inserted, updated and deleted in a transaction of ten.
@@ -58,7 +70,9 @@ pub fn run(
         };
         bench.insert("insert", Layout::Plain)?;
         bench.insert("insert-indexed", Layout::Indexed)?;
-        bench.loaded_cases()?;
+        bench.loaded_cases(&LOADED, Layout::Indexed)?;
+        bench.insert("insert-uuid", Layout::Uuid)?;
+        bench.loaded_cases(&LOADED_UUID, Layout::Uuid)?;
         readers::run(plan, &contenders, &rows, bench.report, bench.progress)?;
         bench.memory()?;
     }
@@ -250,34 +264,23 @@ impl Bench<'_> {
         self.finish(name, sheet)
     }
 
-    fn loaded_cases(&mut self) -> Result<()> {
-        // Reads first: a subject that only takes part in those never sees the writes.
-        const NAMES: [&str; 8] = [
-            "get",
-            "region",
-            "created",
-            "snapshot",
-            "update",
-            "delete",
-            "transaction",
-            "rollback",
-        ];
-        if !NAMES.iter().any(|name| self.plan.has_case(name)) {
+    fn loaded_cases(&mut self, names: &[&'static str], layout: Layout) -> Result<()> {
+        if !names.iter().any(|name| self.plan.has_case(name)) {
             return Ok(());
         }
         let mut loaded = BTreeMap::new();
         for contender in self.contenders {
-            if !NAMES.iter().any(|name| contender.takes_part(name)) {
+            if !names.iter().any(|name| contender.takes_part(name)) {
                 continue;
             }
-            let mut subject = (contender.open)(Layout::Indexed)?;
+            let mut subject = (contender.open)(layout)?;
             subject.load(self.rows)?;
             // Three rows beyond the table, which the first group of operations deletes.
             subject.insert(&self.beyond(0))?;
             let name = contender.name;
             loaded.insert(name, Loaded { name, subject });
         }
-        for name in NAMES {
+        for name in names {
             if self.plan.has_case(name) {
                 self.loaded_case(name, &mut loaded)?;
             }
@@ -317,7 +320,7 @@ impl Bench<'_> {
         let subject = loaded.subject.as_mut();
         let name_of = loaded.name;
         let limit = self.rows.len();
-        match name {
+        match name.trim_end_matches("-uuid") {
             "get" => {
                 let ids = self.ids(name, round, GETS.min(limit * 2));
                 let stopwatch = Stopwatch::start();

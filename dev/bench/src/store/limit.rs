@@ -5,15 +5,56 @@ use std::ops::Range;
 use std::sync::RwLock;
 use std::time::Duration;
 
-use super::row::{Digest, Row};
+use super::row::{Digest, Row, uuid_of};
 use super::subject::{Change, Layout, Operation, Shared, Subject};
 use crate::Result;
 
-/// Rows by key; with [`Layout::Indexed`] also keys by region and by time of creation. Reads clone the row.
-#[derive(Debug, Default)]
+/// Rows by key; with secondary indexes also keys by region and by time of creation. Reads clone the row.
+#[derive(Debug)]
 pub struct Limit {
-    rows: HashMap<i64, Row>,
+    rows: Rows,
     indexes: Option<Indexes>,
+}
+
+/// The map from keys to rows, by what a key is.
+#[derive(Debug)]
+enum Rows {
+    ByNumber(HashMap<i64, Row>),
+    ByUuid(HashMap<[u8; 16], Row>),
+}
+
+impl Rows {
+    #[inline]
+    fn get(&self, id: i64) -> Option<&Row> {
+        match self {
+            Self::ByNumber(rows) => rows.get(&id),
+            Self::ByUuid(rows) => rows.get(&uuid_of(id)),
+        }
+    }
+
+    #[inline]
+    fn get_mut(&mut self, id: i64) -> Option<&mut Row> {
+        match self {
+            Self::ByNumber(rows) => rows.get_mut(&id),
+            Self::ByUuid(rows) => rows.get_mut(&uuid_of(id)),
+        }
+    }
+
+    #[inline]
+    fn insert(&mut self, row: Row) -> Option<Row> {
+        match self {
+            Self::ByNumber(rows) => rows.insert(row.id, row),
+            Self::ByUuid(rows) => rows.insert(uuid_of(row.id), row),
+        }
+    }
+
+    #[inline]
+    fn remove(&mut self, id: i64) -> Option<Row> {
+        match self {
+            Self::ByNumber(rows) => rows.remove(&id),
+            Self::ByUuid(rows) => rows.remove(&uuid_of(id)),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -26,8 +67,11 @@ impl Limit {
     /// An empty store.
     pub fn new(layout: Layout) -> Self {
         Self {
-            rows: HashMap::new(),
-            indexes: (layout == Layout::Indexed).then(Indexes::default),
+            rows: match layout {
+                Layout::Plain | Layout::Indexed => Rows::ByNumber(HashMap::new()),
+                Layout::Uuid => Rows::ByUuid(HashMap::new()),
+            },
+            indexes: layout.is_indexed().then(Indexes::default),
         }
     }
 
@@ -41,20 +85,20 @@ impl Limit {
             }
             indexes.created.insert(row.created, row.id);
         }
-        match self.rows.insert(row.id, row.clone()) {
+        match self.rows.insert(row.clone()) {
             None => Ok(()),
             Some(_) => Err(format!("key {} exists", row.id).into()),
         }
     }
 
     fn change(&mut self, change: Change) -> Result<()> {
-        let row = self.rows.get_mut(&change.id);
+        let row = self.rows.get_mut(change.id);
         row.ok_or_else(|| missing(change.id))?.score = change.score;
         Ok(())
     }
 
     fn remove(&mut self, id: i64) -> Result<()> {
-        let row = self.rows.remove(&id).ok_or_else(|| missing(id))?;
+        let row = self.rows.remove(id).ok_or_else(|| missing(id))?;
         if let Some(indexes) = &mut self.indexes {
             if let Some(ids) = indexes.region.get_mut(&row.region)
                 && let Some(position) = ids.iter().position(|other| *other == id)
@@ -74,7 +118,7 @@ impl Limit {
 
     fn read(&self, id: i64, digest: &mut Digest) {
         // The application keeps what it read, so the row is cloned as a reader would.
-        if let Some(row) = self.rows.get(&id).cloned() {
+        if let Some(row) = self.rows.get(id).cloned() {
             digest.add_row(&std::hint::black_box(row));
         }
     }
@@ -116,7 +160,7 @@ impl Subject for Limit {
             let ids = indexes.region.get(region).map_or(&[][..], Vec::as_slice);
             let rows: Vec<Row> = ids
                 .iter()
-                .filter_map(|id| self.rows.get(id).cloned())
+                .filter_map(|id| self.rows.get(*id).cloned())
                 .collect();
             digest.add_rows(std::hint::black_box(&rows));
         }
@@ -130,7 +174,7 @@ impl Subject for Limit {
             let rows: Vec<Row> = indexes
                 .created
                 .range(range.clone())
-                .filter_map(|(_, id)| self.rows.get(id).cloned())
+                .filter_map(|(_, id)| self.rows.get(*id).cloned())
                 .collect();
             digest.add_rows(std::hint::black_box(&rows));
         }

@@ -1,7 +1,7 @@
 //! [`Plan`]: which cases run, at which sizes, how often.
 
 /// Names of all cases, in the order in which they run.
-pub const CASES: [&str; 15] = [
+pub const CASES: [&str; 19] = [
     "insert",
     "insert-indexed",
     "get",
@@ -12,6 +12,10 @@ pub const CASES: [&str; 15] = [
     "delete",
     "transaction",
     "rollback",
+    "insert-uuid",
+    "get-uuid",
+    "update-uuid",
+    "delete-uuid",
     "readers-1",
     "readers-2",
     "readers-1-writer",

@@ -26,6 +26,29 @@ pub struct Row {
     pub created: i64,
 }
 
+/// The key of a row in a table whose keys are UUIDs, as replicas make them that give keys without asking anybody:
+/// in no order.
+///
+/// ```
+/// use bench::store::{id_of, uuid_of};
+/// assert_eq!(id_of(&uuid_of(7)), 7);
+/// ```
+#[inline]
+pub fn uuid_of(id: i64) -> [u8; 16] {
+    let mut uuid = [0; 16];
+    let (random, number) = uuid.split_at_mut(8);
+    random.copy_from_slice(&mix(id.cast_unsigned().wrapping_add(1)).to_be_bytes());
+    number.copy_from_slice(&id.to_be_bytes());
+    uuid
+}
+
+/// The number of the row with this UUID.
+#[inline]
+pub fn id_of(uuid: &[u8]) -> i64 {
+    let number = uuid.last_chunk::<8>().copied();
+    i64::from_be_bytes(number.unwrap_or_default())
+}
+
 /// Rows with the keys `0..rows`, and any number of further ones.
 ///
 /// Every region has 100 rows when `rows` is a multiple of 100, and 100 consecutive times of creation belong

@@ -6,13 +6,22 @@ use std::time::Duration;
 use super::row::{Digest, Row};
 use crate::Result;
 
-/// Which indexes the table has beside its primary key.
+/// What the primary key is, and which indexes the table has beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// None.
     Plain,
     /// `region` by equality and `created` by order.
     Indexed,
+    /// The same, and the primary key is the row's [UUID](crate::store::uuid_of) instead of its number.
+    Uuid,
+}
+
+impl Layout {
+    /// Whether the table has its secondary indexes.
+    pub const fn is_indexed(self) -> bool {
+        matches!(self, Self::Indexed | Self::Uuid)
+    }
 }
 
 /// A new score for the row of this key.

@@ -9,8 +9,9 @@ use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::storage::{Direction, Index, KeyRange};
 use common::versioning::Retention;
 use common::{Record, Timestamp, Value};
+use uuid::Uuid;
 
-use super::row::{Digest, Row};
+use super::row::{Digest, Row, id_of, uuid_of};
 use super::subject::{Change, Layout, Operation, Shared, Subject};
 use crate::Result;
 
@@ -32,6 +33,7 @@ pub struct Tandem {
     database: Database,
     people: Collection,
     naming: Naming,
+    layout: Layout,
     region: Option<Arc<Index>>,
     created: Option<Arc<Index>>,
 }
@@ -67,8 +69,12 @@ impl Tandem {
     }
 
     fn with(layout: Layout, naming: Naming, retention: Retention) -> Result<Self> {
+        let key = match layout {
+            Layout::Plain | Layout::Indexed => FieldType::Int,
+            Layout::Uuid => FieldType::Uuid,
+        };
         let mut schema = Schema::build("people", ["id"])
-            .field(Field::new("id", FieldType::Int))
+            .field(Field::new("id", key))
             .field(Field::new("name", FieldType::Text))
             .field(Field::new("email", FieldType::Text))
             .field(Field::new("region", FieldType::Text))
@@ -76,7 +82,7 @@ impl Tandem {
             .field(Field::new("score", FieldType::Float))
             .field(Field::new("active", FieldType::Bool))
             .field(Field::new("created", FieldType::Timestamp));
-        if layout == Layout::Indexed {
+        if layout.is_indexed() {
             schema = schema
                 .index(IndexSpec::hash(["region"]))
                 .index(IndexSpec::ordered(["created"]));
@@ -97,13 +103,24 @@ impl Tandem {
             database,
             people,
             naming,
+            layout,
         })
+    }
+
+    /// The key of a row.
+    #[inline]
+    fn key(&self, id: i64) -> Value {
+        match self.layout {
+            Layout::Plain | Layout::Indexed => Value::from(id),
+            Layout::Uuid => Value::Uuid(Uuid::from_bytes(uuid_of(id))),
+        }
     }
 }
 
-fn values(row: &Row) -> [Value; 8] {
+#[inline]
+fn values(key: Value, row: &Row) -> [Value; 8] {
     [
-        Value::from(row.id),
+        key,
         Value::from(row.name.as_str()),
         Value::from(row.email.as_str()),
         Value::from(row.region.as_str()),
@@ -114,11 +131,11 @@ fn values(row: &Row) -> [Value; 8] {
     ]
 }
 
-fn named(row: &Row) -> common::Row {
+fn named(key: Value, row: &Row) -> common::Row {
     let names = [
         "id", "name", "email", "region", "age", "score", "active", "created",
     ];
-    names.into_iter().zip(values(row)).collect()
+    names.into_iter().zip(values(key, row)).collect()
 }
 
 fn score(change: Change) -> [(usize, Value); 1] {
@@ -140,8 +157,12 @@ fn add(digest: &mut Digest, record: &Record) {
     else {
         return;
     };
+    let id = match id {
+        Value::Uuid(uuid) => id_of(uuid.as_bytes()),
+        id => id.as_int().unwrap_or_default(),
+    };
     digest.add(
-        id.as_int().unwrap_or_default(),
+        id,
         name.as_text().unwrap_or_default(),
         email.as_text().unwrap_or_default(),
         region.as_text().unwrap_or_default(),
@@ -162,12 +183,12 @@ impl Subject for Tandem {
         match self.naming {
             Naming::Positions => {
                 for row in rows {
-                    self.people.insert_values(values(row))?;
+                    self.people.insert_values(values(self.key(row.id), row))?;
                 }
             }
             Naming::Names => {
                 for row in rows {
-                    self.people.insert(named(row))?;
+                    self.people.insert(named(self.key(row.id), row))?;
                 }
             }
         }
@@ -184,7 +205,7 @@ impl Subject for Tandem {
 
     fn delete(&mut self, ids: &[i64]) -> Result<()> {
         for id in ids {
-            self.people.delete(*id)?;
+            self.people.delete(self.key(*id))?;
         }
         Ok(())
     }
@@ -226,11 +247,13 @@ impl Subject for Tandem {
     fn apply(&mut self, operations: &[Operation]) -> Result<()> {
         for operation in operations {
             match operation {
-                Operation::Insert(row) => self.people.insert_values(values(row))?,
-                Operation::Update(change) => {
-                    self.people.update_values(change.id, score(*change))?
+                Operation::Insert(row) => {
+                    self.people.insert_values(values(self.key(row.id), row))?
                 }
-                Operation::Delete(id) => self.people.delete(*id)?,
+                Operation::Update(change) => self
+                    .people
+                    .update_values(self.key(change.id), score(*change))?,
+                Operation::Delete(id) => self.people.delete(self.key(*id))?,
             };
         }
         Ok(())
@@ -243,12 +266,12 @@ impl Subject for Tandem {
             for operation in group {
                 match operation {
                     Operation::Insert(row) => {
-                        transaction.insert_values(people, values(row))?;
+                        transaction.insert_values(people, values(self.key(row.id), row))?;
                     }
                     Operation::Update(change) => {
-                        transaction.update_values(people, change.id, score(*change))?;
+                        transaction.update_values(people, self.key(change.id), score(*change))?;
                     }
-                    Operation::Delete(id) => transaction.delete(people, *id)?,
+                    Operation::Delete(id) => transaction.delete(people, self.key(*id))?,
                 }
             }
             transaction.commit()?;
@@ -259,7 +282,7 @@ impl Subject for Tandem {
     fn roll_back(&mut self, rows: &[Row]) -> Result<Option<Duration>> {
         let mut transaction = self.database.begin();
         for row in rows {
-            transaction.insert_values(&self.people, values(row))?;
+            transaction.insert_values(&self.people, values(self.key(row.id), row))?;
         }
         let start = Instant::now();
         transaction.rollback();
@@ -270,7 +293,7 @@ impl Subject for Tandem {
         let mut digest = Digest::default();
         for id in ids {
             let snapshot = self.database.snapshot();
-            if let Some(record) = snapshot.get(&self.people, *id)? {
+            if let Some(record) = snapshot.get(&self.people, self.key(*id))? {
                 add(&mut digest, &record);
             }
         }
@@ -282,7 +305,7 @@ impl Shared for Tandem {
     fn get(&self, ids: &[i64]) -> Result<Digest> {
         let mut digest = Digest::default();
         for id in ids {
-            if let Some(record) = self.people.get(*id) {
+            if let Some(record) = self.people.get(self.key(*id)) {
                 add(&mut digest, &record);
             }
         }
@@ -293,13 +316,14 @@ impl Shared for Tandem {
         match self.naming {
             Naming::Positions => {
                 for change in changes {
-                    self.people.update_values(change.id, score(*change))?;
+                    self.people
+                        .update_values(self.key(change.id), score(*change))?;
                 }
             }
             Naming::Names => {
                 for change in changes {
                     let row = common::Row::new().with("score", change.score);
-                    self.people.update(change.id, row)?;
+                    self.people.update(self.key(change.id), row)?;
                 }
             }
         }
