@@ -1,27 +1,25 @@
 //! [`SyncDb`]: a replica's rows, and the queue of what it has changed.
 
-use std::collections::HashMap;
+mod transaction;
+
 use std::fmt;
 
 use common::database::DatabaseOptions;
-use common::versioning::{ColumnSet, ReplicaId, Retention};
-use common::{
-    Collection, Committed, Database, Error, Record, RecordId, Result, Row, Text, Timestamp,
-    Transaction, Value,
-};
+use common::versioning::{ReplicaId, Retention};
+use common::{Collection, Committed, Database, Error, RecordId, Result, Row, Value};
 
 use crate::client::{Transport, drive};
 use crate::sync::digest::Digest;
-use crate::sync::ledger::LedgerEntry;
-use crate::sync::protocol::{
-    Action, MUTATION_BYTES_MAX, OPS_MAX, Op, REPLICA_BYTES_MAX, is_system,
-};
-use crate::sync::queue::{self, Queued};
+use crate::sync::explain::{self, Explanation};
+use crate::sync::ledger::{EntryId, LedgerEntry, LedgerQuery};
+use crate::sync::protocol::REPLICA_BYTES_MAX;
+use crate::sync::queue;
+use crate::sync::rejected::{self, PendingMutation, Rejected, RejectedId};
 use crate::sync::replica::Replica;
 use crate::sync::session::{Session, SyncReport};
-use crate::sync::system::{
-    State, Synced, SyncedTables, read_all, read_ledger, read_list, read_number, read_text,
-};
+use crate::sync::system::{State, find_in_ledger, read_all};
+
+pub use transaction::SyncTransaction;
 
 /// Changes that a replica's own log keeps: what is to be sent stands in the queue, not in the log.
 const LOG_CHANGES_MAX: usize = 1 << 16;
@@ -34,21 +32,6 @@ const LOG_CHANGES_MAX: usize = 1 << 16;
 /// [`Rejected`] one.
 pub struct SyncDb {
     core: Replica,
-}
-
-/// A mutation that the server rejected, kept until it is discarded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rejected {
-    /// Number of the mutation.
-    pub client_seq: u64,
-    /// When the rejection arrived.
-    pub at: Timestamp,
-    /// Name of the kind of error.
-    pub code: Text,
-    /// The server's reason.
-    pub message: Text,
-    /// Its operations, each as `[table, key, action, columns]`.
-    pub ops: Vec<Value>,
 }
 
 impl SyncDb {
@@ -148,12 +131,7 @@ impl SyncDb {
 
     /// Begins a transaction: its writes take effect together, here and at the server.
     pub fn begin(&self) -> SyncTransaction<'_> {
-        SyncTransaction {
-            owner: self,
-            tx: self.core.db.begin(),
-            touched: Vec::new(),
-            positions: HashMap::new(),
-        }
+        SyncTransaction::new(&self.core)
     }
 
     /// Runs `body` in a transaction: committed when it succeeds, rolled back when it fails.
@@ -202,34 +180,156 @@ impl SyncDb {
         self.core.pending()
     }
 
-    /// The conflicts that this replica's mutations met, oldest first.
+    /// The mutations that the server has not answered yet, oldest first.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the table `sync_queue` was written by somebody else.
+    pub fn queued(&self) -> Result<Vec<PendingMutation>> {
+        let sent = State::load(&self.core.tables.state)?.map_or(0, |state| state.sent);
+        let snapshot = self.core.db.snapshot();
+        let ops = queue::all(snapshot.view(), &self.core.tables.queue)?;
+        Ok(rejected::pending(&ops, sent, &self.core.synced()))
+    }
+
+    /// The conflicts in which this replica took part, oldest first; of the last 10,000 that it was told.
     ///
     /// # Errors
     /// [`common::ErrorKind::Corrupt`] when the table `sync_conflicts` was written by somebody else.
     pub fn conflicts(&self) -> Result<Vec<LedgerEntry>> {
-        read_ledger(&self.core.db, &self.core.tables.conflicts)
+        self.find_conflicts(&LedgerQuery::default())
     }
 
-    /// The mutations that the server rejected, oldest first.
+    /// The conflicts that a query wants, oldest first.
+    ///
+    /// # Errors
+    /// As [`SyncDb::conflicts`].
+    pub fn find_conflicts(&self, wanted: &LedgerQuery) -> Result<Vec<LedgerEntry>> {
+        find_in_ledger(&self.core.db, &self.core.tables.conflicts, wanted)
+    }
+
+    /// What is known here about a row: whether it is here or why not, what waits to be sent, and what became of earlier
+    /// edits. Who wrote a column last, the server knows.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when a table of sync was written by somebody else.
+    pub fn explain(&self, table: &str, id: impl Into<RecordId>) -> Result<Explanation> {
+        explain::at_replica(&self.core, table, &id.into())
+    }
+
+    /// Asks the server to let stand what lost in a conflict, with the next sync. The rows here change when it answers:
+    /// the mutation is rejected when the conflict was reverted before, or when somebody has written there since
+    /// and `force` is false.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::NotFound`] when the conflict is not in the ledger here.
+    pub fn revert(&self, id: EntryId, force: bool) -> Result<Committed> {
+        let mut tx = self.begin();
+        tx.revert(id, force)?;
+        tx.commit()
+    }
+
+    /// Adds to a counter; see [`SyncTransaction::increment`].
+    ///
+    /// # Errors
+    /// As [`SyncTransaction::increment`].
+    pub fn increment(
+        &self,
+        table: &str,
+        id: impl Into<RecordId>,
+        column: &str,
+        by: impl Into<Value>,
+    ) -> Result<Committed> {
+        let collection = self.collection(table)?;
+        let mut tx = self.begin();
+        tx.increment(&collection, id, column, by)?;
+        tx.commit()
+    }
+
+    /// Adds an element to a set; see [`SyncTransaction::add_to_set`].
+    ///
+    /// # Errors
+    /// As [`SyncTransaction::add_to_set`].
+    pub fn add_to_set(
+        &self,
+        table: &str,
+        id: impl Into<RecordId>,
+        column: &str,
+        element: impl Into<Value>,
+    ) -> Result<Committed> {
+        let collection = self.collection(table)?;
+        let mut tx = self.begin();
+        tx.add_to_set(&collection, id, column, element)?;
+        tx.commit()
+    }
+
+    /// Removes an element from a set; see [`SyncTransaction::remove_from_set`].
+    ///
+    /// # Errors
+    /// As [`SyncTransaction::remove_from_set`].
+    pub fn remove_from_set(
+        &self,
+        table: &str,
+        id: impl Into<RecordId>,
+        column: &str,
+        element: impl Into<Value>,
+    ) -> Result<Committed> {
+        let collection = self.collection(table)?;
+        let mut tx = self.begin();
+        tx.remove_from_set(&collection, id, column, element)?;
+        tx.commit()
+    }
+
+    /// The mutations that the server rejected, oldest first. They stay until they are tried again or discarded.
     ///
     /// # Errors
     /// [`common::ErrorKind::Corrupt`] when the table `sync_rejected` was written by somebody else.
     pub fn rejected(&self) -> Result<Vec<Rejected>> {
         let mut records = read_all(&self.core.db, &self.core.tables.rejected)?;
         records.sort_by(|a, b| a.key().cmp(b.key()));
-        let read = |record: &Record| -> Result<Rejected> {
-            Ok(Rejected {
-                client_seq: read_number(record, 0)?,
-                at: record
-                    .get(1)
-                    .and_then(Value::as_timestamp)
-                    .unwrap_or_default(),
-                code: read_text(record, 2)?,
-                message: read_text(record, 3)?,
-                ops: read_list(record, 4)?.to_vec(),
-            })
-        };
-        records.iter().map(read).collect()
+        records
+            .iter()
+            .map(|record| Rejected::read(record))
+            .collect()
+    }
+
+    /// Makes a rejected mutation's edits again, on the rows as they are now, as a new mutation; in one commit it is no
+    /// longer a rejected one.
+    ///
+    /// A new row whose key is taken by now becomes an update of that row. What was added to counters and sets is added
+    /// again.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::NotFound`] when there is no such rejected mutation, or a row that it updates is gone; what
+    /// the rows' schema says against the edits. Nothing is changed then.
+    pub fn retry(&self, id: RejectedId) -> Result<Committed> {
+        let mut tx = self.begin();
+        let rejected = tx.take_rejected(id)?;
+        tx.repeat(&rejected)?;
+        tx.commit()
+    }
+
+    /// As [`SyncDb::retry`], with edits of the application's own, which may begin with
+    /// [`SyncTransaction::repeat`] and go on to mend what was wrong.
+    ///
+    /// # Errors
+    /// As [`SyncDb::retry`]; what `edit` fails with.
+    pub fn retry_with(
+        &self,
+        id: RejectedId,
+        edit: impl FnOnce(&mut SyncTransaction<'_>, &Rejected) -> Result<()>,
+    ) -> Result<Committed> {
+        let mut tx = self.begin();
+        let rejected = tx.take_rejected(id)?;
+        edit(&mut tx, &rejected)?;
+        tx.commit()
+    }
+
+    /// Forgets a rejected mutation.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::NotFound`] when there is no such rejected mutation.
+    pub fn discard(&self, id: RejectedId) -> Result<Committed> {
+        self.retry_with(id, |_, _| Ok(()))
     }
 }
 
@@ -237,193 +337,4 @@ impl fmt::Debug for SyncDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SyncDb({}, {} pending)", self.core.name, self.pending())
     }
-}
-
-/// A row as a transaction found it.
-struct Touched {
-    collection: Collection,
-    id: RecordId,
-    before: Option<Record>,
-}
-
-/// Writes that take effect together, here and at the server. Dropping a transaction rolls it back.
-///
-/// Tables that the server does not have are written like any others; they stay local.
-pub struct SyncTransaction<'db> {
-    owner: &'db SyncDb,
-    tx: Transaction<'db>,
-    touched: Vec<Touched>,
-    positions: HashMap<(Text, RecordId), usize>,
-}
-
-impl SyncTransaction<'_> {
-    /// The record of this id, as this transaction sees it.
-    ///
-    /// # Errors
-    /// Only with a storage that can fail.
-    pub fn get(&self, collection: &Collection, id: impl Into<RecordId>) -> Result<Option<Record>> {
-        self.tx.get(collection, id)
-    }
-
-    /// Inserts a row and returns its id.
-    ///
-    /// # Errors
-    /// As [`Transaction::insert`].
-    pub fn insert(&mut self, collection: &Collection, row: Row) -> Result<RecordId> {
-        let values = collection.validator().values(row)?;
-        let key = values.get(..collection.validator().key_columns());
-        self.touch(collection, &RecordId::from(key.unwrap_or_default()))?;
-        self.tx.insert_values(collection, values)
-    }
-
-    /// Inserts a row, or replaces the one with its key, and returns its id.
-    ///
-    /// # Errors
-    /// As [`Transaction::upsert`].
-    pub fn upsert(&mut self, collection: &Collection, row: Row) -> Result<RecordId> {
-        let values = collection.validator().values(row)?;
-        let key = values.get(..collection.validator().key_columns());
-        self.touch(collection, &RecordId::from(key.unwrap_or_default()))?;
-        self.tx.upsert_values(collection, values)
-    }
-
-    /// Changes some columns of a row.
-    ///
-    /// # Errors
-    /// As [`Transaction::update`].
-    pub fn update(
-        &mut self,
-        collection: &Collection,
-        id: impl Into<RecordId>,
-        changes: Row,
-    ) -> Result<()> {
-        let id = id.into();
-        self.touch(collection, &id)?;
-        self.tx.update(collection, id, changes)
-    }
-
-    /// Deletes a row.
-    ///
-    /// # Errors
-    /// As [`Transaction::delete`].
-    pub fn delete(&mut self, collection: &Collection, id: impl Into<RecordId>) -> Result<()> {
-        let id = id.into();
-        self.touch(collection, &id)?;
-        self.tx.delete(collection, id)
-    }
-
-    fn touch(&mut self, collection: &Collection, id: &RecordId) -> Result<()> {
-        if is_system(collection.name()) {
-            return Err(Error::invalid(format!(
-                "table `{}` is written by sync alone",
-                collection.name()
-            )));
-        }
-        let row = (Text::new(collection.name()), id.clone());
-        if self.positions.contains_key(&row) {
-            return Ok(());
-        }
-        let before = self.tx.get(collection, id.clone())?;
-        self.positions.insert(row, self.touched.len());
-        self.touched.push(Touched {
-            collection: collection.clone(),
-            id: id.clone(),
-            before,
-        });
-        Ok(())
-    }
-
-    /// Makes all writes visible at once and queues them for the server, in one commit.
-    ///
-    /// # Errors
-    /// As [`Transaction::commit`]; [`common::ErrorKind::LimitExceeded`] when the transaction is too large to be
-    /// sent as one. Nothing is changed then.
-    pub fn commit(mut self) -> Result<Committed> {
-        let synced = self.owner.core.synced();
-        let mut ops = Vec::new();
-        for touched in &self.touched {
-            let Some(table) = synced.by_name.get(touched.collection.name()) else {
-                continue;
-            };
-            let after = self.tx.get(&touched.collection, touched.id.clone())?;
-            ops.extend(net(table, touched, after.as_ref()));
-        }
-        if !ops.is_empty() {
-            self.enqueue(&synced, ops)?;
-        }
-        let committed = self.tx.commit()?;
-        self.owner.core.committed(&committed);
-        Ok(committed)
-    }
-
-    fn enqueue(&mut self, synced: &SyncedTables, ops: Vec<(Op, Vec<Value>)>) -> Result<()> {
-        let bytes: usize = ops.iter().map(|(op, _)| queue::op_bytes(op)).sum();
-        if ops.len() > OPS_MAX || bytes > MUTATION_BYTES_MAX {
-            return Err(Error::limit_exceeded(format!(
-                "a synced transaction has at most {OPS_MAX} rows and {MUTATION_BYTES_MAX} bytes, this one \
-                 {} and {bytes}; write it in parts",
-                ops.len()
-            )));
-        }
-        let tables = &self.owner.core.tables;
-        let tx = &mut self.tx;
-        let mut state = State::read(tx, &tables.state, &self.owner.core.name)?;
-        let base = state.base();
-        let stamp = self.owner.core.db.clock().tick();
-        for (op, _) in &ops {
-            queue::coalesce(tx, &tables.queue, synced, state.sent, base, op)?;
-        }
-        for (number, (op, before)) in (0..).zip(ops) {
-            let queued = Queued {
-                client_seq: state.next,
-                number,
-                base,
-                stamp,
-                op,
-                before,
-            };
-            queued.write(tx, &tables.queue)?;
-        }
-        state.next += 1;
-        state.write(tx, &tables.state)
-    }
-
-    /// Takes everything back; the same as dropping the transaction.
-    pub fn rollback(self) {
-        drop(self);
-    }
-}
-
-/// What a transaction did to a row, with what the changed columns held before.
-fn net(table: &Synced, touched: &Touched, after: Option<&Record>) -> Option<(Op, Vec<Value>)> {
-    let fields = &table.schema.fields;
-    let columns = |positions: ColumnSet, record: &Record| {
-        let positions = positions.iter().filter(|p| *p >= table.schema.key_columns);
-        let columns = positions
-            .filter_map(|position| Some((fields.get(position)?.id, record.get(position)?.clone())));
-        columns.collect::<Vec<_>>()
-    };
-    let (action, before) = match (&touched.before, after) {
-        (None, None) => return None,
-        (None, Some(after)) => {
-            let all = ColumnSet::all(fields.len());
-            (Action::Insert(columns(all, after)), Vec::new())
-        }
-        (Some(before), Some(after)) => {
-            let changed = ColumnSet::difference(before, after);
-            if changed.is_empty() {
-                return None;
-            }
-            let held = columns(changed.clone(), before);
-            let held = held.into_iter().map(|(_, value)| value).collect();
-            (Action::Update(columns(changed, after)), held)
-        }
-        (Some(_), None) => (Action::Delete, Vec::new()),
-    };
-    let op = Op {
-        table: table.schema.name.clone(),
-        key: touched.id.clone(),
-        action,
-    };
-    Some((op, before))
 }

@@ -15,10 +15,16 @@ pub mod server;
 pub mod sync;
 
 pub use client::Transport;
-pub use db::{Rejected, SyncDb, SyncTransaction};
-pub use server::{Status, SyncServer, SyncServerOptions};
-pub use sync::conflict::{Rule, Strategy};
+pub use db::{SyncDb, SyncTransaction};
+pub use server::{RevertOptions, Status, SyncServer, SyncServerOptions};
+pub use sync::conflict::{Meeting, MergeFunction, Rule};
+pub use sync::delta::Delta;
 pub use sync::digest::Digest;
-pub use sync::ledger::{LedgerEntry, Side};
+pub use sync::explain::{ColumnExplanation, Explanation, Origin, Presence};
+pub use sync::ledger::{
+    EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Side, Visibility,
+};
+pub use sync::policy::{DeletionPolicy, Policy, SetBias, Strategy};
 pub use sync::protocol::{Outcome, Rejection};
+pub use sync::rejected::{PendingMutation, Rejected, RejectedId, RowEdit};
 pub use sync::session::SyncReport;

@@ -1,25 +1,31 @@
 //! [`SyncServer`]: the side that every replica talks to, as a function from bytes to bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
+use common::schema::IndexKind;
+use common::storage::{Direction, KeyRange};
 use common::utils::id_generator::{Rng, SystemRng};
-use common::{Database, ErrorKind, Limits, Result, Seq, Text, Value};
+use common::{Database, ErrorKind, Limits, RecordId, Result, Seq, Text, Value};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::sync::authority::Authority;
+use crate::sync::authority::{Authority, ConflictRules};
 use crate::sync::bootstrap::Bootstraps;
-use crate::sync::conflict::Strategy;
+use crate::sync::columns::at_server;
+use crate::sync::conflict::{Meeting, MergeFunction, Policy, Strategy};
 use crate::sync::digest::Digest;
-use crate::sync::ledger::LedgerEntry;
+use crate::sync::explain::{self, Explanation};
+use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
 use crate::sync::protocol::{
-    Answer, Epoch, FRAME_BYTES_MAX, News, Position, Request, frame_limits,
+    Answer, Epoch, FRAME_BYTES_MAX, LEDGER_ENTRIES_MAX, News, Outcome, Position, Request,
+    frame_limits,
 };
-use crate::sync::push::{Client, Pushed, push};
+use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::system::{
-    number, read_ledger, read_number, schema_set, user_schemas, user_tables,
+    find_in_ledger, number, read_number, schema_set, user_schemas, user_tables,
 };
 use crate::sync::{increment, wire};
 
@@ -27,13 +33,20 @@ use crate::sync::{increment, wire};
 const CHANGES_MAX: usize = 8_192;
 /// Most memory that the rows of one answer take.
 const ANSWER_MEMORY_MAX: usize = FRAME_BYTES_MAX / 4;
+/// Entries of the ledger that are looked at for one answer; the next goes on after them.
+const LEDGER_LOOKED_AT_MAX: usize = 10_000;
 const SERVER_KEY: &str = "server";
 
 /// How a server is set up.
 #[derive(Clone)]
 pub struct SyncServerOptions {
-    /// How the conflicts of each table are resolved; a table that is not named: [`Strategy::LastWriteWins`].
-    pub strategies: BTreeMap<Text, Strategy>,
+    /// How the conflicts of each table are resolved; of a table that is not named, by
+    /// [`Strategy::LastWriteWins`].
+    pub policies: BTreeMap<Text, Policy>,
+    /// The functions of [`Strategy::Custom`].
+    pub merge_functions: BTreeMap<Text, MergeFunction>,
+    /// How long conflicts are kept, and who is told.
+    pub ledger: LedgerOptions,
     /// Limits under which requests are read. Default: [`frame_limits`].
     pub limits: Limits,
     /// Where the name of a new log comes from. Default: the system's generator.
@@ -43,7 +56,9 @@ pub struct SyncServerOptions {
 impl Default for SyncServerOptions {
     fn default() -> Self {
         Self {
-            strategies: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            merge_functions: BTreeMap::new(),
+            ledger: LedgerOptions::default(),
             limits: frame_limits(),
             rng: Arc::new(SystemRng),
         }
@@ -51,12 +66,62 @@ impl Default for SyncServerOptions {
 }
 
 impl SyncServerOptions {
-    /// Sets how the conflicts of a table are resolved.
+    /// Sets how the conflicts of all columns of a table are resolved that have no strategy of their own.
     #[must_use]
     pub fn strategy(mut self, table: impl Into<Text>, strategy: Strategy) -> Self {
-        self.strategies.insert(table.into(), strategy);
+        self.policies.entry(table.into()).or_default().strategy = strategy;
         self
     }
+
+    /// Sets how the conflicts of a table are resolved. Replicas are told together with the schemas.
+    #[must_use]
+    pub fn policy(mut self, table: impl Into<Text>, policy: Policy) -> Self {
+        self.policies.insert(table.into(), policy);
+        self
+    }
+
+    /// Registers a function for [`Strategy::Custom`].
+    ///
+    /// ```
+    /// use common::{Database, Value};
+    /// use syncdb::{Policy, Strategy, SyncServer, SyncServerOptions};
+    /// let options = SyncServerOptions::default()
+    ///     .policy("trips", Policy::default().column("notes", Strategy::Custom("longer".into())))
+    ///     .merge_function("longer", |meeting| {
+    ///         let length = |value: &Value| value.as_text().map_or(0, str::len);
+    ///         // The same, whichever of the two arrived first.
+    ///         let both = [meeting.server, meeting.client];
+    ///         let longer = both.into_iter().max_by_key(|value| (length(value), (*value).clone()));
+    ///         Ok(longer.cloned().unwrap_or_default())
+    ///     });
+    /// SyncServer::with(Database::new(), options)?;
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    #[must_use]
+    pub fn merge_function(
+        mut self,
+        name: impl Into<Text>,
+        function: impl Fn(&Meeting<'_>) -> Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.merge_functions.insert(name.into(), Arc::new(function));
+        self
+    }
+
+    /// Sets how long conflicts are kept, and who is told.
+    #[must_use]
+    pub fn ledger(mut self, ledger: LedgerOptions) -> Self {
+        self.ledger = ledger;
+        self
+    }
+}
+
+/// How a conflict is reverted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RevertOptions {
+    /// Whether it may replace what was written after the conflict.
+    pub force: bool,
+    /// On whose behalf, for the ledger.
+    pub principal: Option<Text>,
 }
 
 /// What a server has, for people and monitors.
@@ -123,9 +188,15 @@ impl SyncServer {
     /// Serves the tables of a database.
     ///
     /// # Errors
-    /// What the database fails with when the tables that sync keeps for itself are created.
+    /// [`ErrorKind::Invalid`] for a policy that does not fit its table, or that names a merge function which is not
+    /// registered; what the database fails with when the tables that sync keeps for itself are created.
     pub fn with(db: Database, options: SyncServerOptions) -> Result<Self> {
-        let core = Authority::open(db, options.strategies)?;
+        let rules = ConflictRules {
+            policies: options.policies,
+            functions: options.merge_functions,
+            ledger: options.ledger,
+        };
+        let core = Authority::open(db, rules)?;
         let epoch = match core.tables.server.try_get(SERVER_KEY)? {
             Some(record) => Epoch(read_number(&record, 1)?),
             None => {
@@ -157,15 +228,24 @@ impl SyncServer {
     /// request; what the database fails with. A mutation that does not fit the tables is no error but an
     /// outcome in the answer.
     pub fn handle(&self, request: &[u8]) -> Result<Vec<u8>> {
+        self.handle_for(None, request)
+    }
+
+    /// Answers one request of a replica that speaks on behalf of a principal, which the ledger then names. Who that is, the
+    /// caller has made sure of.
+    ///
+    /// # Errors
+    /// As [`SyncServer::handle`].
+    pub fn handle_for(&self, principal: Option<&Text>, request: &[u8]) -> Result<Vec<u8>> {
         let request = wire::decode_request(request, &self.limits)?;
-        wire::encode_answer(&self.answer(&request)?)
+        wire::encode_answer(&self.answer(principal, &request)?)
     }
 
     /// Answers one request that was read already.
     ///
     /// # Errors
     /// What the database fails with.
-    pub fn answer(&self, request: &Request) -> Result<Answer> {
+    pub fn answer(&self, principal: Option<&Text>, request: &Request) -> Result<Answer> {
         let increment = match request.position {
             Position::At { epoch, seq } if epoch == self.epoch => {
                 let (log_start, _) = self.core.db.log_extent();
@@ -176,7 +256,7 @@ impl SyncServer {
         let mut outcomes = Vec::new();
         let mut news = None;
         if let Some(cursor) = increment {
-            let pushed = push(&self.core, request, cursor)?;
+            let pushed = push(&self.core, request, principal, cursor)?;
             news = self.changes(cursor, &pushed)?;
             if news.is_some() {
                 outcomes = pushed.outcomes;
@@ -190,22 +270,99 @@ impl SyncServer {
         };
         // Read after the rows: a table made in between is announced without any.
         let schemas = user_schemas(&self.core.db);
-        let known = schema_set(&schemas) == request.schemas;
+        let policies = &self.core.rules.policies;
+        let known = schema_set(&schemas, policies) == request.schemas;
         let client = self
             .core
             .tables
             .clients
             .try_get(request.replica.0.clone())?;
         let client = Client::from_record(client.as_ref())?;
+        let policies = if known {
+            BTreeMap::new()
+        } else {
+            let policies = policies.iter();
+            let of_table = policies.filter(|(name, _)| schemas.iter().any(|s| s.name == **name));
+            of_table.map(|(n, p)| (n.clone(), p.clone())).collect()
+        };
+        let (ledger, told) = self.ledger_after(request, &outcomes)?;
         Ok(Answer {
             number: request.number,
             epoch: self.epoch,
             now: self.core.db.clock().tick(),
+            policies,
             schemas: (!known).then_some(schemas),
             next: client.last + 1,
             outcomes,
             news,
+            ledger,
+            told,
         })
+    }
+
+    /// The entries of the ledger that the replica is to be told, beside those in its outcomes, and up to where.
+    fn ledger_after(
+        &self,
+        request: &Request,
+        outcomes: &[(u64, Outcome)],
+    ) -> Result<(Vec<LedgerEntry>, EntryId)> {
+        let snapshot = self.core.db.snapshot();
+        let table = &self.core.tables.conflicts;
+        let indexes = table.indexes();
+        let mut told = EntryId {
+            seq: snapshot.seq(),
+            number: u32::MAX,
+        };
+        let after = request.told;
+        let by_seq = indexes
+            .iter()
+            .find(|index| index.spec().kind == IndexKind::Ordered);
+        let Some(by_seq) = by_seq.filter(|_| after.seq <= told.seq && !table.is_empty()) else {
+            return Ok((Vec::new(), told));
+        };
+        let range = KeyRange {
+            lower: Bound::Included(number(after.seq.0)),
+            ..KeyRange::all()
+        };
+        let records = snapshot.view().range(
+            table,
+            by_seq,
+            &range,
+            Direction::Ascending,
+            Some(LEDGER_LOOKED_AT_MAX),
+        )?;
+        let answered: HashSet<EntryId> = outcomes
+            .iter()
+            .filter_map(|(_, outcome)| match outcome {
+                Outcome::Resolved(entries) => Some(entries.iter().map(LedgerEntry::id)),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let everyone = self.core.rules.ledger.visible_to == Visibility::Everyone;
+        let all = records.len() < LEDGER_LOOKED_AT_MAX;
+        let mut entries = Vec::new();
+        let mut last = after;
+        for record in &records {
+            let entry = LedgerEntry::from_record(record)?;
+            let id = entry.id();
+            if id <= after {
+                continue;
+            }
+            if entries.len() == LEDGER_ENTRIES_MAX {
+                return Ok((entries, last));
+            }
+            last = id;
+            let takes_part =
+                entry.replica == request.replica || entry.server_replica == request.replica;
+            if (everyone || takes_part) && !answered.contains(&id) {
+                entries.push(entry);
+            }
+        }
+        if !all {
+            told = last;
+        }
+        Ok((entries, told))
     }
 
     /// What happened after `cursor`, or nothing when that does not fit an answer.
@@ -256,7 +413,7 @@ impl SyncServer {
         };
         let mut bootstraps = self.bootstraps.lock();
         let snapshot = self.core.db.snapshot();
-        let schemas = schema_set(&user_schemas(&self.core.db));
+        let schemas = schema_set(&user_schemas(&self.core.db), &self.core.rules.policies);
         let (log_start, _) = self.core.db.log_extent();
         let tables = user_tables(&self.core.db);
         bootstraps.part(wanted, &snapshot, log_start, schemas, &tables)
@@ -277,7 +434,52 @@ impl SyncServer {
     /// # Errors
     /// [`ErrorKind::Corrupt`] when the table `sync_conflicts` was written by somebody else.
     pub fn conflicts(&self) -> Result<Vec<LedgerEntry>> {
-        read_ledger(&self.core.db, &self.core.tables.conflicts)
+        self.find_conflicts(&LedgerQuery::default())
+    }
+
+    /// The conflicts that a query wants, oldest first.
+    ///
+    /// # Errors
+    /// As [`SyncServer::conflicts`].
+    pub fn find_conflicts(&self, wanted: &LedgerQuery) -> Result<Vec<LedgerEntry>> {
+        find_in_ledger(&self.core.db, &self.core.tables.conflicts, wanted)
+    }
+
+    /// Where a row and each of its columns came from, or why it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when a table of sync was written by somebody else.
+    pub fn explain(&self, table: &str, id: impl Into<RecordId>) -> Result<Explanation> {
+        explain::at_server(&self.core, table, &id.into())
+    }
+
+    /// Lets stand what lost in a conflict, in a commit of its own with an entry of its own in the ledger, which can be
+    /// reverted in turn. Replicas get it like any other write.
+    ///
+    /// A value that was merged of two goes back to what the server had. Columns that stand or fall together come back
+    /// together. Reverting what was reverted already, or what somebody has written over since, changes nothing and
+    /// says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when the conflict is not in the ledger (any more), and when a row is to come back of which
+    /// nobody knows what it held; [`ErrorKind::Conflict`] when a unique index or a reference is against it.
+    pub fn revert(&self, id: EntryId, options: &RevertOptions) -> Result<Reverted> {
+        let core = &self.core;
+        let _one_at_a_time = core.pushing.lock();
+        let mut tx = core.db.begin();
+        core.account_for_direct_writes(&mut tx)?;
+        let actor = Actor {
+            written: at_server(core.db.clock().tick()),
+            principal: options.principal.clone(),
+        };
+        let reverted = revert(core, &mut tx, id, options.force, &actor, 0)?;
+        if let Reverted::Done(entries) = &reverted {
+            for entry in entries {
+                tx.insert_values(&core.tables.conflicts, entry.to_values())?;
+            }
+            core.committed(&tx.commit()?);
+        }
+        Ok(reverted)
     }
 
     /// The digest of all synced rows as of now.

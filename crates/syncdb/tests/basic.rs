@@ -152,6 +152,8 @@ fn the_later_write_of_a_column_wins_and_the_conflict_is_told_once() {
     assert!(sync(&a, &server).conflicts.is_empty());
     assert_eq!(server.conflicts().unwrap(), std::slice::from_ref(entry));
     assert_eq!(b.conflicts().unwrap(), std::slice::from_ref(entry));
+    // The other one whose value met it is told, too.
+    assert_eq!(a.conflicts().unwrap(), std::slice::from_ref(entry));
     for db in [&a, &b] {
         assert_eq!(cell(db, 1, 1), Some(Value::from("later")));
     }
@@ -163,7 +165,10 @@ fn strategies_are_by_table() {
         (Strategy::ServerWins, Side::Server, "first"),
         (Strategy::ClientWins, Side::Client, "second"),
     ] {
-        let server = server_of(1, SyncServerOptions::default().strategy("notes", strategy));
+        let server = server_of(
+            1,
+            SyncServerOptions::default().strategy("notes", strategy.clone()),
+        );
         let (a, b) = (SyncDb::client("a").unwrap(), SyncDb::client("b").unwrap());
         sync(&a, &server);
         sync(&b, &server);
@@ -211,7 +216,7 @@ fn a_deletion_wins_over_an_update_from_either_side() {
     let mut winners: Vec<_> = report
         .conflicts
         .iter()
-        .map(|entry| (entry.key.to_string(), entry.rule, entry.winner))
+        .map(|entry| (entry.key.to_string(), entry.rule.clone(), entry.winner))
         .collect();
     winners.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(

@@ -71,6 +71,14 @@ impl Apply<'_, '_> {
             _ => self.tx.get(&synced.collection, key.clone())?,
         };
         let is_pending = |field: &FieldId| pending.is_some_and(|p| p.columns.contains(field));
+        // What was said here and is not answered yet stays on top of what the server has.
+        let on_top = |field: FieldId, value: Value| -> Value {
+            let deltas = pending.and_then(|p| p.deltas.get(&field));
+            deltas.into_iter().flatten().fold(value, |value, delta| {
+                // A delta that does not fit any more is rejected when the server gets it.
+                delta.apply(&value).unwrap_or(value)
+            })
+        };
         if block.kind == BlockKind::Patch {
             if current.is_none() {
                 // The digest at the end of the sync finds that rows are missing.
@@ -80,7 +88,7 @@ impl Apply<'_, '_> {
                 .into_iter()
                 .zip(&layout.positions)
                 .filter(|((field, _), _)| !is_pending(field))
-                .map(|((_, value), position)| (*position, value));
+                .map(|((field, value), position)| (*position, on_top(field, value)));
             let changes: Vec<(usize, Value)> = changes.collect();
             return self.tx.update_values(&synced.collection, key, changes);
         }
@@ -93,7 +101,7 @@ impl Apply<'_, '_> {
             if let Some(to) = values.get_mut(*position) {
                 *to = local
                     .and_then(|local| local.get(*position).cloned())
-                    .unwrap_or(value);
+                    .unwrap_or_else(|| on_top(field, value));
             }
         }
         self.tx.upsert_values(&synced.collection, values).map(drop)

@@ -1,25 +1,40 @@
 //! [`Authority`]: what a push works on: the server's rows, and what it keeps beside them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use common::versioning::TableId;
-use common::{Collection, Committed, Database, Result, Seq, Snapshot, Text, Transaction};
+use common::{
+    Collection, Committed, Database, Error, Record, Result, Seq, Snapshot, Text, Transaction, Value,
+};
 use parking_lot::Mutex;
 
 use super::columns;
-use super::conflict::Strategy;
+use super::conflict::{MergeFunctions, Policy};
 use super::digest::{Digest, TrackedDigest};
+use super::ledger::LedgerOptions;
 use super::protocol::SchemaSetId;
-use super::system::{ServerTables, schema_set, user_schemas, user_tables};
+use super::system::{
+    LEDGER_AT, ServerTables, forget_oldest, schema_set, user_schemas, user_tables,
+};
 
 /// Changes of the log that are accounted for at a time.
 const FOLD_CHANGES: usize = 4_096;
+
+/// How conflicts are resolved and what is kept of them.
+#[derive(Clone, Default)]
+pub(crate) struct ConflictRules {
+    /// The policies that are not the default, by table.
+    pub(crate) policies: BTreeMap<Text, Policy>,
+    pub(crate) functions: MergeFunctions,
+    pub(crate) ledger: LedgerOptions,
+}
 
 /// A server's database with the tables that sync keeps in it.
 pub(crate) struct Authority {
     pub(crate) db: Database,
     pub(crate) tables: ServerTables,
-    pub(crate) strategies: BTreeMap<Text, Strategy>,
+    pub(crate) rules: ConflictRules,
     /// Pushes are applied one after another.
     pub(crate) pushing: Mutex<()>,
     /// The log up to here is accounted for in the side table.
@@ -28,13 +43,32 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    pub(crate) fn open(db: Database, strategies: BTreeMap<Text, Strategy>) -> Result<Self> {
+    pub(crate) fn open(db: Database, mut rules: ConflictRules) -> Result<Self> {
+        let known = |name: &Text| rules.functions.contains_key(name);
+        if let Some(name) = rules
+            .policies
+            .values()
+            .flat_map(Policy::functions)
+            .find(|name| !known(name))
+        {
+            return Err(Error::invalid(format!(
+                "a policy names the merge function `{name}`, which is not registered"
+            )));
+        }
+        for schema in user_schemas(&db) {
+            if let Some(policy) = rules.policies.get(&schema.name) {
+                policy.check(&schema)?;
+            }
+        }
+        rules
+            .policies
+            .retain(|_, policy| *policy != Policy::default());
         let tables = ServerTables::open(&db)?;
         let (log_start, _) = db.log_extent();
         Ok(Self {
             db,
             tables,
-            strategies,
+            rules,
             pushing: Mutex::new(()),
             accounted: Mutex::new(log_start),
             digest: Mutex::default(),
@@ -43,7 +77,7 @@ impl Authority {
 
     /// The digest of all rows at a snapshot.
     pub(crate) fn digest_at(&self, snapshot: &Snapshot, tables: &[Collection]) -> Result<Digest> {
-        let schemas = schema_set(&user_schemas(&self.db));
+        let schemas = schema_set(&user_schemas(&self.db), &self.rules.policies);
         {
             let mut digest = self.digest.lock();
             if digest.0 != schemas {
@@ -101,7 +135,8 @@ impl Authority {
             };
             for change in &changes {
                 if let Some(table) = tables.get(&change.table) {
-                    columns::fold(tx, &self.tables.rows, &table.schema(), change)?;
+                    let policy = self.policy(table.name());
+                    columns::fold(tx, &self.tables, &table.schema(), policy, change)?;
                 }
             }
             from = last;
@@ -114,7 +149,22 @@ impl Authority {
         tables.map(|table| (table.id(), table)).collect()
     }
 
-    pub(crate) fn strategy(&self, table: &str) -> Strategy {
-        self.strategies.get(table).copied().unwrap_or_default()
+    pub(crate) fn policy(&self, table: &str) -> &Policy {
+        static DEFAULT: LazyLock<Policy> = LazyLock::new(Policy::default);
+        self.rules.policies.get(table).unwrap_or(&DEFAULT)
+    }
+
+    /// Forgets the oldest of what is kept to explain the past, a bounded number at a time.
+    pub(crate) fn forget_old(&self, tx: &mut Transaction<'_>) -> Result<()> {
+        let options = &self.rules.ledger;
+        let now = self.db.clock().now().0;
+        let age = i64::try_from(options.age_seconds_max).unwrap_or(i64::MAX);
+        let oldest = now.saturating_sub(age.saturating_mul(1_000_000));
+        let too_old = |record: &Record| {
+            let at = record.get(LEDGER_AT).and_then(Value::as_timestamp);
+            at.is_some_and(|at| at.0 < oldest)
+        };
+        forget_oldest(tx, &self.tables.conflicts, options.entries_max, &too_old)?;
+        forget_oldest(tx, &self.tables.deleted, options.deleted_max, &|_| false)
     }
 }

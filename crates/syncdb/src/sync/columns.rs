@@ -1,14 +1,18 @@
 //! The server's side table: for each row that several sides have written, which column was last written by
 //! which commit, when and by whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::schema::{FieldId, Schema};
 use common::versioning::{Change, ChangeKind, Hlc, ReplicaId};
 use common::{Collection, Record, Result, Seq, Transaction, Value};
 
-use super::conflict::Written;
-use super::system::{damaged, number, read_list, read_number, read_text, row_key, stamp_value};
+use super::conflict::{Policy, Strategy, Written};
+use super::delta::elements;
+use super::graves::Grave;
+use super::system::{
+    ServerTables, damaged, number, read_list, read_number, read_text, row_key, stamp_value,
+};
 
 /// The last write of one column.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +33,65 @@ pub(crate) struct RowWrites {
     born: Seq,
     made: Written,
     columns: BTreeMap<FieldId, ColumnWrite>,
+    /// For columns that are sets, who added and removed which element last.
+    elements: BTreeMap<FieldId, BTreeMap<Value, ElementWrites>>,
+    /// Who wrote to the row at all, also where another's value stood.
+    touched: Latest,
+}
+
+/// Elements of one set that are noted; of those whose note was dropped for another's, it counts as known to all
+/// that they are there or not.
+const ELEMENTS_NOTED_MAX: usize = 256;
+
+/// Who added and who removed one element of a set last.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct ElementWrites {
+    added: Latest,
+    removed: Latest,
+}
+
+/// The last commit of each of the last two replicas. That is enough to say for any replica whether another one
+/// has written since.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Latest(Option<(Seq, ReplicaId)>, Option<(Seq, ReplicaId)>);
+
+impl Latest {
+    fn note(&mut self, seq: Seq, replica: &ReplicaId) {
+        if self.0.as_ref().is_none_or(|(_, known)| known != replica) {
+            self.1 = self.0.take();
+        }
+        self.0 = Some((seq, replica.clone()));
+    }
+
+    fn by_other(&self, replica: &ReplicaId, base: Seq) -> bool {
+        let mut both = self.0.iter().chain(&self.1);
+        both.any(|(seq, by)| *seq > base && by != replica)
+    }
+
+    fn seq(&self) -> Seq {
+        self.0.as_ref().map_or(Seq::ZERO, |(seq, _)| *seq)
+    }
+
+    fn to_value(&self) -> Value {
+        let both = self.0.iter().chain(&self.1);
+        Value::List(
+            both.flat_map(|(seq, by)| [number(seq.0), Value::Text(by.0.clone())])
+                .collect(),
+        )
+    }
+
+    fn from_value(value: &Value) -> Option<Self> {
+        let one = |seq: &Value, by: &Value| {
+            let seq = Seq(seq.as_int()?.cast_unsigned());
+            Some((seq, ReplicaId(by.as_text()?.into())))
+        };
+        Some(match value.as_list()? {
+            [] => Self::default(),
+            [seq, by] => Self(Some(one(seq, by)?), None),
+            [seq, by, seq2, by2] => Self(Some(one(seq, by)?), Some(one(seq2, by2)?)),
+            _ => return None,
+        })
+    }
 }
 
 impl RowWrites {
@@ -39,7 +102,104 @@ impl RowWrites {
             born: seq,
             made,
             columns: BTreeMap::new(),
+            elements: BTreeMap::new(),
+            touched: Latest::default(),
         }
+    }
+
+    /// Notes that a replica wrote to the row, whatever came of it.
+    pub(crate) fn touch(&mut self, seq: Seq, replica: &ReplicaId) {
+        self.touched.note(seq, replica);
+    }
+
+    /// Whether another replica has written to the row after the commit `base`.
+    pub(crate) fn touched_by_other(&self, replica: &ReplicaId, base: Seq) -> bool {
+        self.touched.by_other(replica, base)
+    }
+
+    /// The same, of a row that came back with the commit `seq`.
+    pub(crate) fn revived(mut self, seq: Seq) -> Self {
+        self.seq = seq;
+        self
+    }
+
+    /// The last write of any column.
+    pub(crate) fn latest(&self) -> (Seq, &Written) {
+        let all = self.columns.values().map(|w| (w.seq, &w.written));
+        all.chain([(self.born, &self.made)])
+            .max_by_key(|(seq, _)| *seq)
+            .unwrap_or((self.born, &self.made))
+    }
+
+    /// Whether another replica has added an element to a set after the commit `base`.
+    pub(crate) fn added_by_other(
+        &self,
+        field: FieldId,
+        element: &Value,
+        replica: &ReplicaId,
+        base: Seq,
+    ) -> bool {
+        match self.elements.get(&field).and_then(|all| all.get(element)) {
+            Some(writes) => writes.added.by_other(replica, base),
+            None => self.born > base && self.made.replica != *replica,
+        }
+    }
+
+    /// Whether another replica has removed an element from a set after the commit `base`.
+    pub(crate) fn removed_by_other(
+        &self,
+        field: FieldId,
+        element: &Value,
+        replica: &ReplicaId,
+        base: Seq,
+    ) -> bool {
+        let writes = self.elements.get(&field).and_then(|all| all.get(element));
+        writes.is_some_and(|writes| writes.removed.by_other(replica, base))
+    }
+
+    /// Notes that elements were added to a set that held `there`, and others removed, whatever came of it.
+    pub(crate) fn note_elements<'v>(
+        &mut self,
+        field: FieldId,
+        seq: Seq,
+        replica: &ReplicaId,
+        there: &BTreeSet<Value>,
+        added: impl IntoIterator<Item = &'v Value>,
+        removed: impl IntoIterator<Item = &'v Value>,
+    ) {
+        let all = self.elements.entry(field).or_default();
+        let first = |element: &Value| {
+            let mut writes = ElementWrites::default();
+            if there.contains(element) {
+                // It came with the row.
+                writes.added.note(self.born, &self.made.replica);
+            }
+            writes
+        };
+        for element in added {
+            let writes = all.entry(element.clone()).or_insert_with_key(first);
+            writes.added.note(seq, replica);
+        }
+        for element in removed {
+            let writes = all.entry(element.clone()).or_insert_with_key(first);
+            writes.removed.note(seq, replica);
+        }
+        if all.len() > ELEMENTS_NOTED_MAX {
+            let mut ages: Vec<(Seq, Value)> = all
+                .iter()
+                .map(|(element, writes)| {
+                    (
+                        writes.added.seq().max(writes.removed.seq()),
+                        element.clone(),
+                    )
+                })
+                .collect();
+            ages.sort_unstable();
+            for (_, element) in ages.iter().take(all.len() - ELEMENTS_NOTED_MAX) {
+                all.remove(element);
+            }
+        }
+        self.seq = self.seq.max(seq);
     }
 
     /// What is known of a row. Writes that went past the side table count for all columns: the conflict
@@ -118,6 +278,11 @@ impl RowWrites {
         table: &str,
         key: &[Value],
     ) -> Result<()> {
+        tx.upsert_values(rows, self.to_values(table, key)).map(drop)
+    }
+
+    /// As a row of `sync_rows`.
+    pub(crate) fn to_values(&self, table: &str, key: &[Value]) -> [Value; 10] {
         let columns = self.columns.iter().map(|(field, write)| {
             Value::from(vec![
                 Value::from(field.0),
@@ -126,9 +291,20 @@ impl RowWrites {
                 Value::Text(write.written.replica.0.clone()),
                 write.before.clone(),
                 number(write.before_seq.0),
+                number(write.written.client_seq),
             ])
         });
-        let row = [
+        let elements = self.elements.iter().flat_map(|(field, elements)| {
+            elements.iter().map(|(element, writes)| {
+                Value::from(vec![
+                    Value::from(field.0),
+                    element.clone(),
+                    writes.added.to_value(),
+                    writes.removed.to_value(),
+                ])
+            })
+        });
+        [
             Value::from(table),
             Value::List(key.into()),
             number(self.seq.0),
@@ -136,47 +312,80 @@ impl RowWrites {
             stamp_value(self.made.stamp),
             Value::Text(self.made.replica.0.clone()),
             Value::List(columns.collect()),
-        ];
-        tx.upsert_values(rows, row).map(drop)
+            number(self.made.client_seq),
+            Value::List(elements.collect()),
+            self.touched.to_value(),
+        ]
     }
 
-    fn read(entry: &Record) -> Result<Self> {
-        let columns = read_list(entry, 6)?.iter().map(|column| {
-            let Some(
-                [
-                    Value::Int(field),
-                    Value::Int(seq),
-                    Value::Int(stamp),
-                    Value::Text(replica),
-                    before,
-                    Value::Int(before_seq),
-                ],
-            ) = column.as_list()
-            else {
-                return Err(damaged(6));
-            };
-            let field = u32::try_from(*field).map_err(|_| damaged(6))?;
-            let write = ColumnWrite {
-                seq: Seq(seq.cast_unsigned()),
-                written: Written {
-                    stamp: Hlc(stamp.cast_unsigned()),
-                    replica: ReplicaId(replica.clone()),
-                },
-                before: before.clone(),
-                before_seq: Seq(before_seq.cast_unsigned()),
-            };
-            Ok((FieldId(field), write))
-        });
+    /// From a row of `sync_rows`.
+    pub(crate) fn read(entry: &[Value]) -> Result<Self> {
+        let columns = read_list(entry, 6)?.iter().map(read_column);
+        let mut elements: BTreeMap<FieldId, BTreeMap<Value, ElementWrites>> = BTreeMap::new();
+        for value in entry.get(8).and_then(Value::as_list).unwrap_or_default() {
+            let (field, element, writes) = read_element(value).ok_or_else(|| damaged(8))?;
+            elements.entry(field).or_default().insert(element, writes);
+        }
+        let touched = match entry.get(9) {
+            None | Some(Value::Null) => Latest::default(),
+            Some(value) => Latest::from_value(value).ok_or_else(|| damaged(9))?,
+        };
         Ok(Self {
             seq: Seq(read_number(entry, 2)?),
             born: Seq(read_number(entry, 3)?),
             made: Written {
                 stamp: Hlc(read_number(entry, 4)?),
                 replica: ReplicaId(read_text(entry, 5)?),
+                // An earlier edition did not note it.
+                client_seq: read_number(entry, 7).unwrap_or_default(),
             },
             columns: columns.collect::<Result<_>>()?,
+            elements,
+            touched,
         })
     }
+}
+
+fn read_column(column: &Value) -> Result<(FieldId, ColumnWrite)> {
+    let Some(
+        [
+            Value::Int(field),
+            Value::Int(seq),
+            Value::Int(stamp),
+            Value::Text(replica),
+            before,
+            Value::Int(before_seq),
+            rest @ ..,
+        ],
+    ) = column.as_list()
+    else {
+        return Err(damaged(6));
+    };
+    let field = u32::try_from(*field).map_err(|_| damaged(6))?;
+    let client_seq = rest.first().and_then(Value::as_int).unwrap_or_default();
+    let write = ColumnWrite {
+        seq: Seq(seq.cast_unsigned()),
+        written: Written {
+            stamp: Hlc(stamp.cast_unsigned()),
+            replica: ReplicaId(replica.clone()),
+            client_seq: client_seq.cast_unsigned(),
+        },
+        before: before.clone(),
+        before_seq: Seq(before_seq.cast_unsigned()),
+    };
+    Ok((FieldId(field), write))
+}
+
+fn read_element(value: &Value) -> Option<(FieldId, Value, ElementWrites)> {
+    let [field, element, added, removed] = value.as_list()? else {
+        return None;
+    };
+    let writes = ElementWrites {
+        added: Latest::from_value(added)?,
+        removed: Latest::from_value(removed)?,
+    };
+    let field = FieldId(u32::try_from(field.as_int()?).ok()?);
+    Some((field, element.clone(), writes))
 }
 
 /// A write that no replica made.
@@ -184,6 +393,7 @@ pub(crate) fn at_server(stamp: Hlc) -> Written {
     Written {
         stamp,
         replica: ReplicaId::from(""),
+        client_seq: 0,
     }
 }
 
@@ -204,10 +414,12 @@ pub(crate) fn forget(
 /// Accounts for a change that was written at the server, past the push of any replica.
 pub(crate) fn fold(
     tx: &mut Transaction<'_>,
-    rows: &Collection,
+    tables: &ServerTables,
     schema: &Schema,
+    policy: &Policy,
     change: &Change,
 ) -> Result<()> {
+    let rows = &tables.rows;
     let id = change.id();
     let known = match tx.get(rows, row_key(&schema.name, &id))? {
         Some(entry) => Some(RowWrites::read(&entry)?),
@@ -218,9 +430,14 @@ pub(crate) fn fold(
     }
     let written = at_server(change.stamp);
     match (change.kind, known) {
-        (ChangeKind::Delete, Some(_)) => forget(tx, rows, &schema.name, &id),
+        (ChangeKind::Delete, known) => {
+            let before = change.before.as_deref();
+            Grave::new(change.seq, written, before, known.as_ref())
+                .write_later(tx, tables, schema, &id)?;
+            forget(tx, rows, &schema.name, &id)
+        }
         // A row without an entry says enough by its own metadata.
-        (ChangeKind::Delete | ChangeKind::Insert, None) => Ok(()),
+        (ChangeKind::Insert, None) => Ok(()),
         (ChangeKind::Insert, Some(_)) => {
             RowWrites::born(change.seq, written).write(tx, rows, &schema.name, id.values())
         }
@@ -228,22 +445,31 @@ pub(crate) fn fold(
             // Nothing is known of the columns that this commit left alone but that they are older.
             let mut known =
                 known.unwrap_or_else(|| RowWrites::born(Seq::ZERO, at_server(Hlc::default())));
+            known.touch(change.seq, &written.replica);
             for position in change.columns.iter() {
-                if let Some(field) = schema.fields.get(position) {
-                    let before = change
-                        .before
-                        .as_ref()
-                        .and_then(|b| b.get(position))
-                        .cloned();
-                    known.note(
+                let Some(field) = schema.fields.get(position) else {
+                    continue;
+                };
+                let before = change.before.as_ref().and_then(|b| b.get(position));
+                if matches!(policy.of(&field.name), Strategy::Set(_)) {
+                    let empty = BTreeSet::new;
+                    let set = |value: Option<&Value>| {
+                        value.map_or_else(empty, |value| elements(value).unwrap_or_default())
+                    };
+                    let (had, has) = (set(before), set(change.record.get(position)));
+                    known.note_elements(
                         field.id,
                         change.seq,
-                        written.clone(),
-                        before.unwrap_or_default(),
+                        &written.replica,
+                        &had,
+                        has.difference(&had),
+                        had.difference(&has),
                     );
-                    if change.before.is_none() {
-                        known.hide_before(field.id);
-                    }
+                }
+                let value = before.cloned().unwrap_or_default();
+                known.note(field.id, change.seq, written.clone(), value);
+                if change.before.is_none() {
+                    known.hide_before(field.id);
                 }
             }
             known.write(tx, rows, &schema.name, id.values())

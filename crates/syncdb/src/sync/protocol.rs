@@ -1,5 +1,6 @@
 //! What the two sides say to each other, as plain data; [`super::wire`] turns it into bytes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use common::schema::{FieldId, Schema};
 use common::versioning::{Hlc, ReplicaId};
 use common::{Limits, RecordId, Seq, Text, Value};
 
+use super::delta::Delta;
 use super::digest::Digest;
-use super::ledger::LedgerEntry;
+use super::ledger::{EntryId, LedgerEntry};
+use super::policy::Policy;
 
 /// Edition of the wire format: the first byte of every frame.
 pub const WIRE_VERSION: u8 = 1;
@@ -26,6 +29,8 @@ pub const BLOCK_BYTES_TARGET: usize = 1 << 20;
 pub const ANSWER_BYTES_TARGET: usize = 1 << 20;
 /// Most outcomes that the server keeps for a replica that does not acknowledge them.
 pub const OUTCOMES_MAX: u64 = 10_000;
+/// Most entries of the ledger in one answer, beside those in its outcomes.
+pub const LEDGER_ENTRIES_MAX: usize = 1_000;
 /// Longest name of a replica, in bytes of UTF-8.
 pub const REPLICA_BYTES_MAX: usize = 128;
 /// Most bytes that one mutation may take, so that it fits a frame with room to spare.
@@ -89,6 +94,8 @@ pub struct Request {
     pub acknowledged: u64,
     /// What the replica's clock says, to measure how far it is off.
     pub now: Hlc,
+    /// The replica has been told of all entries of the ledger that concern it, up to this one.
+    pub told: EntryId,
     /// What the replica has changed, with contiguous numbers.
     pub mutations: Vec<Mutation>,
 }
@@ -126,6 +133,15 @@ pub enum Action {
     Update(Vec<(FieldId, Value)>),
     /// The row goes.
     Delete,
+    /// Some columns change by what is said, whatever they hold.
+    Deltas(Vec<(FieldId, Delta)>),
+    /// What lost in a conflict of this row is to stand after all.
+    Revert {
+        /// The conflict's entry in the ledger.
+        entry: EntryId,
+        /// Whether it may replace what was written after that conflict.
+        force: bool,
+    },
 }
 
 /// What the server says.
@@ -139,12 +155,18 @@ pub struct Answer {
     pub now: Hlc,
     /// All schemas, when the replica has others.
     pub schemas: Option<Vec<Schema>>,
+    /// With the schemas: how the conflicts of each table are resolved, where that is not the default.
+    pub policies: BTreeMap<Text, Policy>,
     /// The `client_seq` that the server expects next.
     pub next: u64,
     /// What became of the mutations, with their numbers.
     pub outcomes: Vec<(u64, Outcome)>,
     /// What happened at the server.
     pub news: News,
+    /// Entries of the ledger that concern the replica, after [`Request::told`], but for those in the outcomes.
+    pub ledger: Vec<LedgerEntry>,
+    /// The replica's next [`Request::told`].
+    pub told: EntryId,
 }
 
 /// What became of a mutation.
@@ -205,6 +227,10 @@ pub enum BlockKind {
     Patch,
     /// They are not there.
     Gone,
+    /// Their columns change by these deltas; in requests only.
+    Deltas,
+    /// What lost in a conflict of theirs is to stand; in requests only.
+    Revert,
 }
 
 /// Rows of one table, by column.

@@ -1,23 +1,24 @@
 //! The server's side of a push: each mutation in one commit with its outcome.
 
-use std::collections::{BTreeSet, HashSet};
+mod revert;
+mod rows;
 
-use common::schema::{FieldId, Schema};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use common::schema::FieldId;
 use common::serialization::Format;
 use common::versioning::{Hlc, HybridClock, ReplicaId};
-use common::{
-    Collection, Committed, Error, ErrorKind, Map, Record, RecordId, Result, Seq, Text, Transaction,
-    Value,
-};
+use common::{Committed, ErrorKind, Record, RecordId, Result, Seq, Text, Transaction, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::authority::Authority;
-use super::columns::{RowWrites, forget};
-use super::conflict::{Rule, Written, resolve};
-use super::ledger::{LedgerEntry, Side};
-use super::protocol::{Action, Mutation, OUTCOMES_MAX, Op, Outcome, Rejection, Request, is_system};
+use super::conflict::Written;
+use super::delta::Delta;
+use super::ledger::LedgerEntry;
+use super::protocol::{Action, Mutation, OUTCOMES_MAX, Outcome, Rejection, Request};
 use super::system::{number, read_number};
 use super::wire;
+pub(crate) use revert::{Actor, revert};
 
 /// What became of a request's mutations.
 #[derive(Default)]
@@ -31,7 +32,12 @@ pub(crate) struct Pushed {
 
 /// Applies the mutations of a request in order. Stops at the first that does not follow; the replica learns
 /// from the expected number in the answer.
-pub(crate) fn push(server: &Authority, request: &Request, cursor: Seq) -> Result<Pushed> {
+pub(crate) fn push(
+    server: &Authority,
+    request: &Request,
+    principal: Option<&Text>,
+    cursor: Seq,
+) -> Result<Pushed> {
     let mut pushed = Pushed::default();
     if request.mutations.is_empty() {
         return Ok(pushed);
@@ -71,6 +77,7 @@ pub(crate) fn push(server: &Authority, request: &Request, cursor: Seq) -> Result
         let push = Push {
             server,
             replica: &request.replica,
+            principal,
             acknowledged: request.acknowledged,
             client,
             mutation,
@@ -78,6 +85,7 @@ pub(crate) fn push(server: &Authority, request: &Request, cursor: Seq) -> Result
             written: Written {
                 stamp: restamp(server.db.clock(), mutation.stamp, shift),
                 replica: request.replica.clone(),
+                client_seq: mutation.client_seq,
             },
         };
         let (outcome, committed) = push.apply(tx)?;
@@ -191,6 +199,7 @@ fn stored(
 struct Push<'a> {
     server: &'a Authority,
     replica: &'a ReplicaId,
+    principal: Option<&'a Text>,
     acknowledged: u64,
     client: Client,
     mutation: &'a Mutation,
@@ -259,6 +268,7 @@ impl Push<'_> {
             Value::Text(self.replica.0.clone()),
             number(client_seq),
             number(acknowledged),
+            Value::from(self.principal.cloned()),
         ];
         tx.upsert_values(&tables.clients, client)?;
         let row = [
@@ -274,7 +284,7 @@ impl Push<'_> {
                 tx.insert_values(&tables.conflicts, entry.to_values())?;
             }
         }
-        Ok(())
+        self.server.forget_old(tx)
     }
 
     /// Applies the operations and returns the conflicts that were resolved.
@@ -287,205 +297,6 @@ impl Push<'_> {
         Ok(conflicts)
     }
 
-    fn try_op(
-        &self,
-        tx: &mut Transaction<'_>,
-        op: &Op,
-        conflicts: &mut Vec<LedgerEntry>,
-    ) -> Result<()> {
-        if is_system(&op.table) {
-            return Err(Error::invalid(format!(
-                "table `{}` belongs to the server",
-                op.table
-            )));
-        }
-        let collection = self.server.db.collection(&op.table)?;
-        let schema = collection.schema();
-        if op.key.values().len() != schema.key_columns {
-            return Err(Error::invalid(format!(
-                "the key of table `{}` has {} columns, {} were given",
-                op.table,
-                schema.key_columns,
-                op.key.values().len()
-            )));
-        }
-        let row = tx.get(&collection, op.key.clone())?;
-        let target = Target {
-            collection: &collection,
-            schema: &schema,
-            op,
-        };
-        match (&op.action, row) {
-            (Action::Insert(columns), None) => self.insert(tx, &target, columns),
-            (Action::Insert(columns) | Action::Update(columns), Some(row)) => {
-                self.update(tx, &target, columns, &row, conflicts)
-            }
-            (Action::Update(columns), None) => {
-                let entry = LedgerEntry {
-                    client: named(&schema, columns),
-                    rule: Rule::DeleteWins,
-                    ..self.entry(tx, op, None, Side::Server, conflicts.len())
-                };
-                conflicts.push(entry);
-                Ok(())
-            }
-            (Action::Delete, None) => Ok(()),
-            (Action::Delete, Some(row)) => self.delete(tx, &target, &row, conflicts),
-        }
-    }
-
-    fn insert(
-        &self,
-        tx: &mut Transaction<'_>,
-        target: &Target<'_>,
-        columns: &[(FieldId, Value)],
-    ) -> Result<()> {
-        let schema = target.schema;
-        let mut values = target.op.key.values().to_vec();
-        values.resize(schema.fields.len(), Value::Null);
-        if columns.len() + schema.key_columns != schema.fields.len() {
-            return Err(Error::invalid(format!(
-                "a new row of table `{}` needs all its columns",
-                schema.name
-            )));
-        }
-        for (field, value) in columns {
-            let position = target.position(*field)?;
-            if let Some(to) = values.get_mut(position) {
-                *to = value.clone();
-            }
-        }
-        tx.insert_values(target.collection, values)?;
-        let writes = RowWrites::born(tx.seq(), self.written.clone());
-        let rows = &self.server.tables.rows;
-        writes.write(tx, rows, &schema.name, target.op.key.values())
-    }
-
-    /// Writes columns of a row that is there. Those of an insertion are all concurrent with the row's.
-    fn update(
-        &self,
-        tx: &mut Transaction<'_>,
-        target: &Target<'_>,
-        columns: &[(FieldId, Value)],
-        row: &Record,
-        conflicts: &mut Vec<LedgerEntry>,
-    ) -> Result<()> {
-        let schema = target.schema;
-        let rows = &self.server.tables.rows;
-        let strategy = self.server.strategy(&schema.name);
-        let inserts = matches!(target.op.action, Action::Insert(_));
-        let mut writes = RowWrites::of(tx, rows, &schema.name, row)?;
-        let mut changes: Vec<(usize, Value)> = Vec::new();
-        for (field, value) in columns {
-            let position = target.position(*field)?;
-            let mut value = value.clone();
-            // Converts as writing it would, so that what is compared is what would be stored.
-            target
-                .collection
-                .validator()
-                .prepare_one(position, &mut value)?;
-            let current = row.get(position).cloned().unwrap_or_default();
-            if current == value {
-                writes.confirm(*field, tx.seq(), self.written.clone());
-                continue;
-            }
-            let (seq, written) = writes.last(*field);
-            let concurrent = inserts || seq > self.mutation.base;
-            if concurrent && written.replica != *self.replica {
-                let (rule, winner) = resolve(strategy, written, &self.written);
-                let name = schema.fields.get(position).map(|field| field.name.clone());
-                let entry = LedgerEntry {
-                    base: writes
-                        .value_at(*field, self.mutation.base)
-                        .filter(|_| !inserts),
-                    server: current.clone(),
-                    client: value.clone(),
-                    rule,
-                    server_stamp: written.stamp,
-                    server_replica: written.replica.clone(),
-                    ..self.entry(tx, target.op, name, winner, conflicts.len())
-                };
-                conflicts.push(entry);
-                if winner == Side::Server {
-                    continue;
-                }
-            }
-            writes.note(*field, tx.seq(), self.written.clone(), current);
-            changes.push((position, value));
-        }
-        if !changes.is_empty() {
-            tx.update_values(target.collection, target.op.key.clone(), changes)?;
-        }
-        writes.write(tx, rows, &schema.name, target.op.key.values())
-    }
-
-    fn delete(
-        &self,
-        tx: &mut Transaction<'_>,
-        target: &Target<'_>,
-        row: &Record,
-        conflicts: &mut Vec<LedgerEntry>,
-    ) -> Result<()> {
-        let schema = target.schema;
-        let rows = &self.server.tables.rows;
-        let writes = RowWrites::of(tx, rows, &schema.name, row)?;
-        let later = |field: FieldId| {
-            let (seq, written) = writes.last(field);
-            (seq > self.mutation.base && written.replica != *self.replica).then_some(written)
-        };
-        let rest = schema
-            .fields
-            .iter()
-            .zip(row.iter())
-            .skip(schema.key_columns);
-        let changed: Vec<(FieldId, Value)> = rest
-            .filter(|(field, _)| later(field.id).is_some())
-            .map(|(field, value)| (field.id, value.clone()))
-            .collect();
-        let last = changed.iter().filter_map(|(field, _)| later(*field)).max();
-        if let Some(last) = last {
-            let entry = LedgerEntry {
-                server: named(schema, &changed),
-                rule: Rule::DeleteWins,
-                server_stamp: last.stamp,
-                server_replica: last.replica.clone(),
-                ..self.entry(tx, target.op, None, Side::Client, conflicts.len())
-            };
-            conflicts.push(entry);
-        }
-        tx.delete(target.collection, target.op.key.clone())?;
-        forget(tx, rows, &schema.name, &target.op.key)
-    }
-
-    /// An entry of the ledger with what is the same for all conflicts of a mutation.
-    fn entry(
-        &self,
-        tx: &Transaction<'_>,
-        op: &Op,
-        column: Option<Text>,
-        winner: Side,
-        before: usize,
-    ) -> LedgerEntry {
-        LedgerEntry {
-            seq: tx.seq(),
-            number: u32::try_from(before).unwrap_or(u32::MAX),
-            replica: self.replica.clone(),
-            client_seq: self.mutation.client_seq,
-            table: op.table.clone(),
-            key: op.key.clone(),
-            column,
-            base: None,
-            server: Value::Null,
-            client: Value::Null,
-            rule: Rule::LastWriteWins,
-            winner,
-            server_stamp: Hlc::default(),
-            server_replica: ReplicaId::from(""),
-            client_stamp: self.written.stamp,
-            at: self.server.db.clock().now(),
-        }
-    }
-
     /// Whether the commit did to the rows exactly what the replica did, so that it has them already.
     fn is_verbatim(&self, committed: &Committed) -> bool {
         let tables = &self.server.tables_by_id();
@@ -494,49 +305,56 @@ impl Push<'_> {
                 return true;
             };
             let id = change.id();
-            let mut ops = self.mutation.ops.iter();
-            let Some(op) = ops.rfind(|op| op.table == table.name() && op.key == id) else {
+            let mut written = None;
+            for op in &self.mutation.ops {
+                if op.table == table.name() && op.key == id {
+                    let row: &mut RowSaid<'_> = written.get_or_insert_default();
+                    row.add(&op.action);
+                }
+            }
+            let Some(written) = written else {
                 return false;
             };
             let schema = table.schema();
-            let has = |(field, value): &(FieldId, Value)| {
-                let position = schema.fields.iter().position(|f| f.id == *field);
-                position.and_then(|position| change.record.get(position)) == Some(value)
+            let has = |(field, value): (FieldId, Option<&Value>)| {
+                let position = schema.fields.iter().position(|f| f.id == field);
+                let found = position.and_then(|position| change.record.get(position));
+                // What is said relative to the value before comes out the same where that was the same.
+                value.is_none_or(|value| found == Some(value))
             };
-            match &op.action {
-                Action::Insert(columns) | Action::Update(columns) => columns.iter().all(has),
-                Action::Delete => change.after().is_none(),
+            written.gone == change.after().is_none() && written.columns.into_iter().all(has)
+        })
+    }
+}
+
+/// What a mutation says about one row, all its operations together.
+#[derive(Default)]
+struct RowSaid<'a> {
+    gone: bool,
+    /// The value of each column that it names, or nothing where it says by how much it changes.
+    columns: BTreeMap<FieldId, Option<&'a Value>>,
+}
+
+impl<'a> RowSaid<'a> {
+    fn add(&mut self, action: &'a Action) {
+        match action {
+            Action::Insert(columns) | Action::Update(columns) => {
+                self.gone = false;
+                let columns = columns.iter().map(|(field, value)| (*field, Some(value)));
+                self.columns.extend(columns);
             }
-        })
+            Action::Deltas(columns) => {
+                let columns = columns.iter().map(|(field, delta)| match delta {
+                    Delta::Replace { value, .. } => (*field, Some(value)),
+                    Delta::Increment(_) | Delta::Elements { .. } => (*field, None),
+                });
+                self.columns.extend(columns);
+            }
+            Action::Delete => {
+                self.gone = true;
+                self.columns.clear();
+            }
+            Action::Revert { .. } => {}
+        }
     }
-}
-
-/// The row that an operation is about.
-struct Target<'a> {
-    collection: &'a Collection,
-    schema: &'a Schema,
-    op: &'a Op,
-}
-
-impl Target<'_> {
-    fn position(&self, field: FieldId) -> Result<usize> {
-        let position = self.schema.fields.iter().position(|f| f.id == field);
-        let position = position.filter(|position| *position >= self.schema.key_columns);
-        position.ok_or_else(|| {
-            Error::invalid(format!(
-                "table `{}` has no column number {} beside its key",
-                self.schema.name, field.0
-            ))
-        })
-    }
-}
-
-/// Columns by name, for the ledger.
-fn named(schema: &Schema, columns: &[(FieldId, Value)]) -> Value {
-    let entries = columns.iter().map(|(id, value)| {
-        let field = schema.fields.iter().find(|field| field.id == *id);
-        let name = field.map_or_else(|| Text::new(id.0.to_string()), |field| field.name.clone());
-        (name, value.clone())
-    });
-    Value::from(entries.collect::<Map>())
 }

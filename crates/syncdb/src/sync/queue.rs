@@ -5,8 +5,11 @@ use std::ops::ControlFlow;
 
 use common::schema::FieldId;
 use common::versioning::Hlc;
-use common::{Collection, Record, RecordId, Result, Seq, Text, Transaction, Value, View};
+use common::{Collection, RecordId, Result, Seq, Text, Transaction, Value, View};
 
+use super::delta::Delta;
+use super::ledger::EntryId;
+use super::policy::DeletionPolicy;
 use super::protocol::{Action, MUTATIONS_MAX, Mutation, Op, REQUEST_BYTES_TARGET};
 use super::system::{SyncedTables, damaged, number, read_list, read_number, read_text};
 
@@ -18,27 +21,36 @@ pub(crate) struct Queued {
     pub(crate) base: Seq,
     pub(crate) stamp: Hlc,
     pub(crate) op: Op,
-    /// What the columns of an update held before.
+    /// What the columns of an update held before; for a deletion, all columns of the row.
     pub(crate) before: Vec<Value>,
+    /// A mutation before this one touched the same row and was rejected: what this one says was said on top of something
+    /// that never came to be.
+    pub(crate) after_rejected: Option<u64>,
 }
 
 const INSERT: i64 = 0;
 const UPDATE: i64 = 1;
 const DELETE: i64 = 2;
+const DELTAS: i64 = 3;
+const REVERT: i64 = 4;
 
 impl Queued {
     fn id(&self) -> RecordId {
         RecordId::composite([number(self.client_seq), Value::from(self.number)])
     }
 
-    pub(crate) fn write(&self, tx: &mut Transaction<'_>, queue: &Collection) -> Result<()> {
-        let (action, columns) = match &self.op.action {
-            Action::Insert(columns) => (INSERT, columns.as_slice()),
-            Action::Update(columns) => (UPDATE, columns.as_slice()),
-            Action::Delete => (DELETE, [].as_slice()),
+    /// What a column held when it was edited.
+    pub(crate) fn before_of(&self, field: FieldId) -> Option<Value> {
+        let position = match &self.op.action {
+            Action::Update(columns) => columns.iter().position(|(id, _)| *id == field)?,
+            Action::Deltas(columns) => columns.iter().position(|(id, _)| *id == field)?,
+            Action::Insert(_) | Action::Delete | Action::Revert { .. } => return None,
         };
-        let fields: Vec<Value> = columns.iter().map(|(f, _)| Value::from(f.0)).collect();
-        let values: Vec<Value> = columns.iter().map(|(_, value)| value.clone()).collect();
+        self.before.get(position).cloned()
+    }
+
+    pub(crate) fn write(&self, tx: &mut Transaction<'_>, queue: &Collection) -> Result<()> {
+        let [action, fields, values] = write_action(&self.op.action);
         let row = [
             number(self.client_seq),
             Value::from(self.number),
@@ -46,31 +58,19 @@ impl Queued {
             number(self.stamp.0),
             Value::Text(self.op.table.clone()),
             Value::List(self.op.key.values().into()),
-            Value::Int(action),
-            Value::from(fields),
-            Value::from(values),
+            action,
+            fields,
+            values,
             Value::from(self.before.clone()),
+            Value::from(self.after_rejected.map(number)),
         ];
         tx.upsert_values(queue, row).map(drop)
     }
 
-    pub(crate) fn read(record: &Record) -> Result<Self> {
-        let columns = || -> Result<Vec<(FieldId, Value)>> {
-            let fields = read_list(record, 7)?.iter().map(|field| {
-                let id = field.as_int().and_then(|id| u32::try_from(id).ok());
-                id.map(FieldId).ok_or_else(|| damaged(7))
-            });
-            let values = read_list(record, 8)?.iter().cloned();
-            fields
-                .zip(values)
-                .map(|(field, value)| Ok((field?, value)))
-                .collect()
-        };
-        let action = match record.get(6).and_then(Value::as_int) {
-            Some(INSERT) => Action::Insert(columns()?),
-            Some(UPDATE) => Action::Update(columns()?),
-            Some(DELETE) => Action::Delete,
-            _ => return Err(damaged(6)),
+    pub(crate) fn read(record: &[Value]) -> Result<Self> {
+        let action = match record {
+            [_, _, _, _, _, _, action, fields, values, ..] => read_action(action, fields, values),
+            _ => None,
         };
         Ok(Self {
             client_seq: read_number(record, 0)?,
@@ -80,11 +80,79 @@ impl Queued {
             op: Op {
                 table: read_text(record, 4)?,
                 key: RecordId::from(read_list(record, 5)?),
-                action,
+                action: action.ok_or_else(|| damaged(6))?,
             },
             before: read_list(record, 9)?.to_vec(),
+            after_rejected: read_number(record, 10).ok(),
         })
     }
+}
+
+/// An action as three values: its kind, its columns and what it says of them.
+pub(crate) fn write_action(action: &Action) -> [Value; 3] {
+    let fields = |fields: &mut dyn Iterator<Item = FieldId>| {
+        Value::List(fields.map(|field| Value::from(field.0)).collect())
+    };
+    match action {
+        Action::Insert(columns) | Action::Update(columns) => {
+            let insert = matches!(action, Action::Insert(_));
+            [
+                Value::Int(if insert { INSERT } else { UPDATE }),
+                fields(&mut columns.iter().map(|(field, _)| *field)),
+                Value::List(columns.iter().map(|(_, value)| value.clone()).collect()),
+            ]
+        }
+        Action::Delete => [
+            Value::Int(DELETE),
+            fields(&mut std::iter::empty()),
+            Value::List([].into()),
+        ],
+        Action::Deltas(columns) => [
+            Value::Int(DELTAS),
+            fields(&mut columns.iter().map(|(field, _)| *field)),
+            Value::List(columns.iter().map(|(_, delta)| delta.to_value()).collect()),
+        ],
+        Action::Revert { entry, force } => [
+            Value::Int(REVERT),
+            fields(&mut std::iter::empty()),
+            Value::from(vec![
+                number(entry.seq.0),
+                Value::from(entry.number),
+                Value::from(*force),
+            ]),
+        ],
+    }
+}
+
+/// The action that [`write_action`] gave these values for.
+pub(crate) fn read_action(action: &Value, fields: &Value, values: &Value) -> Option<Action> {
+    let (fields, values) = (fields.as_list()?, values.as_list()?);
+    let field = |value: &Value| {
+        let id = value.as_int().and_then(|id| u32::try_from(id).ok());
+        id.map(FieldId)
+    };
+    let columns = || -> Option<Vec<(FieldId, Value)>> {
+        let pairs = fields.iter().zip(values);
+        pairs.map(|(f, v)| Some((field(f)?, v.clone()))).collect()
+    };
+    Some(match (action.as_int()?, values) {
+        (INSERT, _) => Action::Insert(columns()?),
+        (UPDATE, _) => Action::Update(columns()?),
+        (DELETE, _) => Action::Delete,
+        (DELTAS, _) => {
+            let pairs = fields.iter().zip(values);
+            let deltas = pairs.map(|(f, v)| Some((field(f)?, Delta::from_value(v)?)));
+            Action::Deltas(deltas.collect::<Option<_>>()?)
+        }
+        (REVERT, [seq, entry, force]) => Action::Revert {
+            entry: EntryId {
+                seq: Seq(seq.as_int()?.cast_unsigned()),
+                number: entry.as_int()?.try_into().ok()?,
+            },
+            force: force.as_bool()?,
+        },
+        _ => return None,
+    })
 }
 
 /// Everything in the queue, in the order in which it was written.
@@ -111,7 +179,7 @@ pub(crate) fn all(view: View<'_>, queue: &Collection) -> Result<Vec<Queued>> {
 }
 
 /// Takes away what a later operation makes pointless: columns that an unsent mutation of one operation, on the
-/// same row and from the same base, has set and this one sets again.
+/// same row and from the same base, has set and this one sets again. `before` is what the later one replaces.
 pub(crate) fn coalesce(
     tx: &mut Transaction<'_>,
     queue: &Collection,
@@ -119,15 +187,26 @@ pub(crate) fn coalesce(
     sent: u64,
     base: Seq,
     op: &Op,
+    before: &mut [Value],
 ) -> Result<()> {
     let overwritten: Option<HashSet<FieldId>> = match &op.action {
-        Action::Insert(_) => return Ok(()),
+        // What is added to a column makes nothing before it pointless.
+        Action::Insert(_) | Action::Deltas(_) | Action::Revert { .. } => return Ok(()),
         Action::Update(columns) => Some(columns.iter().map(|(field, _)| *field).collect()),
         Action::Delete => None,
     };
-    if !tables.get(&op.table)?.stands_alone {
+    let synced = tables.get(&op.table)?;
+    // Where a row comes back with what it held, it does so with what was written before it was deleted.
+    let comes_back =
+        overwritten.is_none() && synced.policy.deletion == DeletionPolicy::UpdateResurrects;
+    if !synced.stands_alone || comes_back {
         return Ok(());
     }
+    // Of a column that keeps its greatest value, say, a value that was overwritten here still counts.
+    let is_replaced = |field: &FieldId| {
+        let field = synced.schema.fields.iter().find(|known| known.id == *field);
+        field.is_some_and(|field| synced.policy.of(&field.name).takes_whole_values())
+    };
     let Some(index) = queue.indexes().first().cloned() else {
         return Ok(());
     };
@@ -152,8 +231,21 @@ pub(crate) fn coalesce(
             .iter()
             .cloned()
             .zip(earlier.before.iter().cloned())
-            .filter(|((field, _), _)| overwritten.as_ref().is_some_and(|o| !o.contains(field)))
+            .filter(|((field, _), _)| {
+                overwritten
+                    .as_ref()
+                    .is_some_and(|o| !o.contains(field) || !is_replaced(field))
+            })
             .collect();
+        // What the later operation replaces, seen from the server, is what the one taken away had replaced.
+        if let Action::Update(later) = &op.action {
+            for ((field, _), before) in later.iter().zip(before.iter_mut()) {
+                let is_kept = kept.iter().any(|((kept, _), _)| kept == field);
+                if let Some(first) = earlier.before_of(*field).filter(|_| !is_kept) {
+                    *before = first;
+                }
+            }
+        }
         if kept.is_empty() {
             tx.delete(queue, earlier.id())?;
         } else if kept.len() < columns.len() {
@@ -197,12 +289,14 @@ pub(crate) fn cut(queued: &[Queued], first: u64, next: u64) -> Vec<Mutation> {
 
 /// Memory that an operation takes, which is more than its bytes in a frame.
 pub(crate) fn op_bytes(op: &Op) -> usize {
-    let columns = match &op.action {
-        Action::Insert(columns) | Action::Update(columns) => columns.as_slice(),
-        Action::Delete => &[],
+    let values: usize = match &op.action {
+        Action::Insert(columns) | Action::Update(columns) => {
+            columns.iter().map(|(_, v)| 32 + v.heap_bytes()).sum()
+        }
+        Action::Deltas(columns) => columns.iter().map(|(_, d)| 32 + d.heap_bytes()).sum(),
+        Action::Delete | Action::Revert { .. } => 0,
     };
-    let values = columns.iter().map(|(_, value)| 32 + value.heap_bytes());
-    64 + op.key.heap_bytes() + values.sum::<usize>()
+    64 + op.key.heap_bytes() + values
 }
 
 /// What the queue says about one row.
@@ -214,6 +308,45 @@ pub(crate) struct Pending {
     pub(crate) deleted: bool,
     /// All columns, or some, were set here.
     pub(crate) columns: HashSet<FieldId>,
+    /// What was said here about other columns, relative to what the server has, in order.
+    pub(crate) deltas: HashMap<FieldId, Vec<Delta>>,
+}
+
+impl Pending {
+    /// Takes note of one more operation on the row.
+    fn add(&mut self, action: &Action) {
+        match action {
+            Action::Insert(columns) => {
+                self.inserted = true;
+                self.deleted = false;
+                self.columns.extend(columns.iter().map(|(field, _)| *field));
+            }
+            Action::Update(columns) => {
+                self.columns.extend(columns.iter().map(|(field, _)| *field));
+            }
+            Action::Delete => {
+                *self = Self {
+                    deleted: true,
+                    ..Self::default()
+                }
+            }
+            Action::Deltas(columns) => {
+                for (field, delta) in columns {
+                    if self.columns.contains(field) {
+                        continue;
+                    }
+                    if matches!(delta, Delta::Replace { .. }) {
+                        self.deltas.remove(field);
+                        self.columns.insert(*field);
+                    } else {
+                        self.deltas.entry(*field).or_default().push(delta.clone());
+                    }
+                }
+            }
+            // What it brings back is known at the server.
+            Action::Revert { .. } => {}
+        }
+    }
 }
 
 /// What the queue says about each row that it touches.
@@ -221,22 +354,7 @@ pub(crate) fn pending(queued: &[Queued]) -> HashMap<(Text, RecordId), Pending> {
     let mut rows: HashMap<(Text, RecordId), Pending> = HashMap::new();
     for Queued { op, .. } in queued {
         let row = rows.entry((op.table.clone(), op.key.clone())).or_default();
-        match &op.action {
-            Action::Insert(columns) => {
-                row.inserted = true;
-                row.deleted = false;
-                row.columns.extend(columns.iter().map(|(field, _)| *field));
-            }
-            Action::Update(columns) => {
-                row.columns.extend(columns.iter().map(|(field, _)| *field));
-            }
-            Action::Delete => {
-                *row = Pending {
-                    deleted: true,
-                    ..Pending::default()
-                }
-            }
-        }
+        row.add(&op.action);
     }
     rows
 }

@@ -1,5 +1,6 @@
 //! [`Replica`]: what a session works on: a replica's rows, its queue and where it stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::schema::Schema;
@@ -8,6 +9,7 @@ use common::{Committed, Database, Error, Result, Text};
 use parking_lot::{Mutex, RwLock};
 
 use super::digest::{Digest, TrackedDigest};
+use super::policy::Policy;
 use super::protocol::is_system;
 use super::system::{ReplicaTables, State, SyncedTables, replica_schema, schema_row};
 
@@ -67,7 +69,11 @@ impl Replica {
 
     /// Takes over the server's schemas. Returns whether rows have to be fetched anew, because a table that was
     /// here has another shape now.
-    pub(crate) fn adopt(&self, schemas: &[Schema]) -> Result<bool> {
+    pub(crate) fn adopt(
+        &self,
+        schemas: &[Schema],
+        policies: &BTreeMap<Text, Policy>,
+    ) -> Result<bool> {
         let synced = self.synced();
         let mut reshaped = false;
         for schema in schemas {
@@ -109,7 +115,10 @@ impl Replica {
             tx.delete(&self.tables.schemas, name.clone())?;
         }
         for schema in schemas {
-            tx.upsert_values(&self.tables.schemas, schema_row(schema)?)?;
+            tx.upsert_values(
+                &self.tables.schemas,
+                schema_row(schema, policies.get(&schema.name))?,
+            )?;
         }
         tx.commit()?;
         for name in synced.by_name.keys().filter(|name| !announced(name)) {

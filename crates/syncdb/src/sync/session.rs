@@ -2,22 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use common::{Error, Result, Seq, Text, Transaction, Value};
+use common::{Error, RecordId, Result, Seq, Text, Transaction, Value};
 use serde::Serialize;
 
 use super::apply::Apply;
 use super::digest::Digest;
 use super::ledger::LedgerEntry;
-use super::protocol::{
-    Action, Answer, Block, Epoch, News, Outcome, Position, Rejection, Request, frame_limits,
-};
+use super::protocol::{Answer, Block, Epoch, News, Outcome, Position, Request, frame_limits};
 use super::queue::{self, Queued};
+use super::rejected::{self, Rejected, RejectedId};
 use super::replica::Replica;
-use super::system::{State, damaged, number, read_all};
+use super::system::{State, damaged, forget_oldest, number, read_all};
 use super::wire;
 
 /// Most exchanges of one session, so that a peer that never comes to an end does not hold the replica.
 const EXCHANGES_MAX: u32 = 100_000;
+/// Entries of the ledger that a replica keeps.
+const LEDGER_KEPT_MAX: usize = 10_000;
 
 /// What one sync did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -146,6 +147,7 @@ impl<'db> Session<'db> {
             schemas: self.db.synced().id,
             acknowledged: state.acknowledged,
             now,
+            told: state.told(),
             mutations,
         };
         let bytes = wire::encode_request(&request)?;
@@ -173,7 +175,7 @@ impl<'db> Session<'db> {
         // A stamp too far ahead is a wrong clock, here or there; the server measures by how much.
         let _ = self.db.db.clock().observe(answer.now);
         if let Some(schemas) = &answer.schemas
-            && self.db.adopt(schemas)?
+            && self.db.adopt(schemas, &answer.policies)?
         {
             // The position is of rows that are not here any more.
             return self.start_over();
@@ -221,6 +223,7 @@ impl<'db> Session<'db> {
         }
         let mut queued = queue::all(tx.view(), &tables.queue)?;
         let mut report = self.report.clone();
+        let mut turned_down: Vec<Queued> = Vec::new();
         for (client_seq, outcome) in &answer.outcomes {
             if *client_seq != state.acknowledged + 1 || *client_seq > state.sent {
                 return Err(Error::corrupt(format!(
@@ -232,6 +235,9 @@ impl<'db> Session<'db> {
             let answered: Vec<Queued> = queued.drain(..answered).collect();
             report.rows_sent += answered.len() as u64;
             self.settle(&mut tx, &answered, *client_seq, outcome, &mut report)?;
+            if matches!(outcome, Outcome::Rejected(_)) {
+                turned_down.extend(answered);
+            }
             state.acknowledged = *client_seq;
         }
         if answer.next != state.acknowledged + 1 {
@@ -243,6 +249,8 @@ impl<'db> Session<'db> {
             state.sent = first - 1;
             self.goal = self.goal.min(state.next - 1);
         }
+        rejected::flag(&mut tx, &tables.queue, &turned_down, &mut queued)?;
+        self.take_ledger(&mut tx, &mut state, answer)?;
         let pending = queue::pending(&queued);
         let mut apply = Apply {
             tx: &mut tx,
@@ -291,8 +299,16 @@ impl<'db> Session<'db> {
                 "resolved"
             }
             Outcome::Rejected(rejection) => {
-                let row = self.rejected_row(answered, client_seq, rejection);
-                tx.upsert_values(&tables.rejected, row)?;
+                let rejected = Rejected {
+                    id: RejectedId {
+                        client_seq,
+                        at: self.db.db.clock().now(),
+                    },
+                    code: rejection.code.clone(),
+                    message: rejection.message.clone(),
+                    ops: rejected::edits(answered, &self.db.synced()),
+                };
+                rejected.write(tx, &tables.rejected, answered)?;
                 "rejected"
             }
         };
@@ -306,55 +322,31 @@ impl<'db> Session<'db> {
         let synced = self.db.synced();
         let schema = &synced.by_name.get(&entry.table)?.schema;
         let field = schema.fields.get(schema.position(column)?)?.id;
-        let mut ops = answered.iter();
-        let queued = ops.find(|q| q.op.table == entry.table && q.op.key == entry.key)?;
-        let Action::Update(columns) = &queued.op.action else {
-            return None;
-        };
-        let position = columns.iter().position(|(id, _)| *id == field)?;
-        queued.before.get(position).cloned()
+        let of_row = |q: &&Queued| q.op.table == entry.table && q.op.key == entry.key;
+        answered
+            .iter()
+            .filter(of_row)
+            .find_map(|queued| queued.before_of(field))
     }
 
-    fn rejected_row(
+    /// Keeps the entries of the ledger that others' mutations brought about.
+    fn take_ledger(
         &self,
-        answered: &[Queued],
-        client_seq: u64,
-        rejection: &Rejection,
-    ) -> [Value; 5] {
-        let synced = self.db.synced();
-        let ops = answered.iter().map(|queued| {
-            let op = &queued.op;
-            let (action, columns) = match &op.action {
-                Action::Insert(columns) => ("insert", columns.as_slice()),
-                Action::Update(columns) => ("update", columns.as_slice()),
-                Action::Delete => ("delete", [].as_slice()),
-            };
-            let fields = synced
-                .by_name
-                .get(&op.table)
-                .map(|t| t.schema.fields.as_slice());
-            let columns = columns.iter().map(|(id, value)| {
-                let field = fields
-                    .unwrap_or_default()
-                    .iter()
-                    .find(|field| field.id == *id);
-                let name = field.map_or_else(|| Text::new(id.0.to_string()), |f| f.name.clone());
-                (name, value.clone())
-            });
-            Value::from(vec![
-                Value::Text(op.table.clone()),
-                Value::List(op.key.values().into()),
-                Value::from(action),
-                Value::from(columns.collect::<common::Map>()),
-            ])
-        });
-        [
-            number(client_seq),
-            Value::Timestamp(self.db.db.clock().now()),
-            Value::Text(rejection.code.clone()),
-            Value::Text(rejection.message.clone()),
-            Value::List(ops.collect()),
-        ]
+        tx: &mut Transaction<'_>,
+        state: &mut State,
+        answer: &Answer,
+    ) -> Result<()> {
+        let conflicts = &self.db.tables.conflicts;
+        for entry in &answer.ledger {
+            let id = RecordId::composite([number(entry.seq.0), Value::from(entry.number)]);
+            // What is here may say more: the base of an edit that was made here.
+            if tx.get(conflicts, id)?.is_none() {
+                tx.insert_values(conflicts, entry.to_values())?;
+            }
+        }
+        forget_oldest(tx, conflicts, LEDGER_KEPT_MAX, &|_| false)?;
+        state.ledger = Some((answer.epoch, answer.told));
+        Ok(())
     }
 
     fn clear_blocks(&self, tx: &mut Transaction<'_>) -> Result<()> {
@@ -403,6 +395,7 @@ impl<'db> Session<'db> {
             )));
         }
         state.blocks = Some((answer.epoch, *seq, next));
+        self.take_ledger(&mut tx, &mut state, answer)?;
         if next == *total {
             let rows = self.make_visible(&mut tx, &mut state, answer.epoch, *seq)?;
             self.report.rows_received += rows;

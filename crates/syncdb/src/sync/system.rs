@@ -14,23 +14,55 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-use common::schema::{Field, FieldType, IndexSpec, Schema, SchemaBuilder};
+use common::query::Query;
+use common::schema::{Field, FieldType, IndexKind, IndexSpec, Schema, SchemaBuilder};
 use common::serialization::{decode_schema, encode_schema};
+use common::storage::{Direction, KeyRange};
 use common::versioning::{Hlc, ReplicaId, TableId};
 use common::{
     Collection, Database, Error, Limits, Record, RecordId, Result, Seq, Text, Transaction, Value,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::ledger::{self, LedgerEntry};
+use super::ledger::{self, EntryId, LedgerEntry, LedgerQuery};
+use super::policy::Policy;
 use super::protocol::{Epoch, Position, SchemaSetId, is_system};
 
-/// Opens the table, or creates it.
+/// Opens the table, or creates it. One that an earlier edition made gets the columns that have come since,
+/// empty.
 pub(crate) fn open(db: &Database, schema: Schema) -> Result<Collection> {
-    match db.collection(&schema.name) {
-        Ok(found) => Ok(found),
-        Err(_) => db.create_collection(schema),
+    let Ok(found) = db.collection(&schema.name) else {
+        return db.create_collection(schema);
+    };
+    let known = found.schema();
+    let names = |schema: &Schema| -> Vec<Text> {
+        schema
+            .fields
+            .iter()
+            .map(|field| field.name.clone())
+            .collect()
+    };
+    let (has, wants) = (names(&known), names(&schema));
+    if has == wants {
+        return Ok(found);
     }
+    if known.key_columns != schema.key_columns || !wants.starts_with(&has) {
+        return Err(Error::unsupported(format!(
+            "table `{}` was written by another version of sync, or by something else",
+            schema.name
+        )));
+    }
+    let records = read_all(db, &found)?;
+    db.drop_collection(&schema.name)?;
+    let widened = db.create_collection(schema)?;
+    let mut tx = db.begin();
+    for record in records {
+        let mut values = record.to_vec();
+        values.resize(wants.len(), Value::Null);
+        tx.insert_values(&widened, values)?;
+    }
+    tx.commit()?;
+    Ok(widened)
 }
 
 fn int(name: &str) -> Field {
@@ -55,21 +87,21 @@ pub(crate) fn number(value: u64) -> Value {
     Value::Int(value.cast_signed())
 }
 
-pub(crate) fn read_number(record: &Record, position: usize) -> Result<u64> {
+pub(crate) fn read_number(record: &[Value], position: usize) -> Result<u64> {
     let value = record.get(position).and_then(Value::as_int);
     value
         .map(i64::cast_unsigned)
         .ok_or_else(|| damaged(position))
 }
 
-pub(crate) fn read_text(record: &Record, position: usize) -> Result<Text> {
+pub(crate) fn read_text(record: &[Value], position: usize) -> Result<Text> {
     match record.get(position) {
         Some(Value::Text(text)) => Ok(text.clone()),
         _ => Err(damaged(position)),
     }
 }
 
-pub(crate) fn read_list(record: &Record, position: usize) -> Result<&[Value]> {
+pub(crate) fn read_list(record: &[Value], position: usize) -> Result<&[Value]> {
     let list = record.get(position).and_then(Value::as_list);
     list.ok_or_else(|| damaged(position))
 }
@@ -109,11 +141,17 @@ impl ReplicaTables {
                     .field(Field::new("resync", FieldType::Bool))
                     .fields(counters)
                     .fields(state)
+                    .fields(
+                        ["ledger_epoch", "ledger_seq", "ledger_number"]
+                            .map(|name| int(name).nullable()),
+                    )
                     .finish()?,
             )?,
             schemas: open(
                 db,
-                table("sync_schemas", &["name"], [text("name"), any("schema")]).finish()?,
+                table("sync_schemas", &["name"], [text("name"), any("schema")])
+                    .field(any("policy").nullable())
+                    .finish()?,
             )?,
             queue: open(
                 db,
@@ -131,6 +169,7 @@ impl ReplicaTables {
                         any("fields"),
                         any("values"),
                         any("before"),
+                        int("after_rejected").nullable(),
                     ],
                 )
                 .index(IndexSpec::hash(["table", "key"]))
@@ -151,6 +190,7 @@ impl ReplicaTables {
                         text("code"),
                         text("message"),
                         any("ops"),
+                        any("mutation").nullable(),
                     ],
                 )
                 .finish()?,
@@ -186,6 +226,8 @@ pub(crate) struct State {
     pub(crate) cursor: Option<(Epoch, Seq)>,
     /// The snapshot that is arriving, and the number of its next block.
     pub(crate) blocks: Option<(Epoch, Seq, u32)>,
+    /// All entries of that server's ledger up to this one were told.
+    pub(crate) ledger: Option<(Epoch, EntryId)>,
 }
 
 const STATE_KEY: &str = "replica";
@@ -200,6 +242,7 @@ impl State {
             next: 1,
             cursor: None,
             blocks: None,
+            ledger: None,
         }
     }
 
@@ -228,6 +271,7 @@ impl State {
         };
         let cursor = optional(6).zip(optional(7));
         let blocks = optional(8).zip(optional(9)).zip(optional(10));
+        let ledger = optional(11).zip(optional(12)).zip(optional(13));
         Ok(Self {
             replica: ReplicaId(read_text(record, 1)?),
             resync: record.get(2).and_then(Value::as_bool).unwrap_or_default(),
@@ -241,6 +285,11 @@ impl State {
                     Seq(seq),
                     u32::try_from(next).unwrap_or(u32::MAX),
                 )
+            }),
+            ledger: ledger.map(|((epoch, seq), number)| {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                let seq = Seq(seq);
+                (Epoch(epoch), EntryId { seq, number })
             }),
         })
     }
@@ -260,6 +309,9 @@ impl State {
             Value::from(blocks.map(|(epoch, _, _)| number(epoch.0))),
             Value::from(blocks.map(|(_, seq, _)| number(seq.0))),
             Value::from(blocks.map(|(_, _, next)| i64::from(next))),
+            Value::from(self.ledger.map(|(epoch, _)| number(epoch.0))),
+            Value::from(self.ledger.map(|(_, id)| number(id.seq.0))),
+            Value::from(self.ledger.map(|(_, id)| i64::from(id.number))),
         ];
         tx.upsert_values(table, values).map(drop)
     }
@@ -271,6 +323,17 @@ impl State {
             (None, Some((epoch, seq))) if !self.resync => Position::At { epoch, seq },
             _ => Position::Start,
         }
+    }
+
+    /// The last entry of the ledger that the server need not tell again.
+    pub(crate) fn told(&self) -> EntryId {
+        let of_this_log = |(epoch, _): &(Epoch, EntryId)| {
+            let known = self.cursor.map(|(epoch, _)| epoch);
+            known.is_none_or(|known| known == *epoch)
+        };
+        self.ledger
+            .filter(of_this_log)
+            .map_or_else(EntryId::default, |(_, id)| id)
     }
 
     /// The commit that local edits start from.
@@ -285,6 +348,7 @@ pub(crate) struct ServerTables {
     pub(crate) clients: Collection,
     pub(crate) outcomes: Collection,
     pub(crate) rows: Collection,
+    pub(crate) deleted: Collection,
     pub(crate) conflicts: Collection,
 }
 
@@ -302,6 +366,7 @@ impl ServerTables {
                     &["replica"],
                     [text("replica"), int("last"), int("acknowledged")],
                 )
+                .field(text("principal").nullable())
                 .finish()?,
             )?,
             outcomes: open(
@@ -334,6 +399,28 @@ impl ServerTables {
                         any("columns"),
                     ],
                 )
+                .field(int("client_seq").nullable())
+                .field(any("elements").nullable())
+                .field(any("touched").nullable())
+                .finish()?,
+            )?,
+            deleted: open(
+                db,
+                table(
+                    "sync_deleted",
+                    &["table", "key"],
+                    [
+                        text("table"),
+                        any("key"),
+                        int("seq"),
+                        int("stamp"),
+                        text("replica"),
+                        int("client_seq"),
+                        any("values").nullable(),
+                        any("writes").nullable(),
+                    ],
+                )
+                .index(IndexSpec::ordered(["seq"]))
                 .finish()?,
             )?,
             conflicts: open(db, ledger::schema()?)?,
@@ -357,6 +444,8 @@ pub(crate) struct Synced {
     pub(crate) schema: Schema,
     /// Whether no unique index and no reference can make the order of mutations matter.
     pub(crate) stands_alone: bool,
+    /// How the server resolves its conflicts.
+    pub(crate) policy: Policy,
 }
 
 /// The synced tables of a replica.
@@ -372,20 +461,25 @@ impl SyncedTables {
         let mut found = Vec::new();
         let snapshot = db.snapshot();
         snapshot.view().scan(schemas, &mut |records| {
-            found.extend(records.iter().map(|record| record.get(1).cloned()));
+            found.extend_from_slice(records);
             ControlFlow::Continue(())
         })?;
         let mut read = Vec::new();
-        for value in found {
-            let bytes = value.as_ref().and_then(Value::as_bytes);
+        let mut policies = BTreeMap::new();
+        for record in found {
+            let bytes = record.get(1).and_then(Value::as_bytes);
             let bytes = bytes.ok_or_else(|| damaged(1))?;
-            read.push(decode_schema(bytes, &Limits::default())?);
+            let schema = decode_schema(bytes, &Limits::default())?;
+            if let Some(json) = record.get(2).and_then(Value::as_text) {
+                policies.insert(schema.name.clone(), read_policy(json)?);
+            }
+            read.push(schema);
         }
         let referred: Vec<Text> = read
             .iter()
             .flat_map(|schema| schema.references.iter().map(|r| r.table.clone()))
             .collect();
-        let id = schema_set(&read);
+        let id = schema_set(&read, &policies);
         let mut tables = Self {
             id,
             ..Self::default()
@@ -400,6 +494,7 @@ impl SyncedTables {
                 schema.name.clone(),
                 Synced {
                     collection,
+                    policy: policies.remove(&schema.name).unwrap_or_default(),
                     schema,
                     stands_alone,
                 },
@@ -423,11 +518,26 @@ impl SyncedTables {
 }
 
 /// The row of `sync_schemas` for a schema.
-pub(crate) fn schema_row(schema: &Schema) -> Result<[Value; 2]> {
+pub(crate) fn schema_row(schema: &Schema, policy: Option<&Policy>) -> Result<[Value; 3]> {
     Ok([
         Value::Text(schema.name.clone()),
         Value::from(encode_schema(schema)?),
+        match policy {
+            Some(policy) => Value::from(write_policy(policy)?.as_str()),
+            None => Value::Null,
+        },
     ])
+}
+
+/// A policy as JSON.
+pub(crate) fn write_policy(policy: &Policy) -> Result<String> {
+    serde_json::to_string(policy).map_err(|error| Error::invalid(error.to_string()))
+}
+
+/// The policy that the JSON describes.
+pub(crate) fn read_policy(json: &str) -> Result<Policy> {
+    serde_json::from_str(json)
+        .map_err(|error| Error::corrupt(format!("a policy does not read back: {error}")))
 }
 
 /// The schema that a replica keeps rows under: uniqueness and references are for the server to check, which
@@ -457,8 +567,8 @@ pub(crate) fn user_schemas(db: &Database) -> Vec<Schema> {
         .collect()
 }
 
-/// Identity of a set of schemas.
-pub(crate) fn schema_set(schemas: &[Schema]) -> SchemaSetId {
+/// Identity of a set of schemas, with the policies of their tables.
+pub(crate) fn schema_set(schemas: &[Schema], policies: &BTreeMap<Text, Policy>) -> SchemaSetId {
     let mut parts: Vec<(&Text, [u8; 16])> = schemas
         .iter()
         .map(|schema| (&schema.name, schema.schema_id().0))
@@ -469,6 +579,12 @@ pub(crate) fn schema_set(schemas: &[Schema]) -> SchemaSetId {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name.as_bytes());
         hash.update(id);
+        if let Some(policy) = policies.get(name) {
+            // A policy is plain data, which JSON always holds.
+            let json = write_policy(policy).unwrap_or_default();
+            hash.update((json.len() as u64).to_le_bytes());
+            hash.update(json.as_bytes());
+        }
     }
     let hash = hash.finalize();
     SchemaSetId(hash.first_chunk::<16>().copied().unwrap_or_default())
@@ -484,8 +600,62 @@ pub(crate) fn read_all(db: &Database, table: &Collection) -> Result<Vec<Record>>
     Ok(records)
 }
 
-pub(crate) fn read_ledger(db: &Database, table: &Collection) -> Result<Vec<LedgerEntry>> {
-    let mut records = read_all(db, table)?;
+/// The entries that a query wants, oldest first.
+pub(crate) fn find_in_ledger(
+    db: &Database,
+    table: &Collection,
+    wanted: &LedgerQuery,
+) -> Result<Vec<LedgerEntry>> {
+    let query = Query::from(table.name()).filter(wanted.filter());
+    let mut records = query.records(&db.snapshot().view())?;
     records.sort_by(|a, b| a.key().cmp(b.key()));
     records.iter().map(LedgerEntry::from_record).collect()
+}
+
+/// Position of the time of an entry among its columns.
+pub(crate) const LEDGER_AT: usize = 16;
+/// Rows forgotten in one commit. It is more than one commit of usual size adds, so the tables shrink.
+const FORGOTTEN_MAX: usize = 1_024;
+
+/// Deletes the rows of a table that are first in its ordered index, while there are more than `rows_max` or they
+/// are too old.
+pub(crate) fn forget_oldest(
+    tx: &mut Transaction<'_>,
+    table: &Collection,
+    rows_max: usize,
+    too_old: &dyn Fn(&Record) -> bool,
+) -> Result<()> {
+    let indexes = table.indexes();
+    let by_seq = indexes
+        .iter()
+        .find(|index| index.spec().kind == IndexKind::Ordered);
+    let Some(by_seq) = by_seq.filter(|_| !table.is_empty()) else {
+        return Ok(());
+    };
+    let excess = table.len().saturating_sub(rows_max);
+    // A look at the very oldest says whether any is too old.
+    let mut wanted = excess.clamp(1, FORGOTTEN_MAX);
+    loop {
+        let all = KeyRange::all();
+        let oldest = tx
+            .view()
+            .range(table, by_seq, &all, Direction::Ascending, Some(wanted))?;
+        let forgotten: Vec<RecordId> = oldest
+            .iter()
+            .enumerate()
+            .take_while(|(position, record)| *position < excess || too_old(record))
+            .map(|(_, record)| record.id())
+            .collect();
+        if forgotten.len() == wanted && wanted < FORGOTTEN_MAX && oldest.len() == wanted {
+            let more = (wanted * 8).min(FORGOTTEN_MAX);
+            if oldest.last().is_some_and(too_old) {
+                wanted = more;
+                continue;
+            }
+        }
+        for id in forgotten {
+            tx.delete(table, id)?;
+        }
+        return Ok(());
+    }
 }

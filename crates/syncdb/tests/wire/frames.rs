@@ -1,12 +1,12 @@
 //! Frames that the tests begin with.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::optimization::compression::{CodecRegistry, Compression};
 use common::schema::{Field, FieldId, FieldType, Schema};
 use common::versioning::Hlc;
 use common::{RecordId, Seq, Timestamp, Value};
-use syncdb::Digest;
 use syncdb::sync::conflict::Rule;
 use syncdb::sync::ledger::{LedgerEntry, Side};
 use syncdb::sync::protocol::{
@@ -14,6 +14,7 @@ use syncdb::sync::protocol::{
     Request, SchemaSetId, WIRE_VERSION, frame_limits,
 };
 use syncdb::sync::wire::{encode_answer, encode_blocks, encode_request};
+use syncdb::{Delta, Digest, EntryId, Policy, Strategy};
 
 pub(crate) fn request() -> Request {
     let op = |action| Op {
@@ -37,6 +38,10 @@ pub(crate) fn request() -> Request {
         schemas: SchemaSetId([7; 16]),
         acknowledged: 3,
         now: Hlc::new(1_700_000_000_001, 0),
+        told: EntryId {
+            seq: Seq(9),
+            number: 1,
+        },
         mutations: vec![
             mutation(
                 4,
@@ -48,6 +53,35 @@ pub(crate) fn request() -> Request {
                 vec![
                     op(Action::Delete),
                     op(Action::Insert(vec![(FieldId(2), Value::Null)])),
+                ],
+            ),
+            mutation(
+                7,
+                vec![
+                    op(Action::Deltas(vec![
+                        (FieldId(3), Delta::Increment(Value::from(-2))),
+                        (
+                            FieldId(4),
+                            Delta::Elements {
+                                add: vec![Value::from("a")],
+                                remove: vec![Value::from("b"), Value::from("c")],
+                            },
+                        ),
+                        (
+                            FieldId(5),
+                            Delta::Replace {
+                                base: Value::Null,
+                                value: Value::from(1),
+                            },
+                        ),
+                    ])),
+                    op(Action::Revert {
+                        entry: EntryId {
+                            seq: Seq(9),
+                            number: 1,
+                        },
+                        force: true,
+                    }),
                 ],
             ),
         ],
@@ -85,6 +119,10 @@ pub(crate) fn entry() -> LedgerEntry {
         server_replica: "tablet".into(),
         client_stamp: Hlc(2),
         at: Timestamp(1_700_000_000_000_000),
+        result: Value::from("ours"),
+        principal: Some("alice".into()),
+        server_principal: None,
+        reverts: None,
     }
 }
 
@@ -100,6 +138,9 @@ pub(crate) fn answers() -> [Answer; 2] {
         kind: BlockKind::Patch,
         ..block()
     };
+    let policy = Policy::default()
+        .column("stars", Strategy::Counter)
+        .group(["title", "text"]);
     let changes = Answer {
         number: 1,
         epoch: Epoch(2),
@@ -127,9 +168,20 @@ pub(crate) fn answers() -> [Answer; 2] {
                 sum: u128::MAX - 1,
             }),
         },
+        policies: [("notes".into(), policy)].into_iter().collect(),
+        ledger: vec![LedgerEntry {
+            reverts: Some(entry().id()),
+            ..entry()
+        }],
+        told: EntryId {
+            seq: Seq(50),
+            number: u32::MAX,
+        },
     };
     let snapshot = Answer {
         schemas: None,
+        policies: BTreeMap::new(),
+        ledger: vec![],
         outcomes: vec![],
         news: News::Snapshot {
             seq: Seq(50),

@@ -1,16 +1,18 @@
 //! The JSON of frames: the same facts, and no more trust in strangers.
 
+use std::collections::BTreeMap;
+
 use common::schema::FieldId;
 use common::versioning::Hlc;
 use common::{ErrorKind, RecordId, Seq, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use syncdb::Digest;
 use syncdb::sync::protocol::{
     Action, Answer, Block, BlockKind, Epoch, Mutation, News, Op, Outcome, Position, Request,
     SchemaSetId, frame_limits,
 };
 use syncdb::sync::wire::{Frame, decode, encode, from_json, to_json};
+use syncdb::{Delta, Digest, EntryId};
 use testkit::values;
 
 use crate::frames::frames;
@@ -52,6 +54,9 @@ fn a_part_that_cannot_be_shown_exactly_stands_as_bytes() {
             total: 1,
             blocks: vec![vec![1, 2, 3].into()],
         },
+        policies: BTreeMap::new(),
+        ledger: vec![],
+        told: EntryId::default(),
     });
     let bytes = encode(&answer).unwrap();
     let json = to_json(&bytes, &frame_limits()).unwrap();
@@ -98,11 +103,28 @@ fn columns() -> impl Strategy<Value = Vec<(FieldId, Value)>> {
     })
 }
 
+fn delta() -> impl Strategy<Value = Delta> {
+    prop_oneof![
+        values::value().prop_map(Delta::Increment),
+        (vec(values::value(), 0..3), vec(values::value(), 0..3))
+            .prop_map(|(add, remove)| Delta::Elements { add, remove }),
+        (values::value(), values::value()).prop_map(|(base, value)| Delta::Replace { base, value }),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let action = prop_oneof![
         columns().prop_map(Action::Insert),
         columns().prop_map(Action::Update),
         Just(Action::Delete),
+        (1..30_u32, delta()).prop_map(|(id, delta)| Action::Deltas(vec![(FieldId(id), delta)])),
+        (any::<u64>(), any::<u32>(), any::<bool>()).prop_map(|(seq, number, force)| {
+            let seq = Seq(seq);
+            Action::Revert {
+                entry: EntryId { seq, number },
+                force,
+            }
+        }),
     ];
     ("[ab]", vec(values::scalar(), 1..3), action).prop_map(|(table, key, action)| Op {
         table: table.into(),
@@ -144,6 +166,10 @@ fn request() -> impl Strategy<Value = Request> {
                 schemas: SchemaSetId(schemas),
                 acknowledged,
                 now: Hlc(now),
+                told: EntryId {
+                    seq: Seq(acknowledged),
+                    number: 3,
+                },
                 mutations: (first..)
                     .zip(mutations)
                     .map(|(client_seq, (base, stamp, ops))| Mutation {
@@ -163,7 +189,7 @@ fn block() -> impl Strategy<Value = Block> {
         let fields = match kind {
             BlockKind::Put => vec![FieldId(9), FieldId(3)],
             BlockKind::Patch => vec![FieldId(4)],
-            BlockKind::Gone => vec![],
+            _ => vec![],
         };
         let columns = vec(vec(values::value(), rows), key_columns + fields.len());
         columns.prop_map(move |columns| Block {
@@ -200,6 +226,9 @@ fn answer() -> impl Strategy<Value = Answer> {
                     more,
                     digest: digest.map(|(rows, sum)| Digest { rows, sum }),
                 },
+                policies: BTreeMap::new(),
+                ledger: vec![],
+                told: EntryId::default(),
             },
         )
 }

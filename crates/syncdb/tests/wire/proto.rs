@@ -88,6 +88,9 @@ fn requests_are_what_the_published_file_says() {
     assert_eq!(at("mutations.0.runs"), "[0,1]");
     assert_eq!(at("mutations.1.runs"), "[]");
     assert_eq!(at("mutations.2.runs"), "[1,1,2,1]");
+    assert_eq!(at("rows.3.kind"), "3");
+    assert_eq!(at("rows.4.kind"), "4");
+    assert_eq!(at("told.seq"), "9");
 }
 
 #[test]
@@ -103,6 +106,9 @@ fn answers_are_what_the_published_file_says() {
         "{text_value:\"ours\"}"
     );
     assert_eq!(of("outcomes.2.rejected.code"), "\"conflict\"");
+    assert_eq!(of("policies.0.table"), "\"notes\"");
+    assert_eq!(of("ledger.0.reverts_seq"), "{int_value:9}");
+    assert_eq!(of("told.number"), u32::MAX.to_string());
     assert_eq!(of("changes.truth.0.kind"), "0");
     assert_eq!(of("changes.truth.0.key_columns"), "1");
     assert_eq!(of("changes.blocks.0.kind"), "1");

@@ -35,6 +35,8 @@ const MESSAGE_PACK: u32 = 0;
 const PUT: u32 = 0;
 const PATCH: u32 = 1;
 const GONE: u32 = 2;
+const DELTA: u32 = 3;
+const REVERT: u32 = 4;
 
 pub(super) fn write(block: &Block, out: &mut Vec<u8>) -> Result<()> {
     put(&block.table, block.kind, &block.fields, &block.columns, out)
@@ -51,6 +53,8 @@ pub(super) fn put(
         BlockKind::Put => PUT,
         BlockKind::Patch => PATCH,
         BlockKind::Gone => GONE,
+        BlockKind::Deltas => DELTA,
+        BlockKind::Revert => REVERT,
     };
     put_bytes(field::TABLE, table.as_bytes(), out);
     put_number(field::KIND, kind.into(), out);
@@ -70,6 +74,9 @@ pub(super) fn put(
 /// A block of an answer.
 pub(super) fn read(fields: Fields<'_>, budget: &mut Budget) -> Result<Block> {
     let block = read_operations(fields, budget)?;
+    if matches!(block.kind, BlockKind::Deltas | BlockKind::Revert) {
+        return Err(expected("rows, not operations"));
+    }
     if block.kind == BlockKind::Patch && block.fields.is_empty() {
         return Err(expected("columns in a patch"));
     }
@@ -142,6 +149,8 @@ impl<'a> Wire<'a> {
             (PUT, _) => BlockKind::Put,
             (PATCH, _) => BlockKind::Patch,
             (GONE, true) => BlockKind::Gone,
+            (DELTA, _) => BlockKind::Deltas,
+            (REVERT, _) => BlockKind::Revert,
             _ => return Err(expected("a kind of block that fits its columns")),
         };
         Ok(Block {

@@ -15,6 +15,7 @@ pub(super) mod request {
     pub(crate) const NOW: u32 = 6;
     pub(crate) const ROWS: u32 = 7;
     pub(crate) const MUTATIONS: u32 = 8;
+    pub(crate) const TOLD: u32 = 21;
 }
 
 pub(super) mod position {
@@ -32,6 +33,19 @@ pub(super) mod answer {
     pub(crate) const OUTCOMES: u32 = 6;
     pub(crate) const CHANGES: u32 = 7;
     pub(crate) const SNAPSHOT: u32 = 8;
+    pub(crate) const POLICIES: u32 = 22;
+    pub(crate) const LEDGER: u32 = 23;
+    pub(crate) const TOLD: u32 = 24;
+}
+
+pub(super) mod policy {
+    pub(crate) const TABLE: u32 = 1;
+    pub(crate) const JSON: u32 = 2;
+}
+
+pub(super) mod entry_id {
+    pub(crate) const SEQ: u32 = 1;
+    pub(crate) const NUMBER: u32 = 2;
 }
 
 pub(super) mod schemas {

@@ -13,6 +13,7 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::vec::IntoIter;
 
@@ -22,6 +23,8 @@ use common::{Error, RecordId, Result, Seq, Text, Value};
 
 use super::block;
 use super::fields::{Budget, Fields, expected, put_message, put_number, put_numbers, put_signed};
+use crate::sync::delta::Delta;
+use crate::sync::ledger::EntryId;
 use crate::sync::protocol::{Action, Block, BlockKind, Mutation, OPS_MAX, Op};
 
 /// Field numbers of message `Mutation`.
@@ -56,11 +59,7 @@ pub(super) fn write(
     for mutation in mutations {
         let mut runs: Vec<u32> = Vec::new();
         for op in &mutation.ops {
-            let (kind, values) = match &op.action {
-                Action::Insert(values) => (BlockKind::Put, values.as_slice()),
-                Action::Update(values) => (BlockKind::Patch, values.as_slice()),
-                Action::Delete => (BlockKind::Gone, [].as_slice()),
-            };
+            let (kind, values) = cells(&op.action);
             let key = op.key.values();
             let shape = (
                 op.table.as_str(),
@@ -108,6 +107,55 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The kind of the block that an operation's row stands in, and its columns beyond the key.
+fn cells(action: &Action) -> (BlockKind, Cow<'_, [(FieldId, Value)]>) {
+    match action {
+        Action::Insert(values) => (BlockKind::Put, values.into()),
+        Action::Update(values) => (BlockKind::Patch, values.into()),
+        Action::Delete => (BlockKind::Gone, Cow::default()),
+        Action::Deltas(deltas) => {
+            let deltas = deltas.iter();
+            let cells = deltas.map(|(field, delta)| (*field, delta.to_value()));
+            (BlockKind::Deltas, cells.collect())
+        }
+        Action::Revert { entry, force } => {
+            let cells = vec![
+                (revert::SEQ, Value::Int(entry.seq.0.cast_signed())),
+                (revert::NUMBER, Value::from(entry.number)),
+                (revert::FORCE, Value::from(*force)),
+            ];
+            (BlockKind::Revert, cells.into())
+        }
+    }
+}
+
+/// The columns of a revert, which are none of the table's.
+mod revert {
+    use common::schema::FieldId;
+
+    pub(super) const SEQ: FieldId = FieldId(1);
+    pub(super) const NUMBER: FieldId = FieldId(2);
+    pub(super) const FORCE: FieldId = FieldId(3);
+}
+
+fn read_revert(columns: &[(FieldId, Value)]) -> Option<Action> {
+    let [
+        (revert::SEQ, Value::Int(seq)),
+        (revert::NUMBER, Value::Int(number)),
+        (revert::FORCE, Value::Bool(force)),
+    ] = columns
+    else {
+        return None;
+    };
+    Some(Action::Revert {
+        entry: EntryId {
+            seq: Seq(seq.cast_unsigned()),
+            number: u32::try_from(*number).ok()?,
+        },
+        force: *force,
+    })
+}
+
 /// Rows that operations are taken from.
 pub(super) struct Rows {
     table: Text,
@@ -133,7 +181,7 @@ impl Rows {
         self.columns.first().map_or(0, IntoIter::len)
     }
 
-    fn next(&mut self) -> Result<Op> {
+    fn next(&mut self, budget: &mut Budget) -> Result<Op> {
         let (key, rest) = self
             .columns
             .split_at_mut_checked(self.key_columns)
@@ -142,15 +190,28 @@ impl Rows {
         let mut take = |column: &mut IntoIter<Value>| column.next().ok_or_else(missing);
         let key: Vec<Value> = key.iter_mut().map(&mut take).collect::<Result<_>>()?;
         let values: Vec<Value> = rest.iter_mut().map(take).collect::<Result<_>>()?;
-        let columns = self.fields.iter().copied().zip(values).collect();
+        let columns: Vec<(FieldId, Value)> = self.fields.iter().copied().zip(values).collect();
+        let action = match self.kind {
+            BlockKind::Put => Action::Insert(columns),
+            BlockKind::Patch => Action::Update(columns),
+            BlockKind::Gone => Action::Delete,
+            BlockKind::Deltas => {
+                let deltas = columns.iter().map(|(field, cell)| {
+                    // Kept once as what was read and once as what it means.
+                    budget.spend(cell.heap_bytes().saturating_add(size_of::<Delta>()))?;
+                    let delta = Delta::from_value(cell).ok_or_else(|| expected("a delta"))?;
+                    Ok((*field, delta))
+                });
+                Action::Deltas(deltas.collect::<Result<_>>()?)
+            }
+            BlockKind::Revert => {
+                read_revert(&columns).ok_or_else(|| expected("an entry of the ledger to revert"))?
+            }
+        };
         Ok(Op {
             table: self.table.clone(),
             key: RecordId::composite(key),
-            action: match self.kind {
-                BlockKind::Put => Action::Insert(columns),
-                BlockKind::Patch => Action::Update(columns),
-                BlockKind::Gone => Action::Delete,
-            },
+            action,
         })
     }
 }
@@ -222,7 +283,7 @@ pub(super) fn read(
             for _ in 0..count {
                 budget.element::<Op>()?;
                 budget.spend(rows.columns.len() * size_of::<(FieldId, Value)>())?;
-                ops.push(rows.next()?);
+                ops.push(rows.next(budget)?);
             }
         }
         budget.element::<Mutation>()?;

@@ -10,23 +10,26 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::limits::COLLECTIONS_MAX;
 use common::schema::Schema;
 use common::serialization::{Format, decode_schema};
 use common::versioning::{Hlc, ReplicaId};
-use common::{Error, Result, Seq, Value};
+use common::{Error, Result, Seq, Text, Value};
 
 use super::fields::{Budget, Fields, expected, once};
 use super::operations::{Header, Rows};
 use super::{LEDGER_COLUMNS, block, field, operations};
 use crate::sync::digest::Digest;
-use crate::sync::ledger::LedgerEntry;
+use crate::sync::ledger::{EntryId, LedgerEntry};
+use crate::sync::policy::Policy;
 use crate::sync::protocol::{
     Answer, Block, Epoch, MUTATIONS_MAX, Mutation, News, Outcome, Position, REPLICA_BYTES_MAX,
     Rejection, Request, SchemaSetId,
 };
+use crate::sync::system::read_policy;
 
 /// What a schema takes in memory for each byte of its JSON, roughly.
 const SCHEMA_BYTES_FACTOR: usize = 8;
@@ -49,6 +52,7 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
         schemas: SchemaSetId::default(),
         acknowledged: 0,
         now: Hlc(0),
+        told: EntryId::default(),
         mutations: Vec::new(),
     };
     let mut place = None;
@@ -70,6 +74,7 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
                 check("mutations", headers.len() + 1, MUTATIONS_MAX)?;
                 headers.push(operations::read_header(part.message()?, budget)?);
             }
+            at::TOLD => found.told = entry_id(part.message()?)?,
             _ => {}
         }
     }
@@ -130,6 +135,8 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
     let mut found_schemas = None;
     let mut outcomes = Vec::new();
     let mut news = None;
+    let mut policies = BTreeMap::new();
+    let (mut ledger, mut told) = (Vec::new(), EntryId::default());
     while let Some((number, part)) = fields.next()? {
         match number {
             at::NUMBER => exchange = part.fixed()?,
@@ -143,6 +150,16 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
             }
             at::CHANGES => once(&mut news, changes(part.message()?, budget)?)?,
             at::SNAPSHOT => once(&mut news, snapshot(part.message()?, budget)?)?,
+            at::POLICIES => {
+                check("policies", policies.len() + 1, COLLECTIONS_MAX)?;
+                let (table, found) = policy(part.message()?, budget)?;
+                policies.insert(table, found);
+            }
+            at::LEDGER => {
+                budget.element::<LedgerEntry>()?;
+                ledger.push(conflict(part.message()?, budget)?);
+            }
+            at::TOLD => told = entry_id(part.message()?)?,
             _ => {}
         }
     }
@@ -154,7 +171,38 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
         next,
         outcomes,
         news: news.ok_or_else(|| expected("changes or a part of a snapshot"))?,
+        policies,
+        ledger,
+        told,
     })
+}
+
+fn entry_id(mut fields: Fields<'_>) -> Result<EntryId> {
+    use field::entry_id as at;
+    let mut id = EntryId::default();
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::SEQ => id.seq = Seq(part.number()?),
+            at::NUMBER => id.number = part.small()?,
+            _ => {}
+        }
+    }
+    Ok(id)
+}
+
+fn policy(mut fields: Fields<'_>, budget: &mut Budget) -> Result<(Text, Policy)> {
+    use field::policy as at;
+    let (mut table, mut json) = (Text::default(), "");
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::TABLE => table = budget.text(part.text()?)?,
+            at::JSON => json = part.text()?,
+            _ => {}
+        }
+    }
+    budget.spend(json.len().saturating_mul(SCHEMA_BYTES_FACTOR))?;
+    let policy = read_policy(json).map_err(|error| error.at(&table))?;
+    Ok((table, policy))
 }
 
 fn schemas(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Vec<Schema>> {

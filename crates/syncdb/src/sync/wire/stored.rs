@@ -16,7 +16,8 @@ use common::{Result, Text, Value};
 
 use super::fields::expected;
 use crate::sync::ledger::LedgerEntry;
-use crate::sync::protocol::{Action, Mutation, Op, Outcome, Rejection};
+use crate::sync::protocol::{Mutation, Op, Outcome, Rejection};
+use crate::sync::queue::write_action;
 
 fn list(values: impl IntoIterator<Item = Value>) -> Value {
     Value::List(values.into_iter().collect())
@@ -48,17 +49,13 @@ pub(crate) fn mutation_value(mutation: &Mutation) -> Value {
 }
 
 fn operation(op: &Op, table: usize) -> Value {
-    let (kind, columns) = match &op.action {
-        Action::Insert(columns) => (0, columns.as_slice()),
-        Action::Update(columns) => (1, columns.as_slice()),
-        Action::Delete => (2, [].as_slice()),
-    };
+    let [kind, fields, values] = write_action(&op.action);
     list([
-        Value::Int(kind),
+        kind,
         number(table as u64),
         list(op.key.values().iter().cloned()),
-        list(columns.iter().map(|(field, _)| Value::from(field.0))),
-        list(columns.iter().map(|(_, value)| value.clone())),
+        fields,
+        values,
     ])
 }
 

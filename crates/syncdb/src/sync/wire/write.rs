@@ -6,8 +6,9 @@ use common::{Result, Value};
 use super::fields::{put_bytes, put_fixed, put_message, put_number};
 use super::{block, field, operations};
 use crate::sync::digest::Digest;
-use crate::sync::ledger::LedgerEntry;
+use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{Answer, Block, News, Outcome, Position, Request};
+use crate::sync::system::write_policy;
 
 pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
     use field::request as at;
@@ -37,7 +38,19 @@ pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
         request.now,
         (at::ROWS, at::MUTATIONS),
         out,
-    )
+    )?;
+    entry_id(at::TOLD, request.told, out)
+}
+
+fn entry_id(field: u32, id: EntryId, out: &mut Vec<u8>) -> Result<()> {
+    if id == EntryId::default() {
+        return Ok(());
+    }
+    put_message(field, out, |out| {
+        put_number(field::entry_id::SEQ, id.seq.0, out);
+        put_number(field::entry_id::NUMBER, id.number.into(), out);
+        Ok(())
+    })
 }
 
 pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
@@ -77,7 +90,7 @@ pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
                 })?;
             }
             Ok(())
-        }),
+        })?,
         News::Snapshot {
             seq,
             first,
@@ -91,8 +104,19 @@ pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
                 put_bytes(field::snapshot::FRAMES, frame, out);
             }
             Ok(())
-        }),
+        })?,
     }
+    for (table, policy) in &answer.policies {
+        put_message(at::POLICIES, out, |out| {
+            put_bytes(field::policy::TABLE, table.as_bytes(), out);
+            put_bytes(field::policy::JSON, write_policy(policy)?.as_bytes(), out);
+            Ok(())
+        })?;
+    }
+    for entry in &answer.ledger {
+        put_message(at::LEDGER, out, |out| conflict(entry, out))?;
+    }
+    entry_id(at::TOLD, answer.told, out)
 }
 
 fn outcome(client_seq: u64, outcome: &Outcome, out: &mut Vec<u8>) -> Result<()> {
@@ -120,7 +144,10 @@ fn value(field: u32, value: &Value, out: &mut Vec<u8>) -> Result<()> {
 fn conflict(entry: &LedgerEntry, out: &mut Vec<u8>) -> Result<()> {
     // The columns of the ledger, of which the first is field 1: a conflict is a row of that table.
     for (position, cell) in (1..).zip(&entry.to_values()) {
-        value(position, cell, out)?;
+        // A column that is not there is null.
+        if !cell.is_null() {
+            value(position, cell, out)?;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::limits::{COLLECTIONS_MAX, COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
@@ -20,12 +21,15 @@ use common::versioning::{Hlc, ReplicaId};
 use common::{Limits, Map, RecordId, Result, Seq, Text, Value};
 
 use super::check_version;
+use crate::sync::delta::Delta;
 use crate::sync::digest::Digest;
-use crate::sync::ledger::LedgerEntry;
+use crate::sync::ledger::{EntryId, LedgerEntry};
+use crate::sync::policy::Policy;
 use crate::sync::protocol::{
     Action, Answer, Block, BlockKind, Epoch, MUTATIONS_MAX, Mutation, News, OPS_MAX, Op, Outcome,
     Position, Rejection, Request, SchemaSetId,
 };
+use crate::sync::system::read_policy;
 use crate::sync::wire::fields::expected;
 use crate::sync::wire::read::{check, check_request};
 use crate::sync::wire::{Frame, LEDGER_COLUMNS, encode_blocks};
@@ -161,6 +165,7 @@ fn request(value: &Value) -> Result<Request> {
         schemas: SchemaSetId(request.read("schemas", hex)?.to_be_bytes()),
         acknowledged: request.read("acknowledged", number)?,
         now: request.read("now", stamp)?,
+        told: request.optional("told", entry_id)?.unwrap_or_default(),
         mutations: request.each("mutations", mutation)?,
     };
     check("mutations", found.mutations.len(), MUTATIONS_MAX)?;
@@ -189,21 +194,57 @@ fn operation(value: &Value) -> Result<Op> {
     check("key columns", key.len(), KEY_COLUMNS_MAX)?;
     let fields = op.read("fields", field_ids)?;
     let values = op.read("values", list)?;
-    if fields.len() != values.len() {
-        return Err(expected("a value for each column"));
-    }
-    let columns = fields.into_iter().zip(values.iter().cloned()).collect();
-    let action = match (op.get("kind").as_text(), values.is_empty()) {
-        (Some("insert"), _) => Action::Insert(columns),
-        (Some("update"), _) => Action::Update(columns),
-        (Some("delete"), true) => Action::Delete,
-        _ => return Err(expected("an insert, an update or a delete").at("kind")),
+    let action = match op.get("kind").as_text() {
+        Some("revert") => revert(values),
+        _ if fields.len() != values.len() => return Err(expected("a value for each column")),
+        kind => action(kind, fields, values),
     };
+    let action = action.ok_or_else(|| {
+        expected("an insert, an update, a delete, a delta or a revert").at("kind")
+    })?;
     Ok(Op {
         table: op.read("table", name)?,
         key: RecordId::from(key),
         action,
     })
+}
+
+fn action(kind: Option<&str>, fields: Vec<FieldId>, values: &[Value]) -> Option<Action> {
+    let columns = fields.into_iter().zip(values.iter().cloned());
+    Some(match kind? {
+        "insert" => Action::Insert(columns.collect()),
+        "update" => Action::Update(columns.collect()),
+        "delete" if values.is_empty() => Action::Delete,
+        "delta" => {
+            let deltas = columns.map(|(field, cell)| Some((field, Delta::from_value(&cell)?)));
+            Action::Deltas(deltas.collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}
+
+fn revert(values: &[Value]) -> Option<Action> {
+    let [Value::Int(seq), Value::Int(number), Value::Bool(force)] = values else {
+        return None;
+    };
+    Some(Action::Revert {
+        entry: EntryId {
+            seq: Seq(seq.cast_unsigned()),
+            number: u32::try_from(*number).ok()?,
+        },
+        force: *force,
+    })
+}
+
+fn entry_id(value: &Value) -> Result<EntryId> {
+    text(value)?.parse()
+}
+
+fn policy(value: &Value) -> Result<Policy> {
+    let mut json = Vec::new();
+    Format::Json.encode_value(value, &mut json)?;
+    let json = std::str::from_utf8(&json).map_err(|_| expected("a policy"))?;
+    read_policy(json)
 }
 
 fn field_ids(value: &Value) -> Result<Vec<FieldId>> {
@@ -234,6 +275,15 @@ fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
         (Value::Null, found) => snapshot(found).map_err(|error| error.at("snapshot"))?,
         _ => return Err(expected("changes or a part of a snapshot")),
     };
+    let policies = answer.optional("policies", |value| {
+        let policies = Object::of(value)?.0;
+        check("policies", policies.len(), COLLECTIONS_MAX)?;
+        let policies = policies.iter();
+        policies
+            .map(|(table, value)| Ok((table.clone(), policy(value)?)))
+            .collect::<Result<BTreeMap<_, _>>>()
+    })?;
+    let policies = policies.unwrap_or_default();
     Ok(Answer {
         number: answer.read("number", number)?,
         epoch: answer.read("epoch", epoch)?,
@@ -242,6 +292,13 @@ fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
         next: answer.read("next", number)?,
         outcomes: answer.each("outcomes", outcome)?,
         news,
+        policies,
+        ledger: answer
+            .optional("ledger", |value| {
+                list(value)?.iter().map(conflict).collect()
+            })?
+            .unwrap_or_default(),
+        told: answer.optional("told", entry_id)?.unwrap_or_default(),
     })
 }
 

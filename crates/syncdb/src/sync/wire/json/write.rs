@@ -16,10 +16,12 @@ use common::{Limits, Map, Result, Text, Value};
 
 use super::version;
 use crate::sync::digest::Digest;
-use crate::sync::ledger::LedgerEntry;
+use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{
     Action, Answer, Block, BlockKind, Mutation, News, Op, Outcome, Position, Request,
 };
+use crate::sync::queue::write_action;
+use crate::sync::system::write_policy;
 use crate::sync::wire::{Frame, LEDGER_COLUMNS, decode_blocks, encode_blocks};
 
 fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
@@ -70,6 +72,7 @@ fn request(request: &Request) -> Value {
         ("schemas", hex(&request.schemas.0)),
         ("acknowledged", number(request.acknowledged)),
         ("now", stamp(request.now)),
+        ("told", entry_id(request.told)),
         ("mutations", list(&request.mutations, mutation)),
     ])
 }
@@ -84,18 +87,25 @@ fn mutation(mutation: &Mutation) -> Value {
 }
 
 fn operation(op: &Op) -> Value {
-    let (kind, columns) = match &op.action {
-        Action::Insert(columns) => ("insert", columns.as_slice()),
-        Action::Update(columns) => ("update", columns.as_slice()),
-        Action::Delete => ("delete", [].as_slice()),
+    let kind = match &op.action {
+        Action::Insert(_) => "insert",
+        Action::Update(_) => "update",
+        Action::Delete => "delete",
+        Action::Deltas(_) => "delta",
+        Action::Revert { .. } => "revert",
     };
+    let [_, fields, values] = write_action(&op.action);
     object([
         ("kind", Value::from(kind)),
         ("table", Value::Text(op.table.clone())),
         ("key", list(op.key.values(), Value::clone)),
-        ("fields", list(columns, |(field, _)| Value::from(field.0))),
-        ("values", list(columns, |(_, value)| value.clone())),
+        ("fields", fields),
+        ("values", values),
     ])
+}
+
+fn entry_id(id: EntryId) -> Value {
+    Value::from(id.to_string())
 }
 
 fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
@@ -143,6 +153,11 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
             ("snapshot", content)
         }
     };
+    let policies = answer.policies.iter().map(|(table, policy)| {
+        let json = write_policy(policy)?;
+        let policy = Format::Json.decode_value(json.as_bytes(), limits)?;
+        Ok((table.clone(), policy))
+    });
     Ok(object([
         ("number", number(answer.number)),
         ("epoch", number(answer.epoch.0)),
@@ -151,6 +166,9 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
         ("next", number(answer.next)),
         ("outcomes", list(&answer.outcomes, outcome)),
         news,
+        ("policies", Value::from(policies.collect::<Result<Map>>()?)),
+        ("ledger", list(&answer.ledger, conflict)),
+        ("told", entry_id(answer.told)),
     ]))
 }
 
@@ -192,6 +210,9 @@ fn block(block: &Block) -> Value {
         BlockKind::Put => "put",
         BlockKind::Patch => "patch",
         BlockKind::Gone => "gone",
+        // Operations, which are shown with their mutations.
+        BlockKind::Deltas => "delta",
+        BlockKind::Revert => "revert",
     };
     let columns = list(&block.columns, |column| list(column, Value::clone));
     object([
