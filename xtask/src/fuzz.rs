@@ -24,14 +24,19 @@ const FLAGS: &str = "-Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     -Zsanitizer=address --cfg fuzzing -Ccodegen-units=1";
 
-/// New inputs for each target in the gate, in seconds.
-const GATE_SECONDS: u32 = 4;
+/// New inputs for each target in the gate, and the time after which it stops short of them. They come from a fixed
+/// seed: the gate judges a tree, and the same tree must pass twice. Looking further is what the soak does.
+const GATE_EXECUTIONS: u64 = 60_000;
+const GATE_SECONDS: u32 = 5;
+const GATE_SEED: u32 = 1;
 /// A decoder of outside bytes stays below these, whatever the bytes.
 const BOUNDS: [&str; 3] = ["-rss_limit_mb=512", "-malloc_limit_mb=128", "-timeout=2"];
 
 /// How long a target runs on new inputs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Length {
+    /// What every run of the gate tries.
+    Gate,
     Seconds(u32),
     Executions(u64),
 }
@@ -45,7 +50,7 @@ pub(crate) struct Target {
 
 pub(crate) fn step(context: &Context) -> Result<Report> {
     let targets = build(context)?;
-    run_all(context, &targets, Length::Seconds(GATE_SECONDS))
+    run_all(context, &targets, Length::Gate)
 }
 
 /// Builds all targets.
@@ -173,7 +178,11 @@ fn run_one(context: &Context, target: &Target, length: Length) -> Result<u64> {
         ));
     }
     // Inputs found by earlier runs stay on this machine and make the next run go deeper.
-    let found = context.folder(&format!("fuzz/corpus/{}", target.name))?;
+    let found = match length {
+        // Nor does the gate depend on what this machine has found before.
+        Length::Gate => emptied(context.folder(&format!("fuzz/gate/{}", target.name))?)?,
+        _ => context.folder(&format!("fuzz/corpus/{}", target.name))?,
+    };
     let failing = context.folder(&format!("fuzz/failing/{}", target.name))?;
     let mut prefix = failing.into_os_string();
     prefix.push("/");
@@ -196,6 +205,11 @@ fn run_one(context: &Context, target: &Target, length: Length) -> Result<u64> {
 
     let mut explore = command();
     match length {
+        Length::Gate => explore.args([
+            format!("-seed={GATE_SEED}"),
+            format!("-runs={GATE_EXECUTIONS}"),
+            format!("-max_total_time={GATE_SECONDS}"),
+        ]),
         Length::Seconds(seconds) => explore.arg(format!("-max_total_time={seconds}")),
         Length::Executions(count) => explore.arg(format!("-runs={count}")),
     };
@@ -235,6 +249,13 @@ fn cause(text: &str) -> String {
         }
     }
     shown.join("\n")
+}
+
+fn emptied(folder: PathBuf) -> Result<PathBuf> {
+    fs::remove_dir_all(&folder)
+        .and_then(|()| fs::create_dir(&folder))
+        .map_err(|e| format!("{} cannot be emptied: {e}", folder.display()))?;
+    Ok(folder)
 }
 
 fn is_filled(folder: &Path) -> bool {

@@ -57,7 +57,7 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
         None if name == "properties" => match length {
             None => properties(&context, PROPERTY_CASES),
             Some(Length::Executions(cases)) => properties(&context, cases),
-            Some(Length::Seconds(_)) => {
+            Some(Length::Seconds(_) | Length::Gate) => {
                 Err("property tests run a number of cases: --runs N".to_owned())
             }
         },

@@ -229,12 +229,8 @@ fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {
     types.any(|found| found.trim().eq_ignore_ascii_case(media))
 }
 
-/// The media type and the bytes of the answer.
-fn answer(
-    server: &SyncServer,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(&'static str, Vec<u8>)> {
+/// The answer, with a media type where that is not what the other side takes it for.
+fn answer(server: &SyncServer, headers: &HeaderMap, body: &[u8]) -> Result<Response> {
     let limits = frame_limits();
     let from_json = names(headers, header::CONTENT_TYPE, JSON);
     let answer = if from_json {
@@ -244,11 +240,14 @@ fn answer(
     };
     let asked = |media| names(headers, header::ACCEPT, media);
     // Who accepts anything gets what they speak themselves.
-    let to_json = asked(JSON) || (from_json && !asked(OCTETS));
-    if to_json {
-        return Ok((JSON, wire::to_json(&answer, &limits)?));
+    if asked(JSON) || (from_json && !asked(OCTETS)) {
+        let json = wire::to_json(&answer, &limits)?;
+        return Ok(([(header::CONTENT_TYPE, JSON)], json).into_response());
     }
-    Ok((OCTETS, answer))
+    if asked(OCTETS) {
+        return Ok(([(header::CONTENT_TYPE, OCTETS)], answer).into_response());
+    }
+    Ok(Response::new(Body::from(answer)))
 }
 
 async fn sync(
@@ -270,7 +269,7 @@ async fn sync(
     // Applying a push takes as long as it takes; other connections go on meanwhile.
     let answered = tokio::task::spawn_blocking(move || answer(&server, &headers, &body)).await;
     match answered {
-        Ok(Ok((media, answer))) => ([(header::CONTENT_TYPE, media)], answer).into_response(),
+        Ok(Ok(answer)) => answer,
         Ok(Err(error)) => Problem::of(&error).into_response(),
         Err(_) => Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

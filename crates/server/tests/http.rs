@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::schema::{Field, FieldType, Schema};
@@ -113,6 +114,47 @@ fn replicas_meet_over_http() {
     assert_eq!(report.round_trips, 1);
     b.sync(&mut running.transport()).unwrap();
     assert_eq!(b.digest().unwrap(), running.server.digest().unwrap());
+    running.end();
+}
+
+/// Passes one connection on to a server and counts the bytes both ways, heads and all.
+fn counted(server: SocketAddr) -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let bytes = Arc::new(AtomicU64::new(0));
+    let total = Arc::clone(&bytes);
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = TcpStream::connect(server).unwrap();
+        let pass = |mut from: TcpStream, mut to: TcpStream, total: Arc<AtomicU64>| {
+            let mut chunk = [0; 4_096];
+            while let Ok(read @ 1..) = from.read(&mut chunk) {
+                total.fetch_add(read as u64, Ordering::Relaxed);
+                to.write_all(chunk.get(..read).unwrap()).unwrap();
+            }
+        };
+        let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let up = Arc::clone(&total);
+        std::thread::spawn(move || pass(from, to, up));
+        pass(server, client, total);
+    });
+    (format!("http://{address}"), bytes)
+}
+
+#[test]
+fn nothing_new_is_one_round_trip_of_less_than_300_bytes_heads_included() {
+    let running = run(ServeOptions::default());
+    let phone = SyncDb::client("phone").unwrap();
+    let (url, bytes) = counted(running.address);
+    let mut transport = HttpTransport::new(&url).unwrap();
+    phone.sync(&mut transport).unwrap();
+    let before = bytes.load(Ordering::Relaxed);
+    let report = phone.sync(&mut transport).unwrap();
+    let took = bytes.load(Ordering::Relaxed) - before;
+    assert!(report.converged);
+    assert_eq!(report.round_trips, 1);
+    assert!(took < 300, "{took} bytes, {report:?}");
+    drop(transport);
     running.end();
 }
 

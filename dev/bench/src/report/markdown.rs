@@ -68,25 +68,24 @@ impl Report {
     }
 
     fn cell(&self, figure: &Figure) -> String {
-        let mut cell = number(figure.series.median());
-        if figure.series.values().len() > 1 {
-            cell.push_str(&format!(" ±{:.0}%", figure.series.spread() * 50.0));
-        }
-        let ratio = self.ratio(figure).filter(|_| figure.subject != self.ours);
-        let ratio = ratio.map(|ratio| format!("×{ratio:.2}"));
+        let median = number(figure.series.median());
+        let spread = match figure.series.values() {
+            [_, _, ..] => format!(" ±{:.0}%", figure.series.spread() * 50.0),
+            _ => String::new(),
+        };
+        let ratio = self
+            .ratio(figure)
+            .filter(|_| figure.subject != self.ours)
+            .map(|ratio| format!("×{ratio:.2}"));
         let verdict = self.verdict(figure).map(|verdict| {
-            let demand = verdict.demand;
-            if verdict.met {
-                format!("{demand}: met")
-            } else {
-                format!("{demand}: **missed**")
-            }
+            let met = if verdict.met { "met" } else { "**missed**" };
+            format!("{}: {met}", verdict.demand)
         });
         let notes: Vec<String> = ratio.into_iter().chain(verdict).collect();
-        if !notes.is_empty() {
-            cell.push_str(&format!(" ({})", notes.join(", ")));
+        match notes.as_slice() {
+            [] => format!("{median}{spread}"),
+            notes => format!("{median}{spread} ({})", notes.join(", ")),
         }
-        cell
     }
 }
 
