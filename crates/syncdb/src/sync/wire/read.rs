@@ -179,11 +179,14 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
 
 fn entry_id(mut fields: Fields<'_>) -> Result<EntryId> {
     use field::entry_id as at;
-    let mut id = EntryId::default();
+    let mut id = EntryId {
+        seq: Seq::ZERO,
+        number: u32::MAX,
+    };
     while let Some((number, part)) = fields.next()? {
         match number {
             at::SEQ => id.seq = Seq(part.number()?),
-            at::NUMBER => id.number = part.small()?,
+            at::NUMBER => id.number = part.small()?.wrapping_sub(1),
             _ => {}
         }
     }

@@ -48,7 +48,12 @@ fn entry_id(field: u32, id: EntryId, out: &mut Vec<u8>) -> Result<()> {
     }
     put_message(field, out, |out| {
         put_number(field::entry_id::SEQ, id.seq.0, out);
-        put_number(field::entry_id::NUMBER, id.number.into(), out);
+        // All entries of a commit is what is said mostly, so it is what takes no bytes.
+        put_number(
+            field::entry_id::NUMBER,
+            id.number.wrapping_add(1).into(),
+            out,
+        );
         Ok(())
     })
 }
