@@ -1,9 +1,13 @@
 //! The commands, one file each.
 
+pub(crate) mod conflicts;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod query;
 mod query_text;
+pub(crate) mod rejected;
 pub(crate) mod replica;
 pub(crate) mod serve;
+mod synced;

@@ -33,10 +33,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Conflicts(commands::conflicts::Conflicts),
     Demo(commands::demo::Demo),
+    Explain(commands::explain::Explain),
     Import(commands::import::Import),
     Inspect(commands::inspect::Inspect),
     Query(Box<commands::query::Query>),
+    Rejected(commands::rejected::Rejected),
     Replica(commands::replica::Replica),
     Serve(commands::serve::Serve),
 }
@@ -57,10 +60,13 @@ fn main() -> ExitCode {
 impl Cli {
     fn run(self) -> Result<()> {
         match self.command {
+            Command::Conflicts(command) => command.run(),
             Command::Demo(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Query(command) => command.run(),
+            Command::Rejected(command) => command.run(),
             Command::Replica(command) => command.run(),
             Command::Serve(command) => command.run(),
         }

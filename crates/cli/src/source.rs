@@ -19,6 +19,7 @@ use std::path::Path;
 use ::common::schema::FieldType;
 use ::common::{Error, ErrorKind, Result, Value};
 
+pub(crate) use cell::text_to_value;
 pub(crate) use load::{Loaded, Options, load, load_packed};
 
 /// Most bytes of one unpacked input file: 4 GiB.

@@ -67,6 +67,21 @@ impl SyncDb {
         })
     }
 
+    /// The replica whose rows are in `db`, under the name that it has there.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::NotFound`] when there are the rows of no replica; as [`SyncDb::open`].
+    pub fn reopen(db: Database) -> Result<Self> {
+        let state = db.collection("sync_state").ok();
+        let state = state.map(|state| State::load(&state)).transpose()?;
+        let Some(state) = state.flatten() else {
+            return Err(Error::not_found(
+                "the database is of no replica: none has written its state there",
+            ));
+        };
+        Self::open(db, state.replica)
+    }
+
     /// The database underneath, for reading: queries, snapshots, listeners.
     pub fn database(&self) -> &Database {
         &self.core.db

@@ -1,5 +1,6 @@
 //! `tandem serve`: a database file that replicas sync with over HTTP.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _, stdin, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,10 @@ use clap::Args;
 use common::{Error, ErrorKind, Result};
 use durable::DatabaseFile;
 use server::{ServeOptions, serve, stop_signal};
-use syncdb::SyncServer;
+use syncdb::{SyncServer, SyncServerOptions};
 use tokio::net::TcpListener;
+
+use super::synced::policies;
 
 /// Serve the tables of a database file to replicas over HTTP
 ///
@@ -18,13 +21,18 @@ use tokio::net::TcpListener;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tandem serve --db world.tdb --listen 127.0.0.1:8080\n  \
-    tandem serve --listen 127.0.0.1:0    (a free port, printed)\n\n\
+    tandem serve --listen 127.0.0.1:0    (a free port, printed)\n  \
+    echo '{\"posts\": {\"columns\": {\"likes\": \"counter\", \"tags\": {\"set\": \"add_wins\"}}}}' > policies.json\n  \
+    tandem serve --policies policies.json\n\n\
     Paths: POST /v1/sync, GET /v1/status, GET /healthz. There is no encryption and no access control yet: \
     listen on the loopback address only.")]
 pub(crate) struct Serve {
     /// Database file; created if it does not exist
     #[arg(long, default_value = "tandem.tdb")]
     db: PathBuf,
+    /// How conflicts are resolved: a JSON file with a policy for each table that is not to have the default
+    #[arg(long, value_name = "FILE")]
+    policies: Option<PathBuf>,
     /// Address and port
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: String,
@@ -36,7 +44,14 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
         let file = DatabaseFile::open_or_create(&self.db)?;
-        let server = Arc::new(SyncServer::new(file.database().clone())?);
+        let options = SyncServerOptions {
+            policies: self
+                .policies
+                .as_deref()
+                .map_or_else(|| Ok(BTreeMap::new()), policies)?,
+            ..SyncServerOptions::default()
+        };
+        let server = Arc::new(SyncServer::with(file.database().clone(), options)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

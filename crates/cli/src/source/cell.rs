@@ -69,7 +69,8 @@ pub(super) const fn type_of(kind: CellKind) -> FieldType {
     }
 }
 
-fn text_to_value(text: &str, ty: &FieldType) -> Result<Value, String> {
+/// The value that text stands for in a column of a type, or what is wrong with it.
+pub(crate) fn text_to_value(text: &str, ty: &FieldType) -> Result<Value, String> {
     let Some(kind) = kind_of(ty) else {
         return match serde_json::from_str::<Json>(text) {
             Ok(json) => json_to_value(&json, ty),

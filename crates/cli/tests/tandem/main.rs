@@ -5,3 +5,4 @@ mod import;
 mod inspect;
 mod query;
 mod support;
+mod synced;
