@@ -313,6 +313,36 @@ fn rows_come_back_and_go_again() {
 }
 
 #[test]
+fn an_update_that_lost_saves_the_row_all_the_same() {
+    let deletion = DeletionPolicy::UpdateResurrects;
+    for deleted_first in [false, true] {
+        let setting = Setting::new(Policy::default().deletion(deletion));
+        let (a, c) = (setting.replica("a"), setting.replica("c"));
+        c.update("notes", 1, row! { "title": "earlier, by c" })
+            .unwrap();
+        setting.tick();
+        a.update("notes", 1, row! { "title": "later, by a" })
+            .unwrap();
+        setting.sync(&a);
+        a.delete("notes", 1).unwrap();
+        // Whether the deletion or the update that loses its column comes first, the row is there in the end.
+        let order = if deleted_first { [&a, &c] } else { [&c, &a] };
+        // The deletion must not have seen the update, so it is made before anything else is received.
+        setting.push_only(order[0]);
+        setting.push_only(order[1]);
+        assert_eq!(
+            setting.cell(1, 1),
+            Some("later, by a".into()),
+            "{deleted_first}"
+        );
+        for db in [&a, &c, &a] {
+            setting.sync(db);
+        }
+        assert_eq!(title(&a, 1), Some("later, by a".into()));
+    }
+}
+
+#[test]
 fn the_oldest_entries_are_forgotten() {
     let ledger = LedgerOptions {
         entries_max: 5,

@@ -79,6 +79,13 @@ impl Setting {
         report
     }
 
+    /// One request reaches the server; its answer is lost.
+    fn push_only(&self, db: &SyncDb) {
+        let mut session = db.session().unwrap();
+        let request = session.next_message().unwrap().unwrap();
+        self.server.handle(&request).unwrap();
+    }
+
     fn tick(&self) {
         self.wall.advance(Duration::from_millis(10));
     }
