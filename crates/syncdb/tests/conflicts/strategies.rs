@@ -407,10 +407,10 @@ fn run(seed: u64) {
         let by = usize::try_from(random.below(3)).unwrap();
         // What got through stays; what did not is sent again.
         let _ = replicas[by].db.sync(&mut |request: &[u8]| {
-            let lost = || Err(common::Error::closed("lost"));
+            let fails = || Err(common::Error::closed("lost"));
             match random.below(5) {
-                0 => lost(),
-                1 => last.handle(request).and_then(|_| lost()),
+                0 => fails(),
+                1 => last.handle(request).and_then(|_| fails()),
                 2 => last.handle(request).and_then(|_| last.handle(request)),
                 _ => last.handle(request),
             }
