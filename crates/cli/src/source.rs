@@ -6,6 +6,8 @@
 
 mod cell;
 mod csv;
+#[cfg(test)]
+mod hostile;
 mod infer;
 mod jsonl;
 mod load;

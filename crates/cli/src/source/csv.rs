@@ -99,6 +99,17 @@ impl CsvSource {
             .unwrap_or(&self.bytes)
     }
 
+    /// Line and byte at which a record begins. The library says where it began to look for it: before the line feed
+    /// that ends the record before, and before empty lines.
+    fn begin(&self, position: &csv::Position) -> (u64, u64) {
+        let from = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+        let rest = self.text().get(from..).unwrap_or_default();
+        let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        ends.fold((position.line(), position.byte()), |(line, at), byte| {
+            (line + u64::from(*byte == b'\n'), at + 1)
+        })
+    }
+
     /// Whether the record from `start` to the end of the file has a quote that is never closed: the library
     /// takes the end of the file for its end.
     fn is_unclosed(&self, start: u64) -> bool {
@@ -139,9 +150,7 @@ impl Source for CsvSource {
             if std::mem::take(&mut skip_header) {
                 continue;
             }
-            let (line, start) = record
-                .position()
-                .map_or((0, 0), |position| (position.line(), position.byte()));
+            let (line, start) = record.position().map_or((0, 0), |p| self.begin(p));
             let next_line = reader.position().line();
             let is_last = reader.position().byte() >= self.text().len() as u64;
             let cells = if is_last && self.is_unclosed(start) {
@@ -240,6 +249,24 @@ mod tests {
         assert_eq!(rows("a\tb\n1\t\n"), [ok(&["1", ""])]);
         assert_eq!(rows("\"a,x\"|b\n1|2\n"), [ok(&["1", "2"])]);
         assert_eq!(rows("a,b\n\"1\",\"2\nlines\""), [ok(&["1", "2\nlines"])]);
+    }
+
+    #[test]
+    fn lines_are_counted_over_empty_ones_and_line_ends_of_two_bytes() {
+        let source = open(
+            b"a,b\r\n\r\n1,2\r\n3\r\n".to_vec(),
+            &Options::default(),
+            false,
+        )
+        .unwrap();
+        let mut lines = Vec::new();
+        source
+            .each(&mut |line, cells| {
+                lines.push((line, cells.is_ok()));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(lines, [(3, true), (4, false)]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(crate) fn load_packed(name: &str, packed: &[u8], options: &Options) -> Resul
     load_from(source.as_ref(), path, options)
 }
 
-fn load_from(source: &dyn Source, path: &Path, options: &Options) -> Result<Loaded> {
+pub(super) fn load_from(source: &dyn Source, path: &Path, options: &Options) -> Result<Loaded> {
     let place = |error: Error| error.at(path.display());
     let progress = Progress::rows(&format!("reading {}", path.display()));
     let known = |name: &String| source.columns().contains(name);

@@ -5,15 +5,15 @@ use std::io::{self, Write};
 use super::{Figure, Report, number};
 
 impl Report {
-    /// Writes the figures as Markdown: for each size and metric one table with a row for each case and a column for
-    /// each subject. A rival's cell says how many times its figure ours is, and what was aimed at.
+    /// Writes the figures as Markdown: for each size and unit one table with a row for each case and metric and a column
+    /// for each subject. A rival's cell says how many times its figure ours is, and what was aimed at.
     ///
     /// # Errors
     /// When `out` cannot be written.
     pub fn write_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Machine: {}.", self.machine)?;
         let figures: Vec<&Figure> = self.figures.iter().filter(|f| !f.detail).collect();
-        let mut groups: Vec<(&str, &str, &str)> = Vec::new();
+        let mut groups: Vec<(&str, &str)> = Vec::new();
         for figure in &figures {
             let group = group(figure);
             if !groups.contains(&group) {
@@ -27,24 +27,23 @@ impl Report {
                 .copied()
                 .filter(|f| group(f) == wanted)
                 .collect();
-            let (size, metric, unit) = wanted;
-            let size = if size.is_empty() {
+            let (size, unit) = wanted;
+            let at = if size.is_empty() {
                 String::new()
             } else {
-                format!(", {size}")
+                format!("at {size}, ")
             };
-            writeln!(out, "\n{}{size} [{unit}]:\n", metric.replace('_', " "))?;
+            writeln!(out, "\n{at}{unit}:\n")?;
             self.write_group(&figures, out)?;
         }
         Ok(())
     }
 
     fn write_group(&self, figures: &[&Figure], out: &mut dyn Write) -> io::Result<()> {
-        let (mut cases, mut subjects): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        let (mut rows, mut subjects): (Vec<(&str, &str)>, Vec<&str>) = (Vec::new(), Vec::new());
         for figure in figures {
-            let case = case(figure);
-            if !cases.contains(&case) {
-                cases.push(case);
+            if !rows.contains(&row(figure)) {
+                rows.push(row(figure));
             }
             if !subjects.contains(&figure.subject.as_str()) {
                 subjects.push(&figure.subject);
@@ -53,12 +52,20 @@ impl Report {
         subjects.sort_by_key(|subject| *subject != self.ours);
         writeln!(out, "| case | {} |", subjects.join(" | "))?;
         writeln!(out, "|---{}|", "|---".repeat(subjects.len()))?;
-        for wanted in cases {
-            write!(out, "| `{wanted}` |")?;
+        let one_metric = rows
+            .iter()
+            .all(|(_, metric)| Some(*metric) == rows.first().map(|r| r.1));
+        for wanted in rows {
+            let (case, metric) = wanted;
+            if one_metric {
+                write!(out, "| `{case}` |")?;
+            } else {
+                write!(out, "| `{case}`, {} |", metric.replace('_', " "))?;
+            }
             for subject in &subjects {
                 let found = figures
                     .iter()
-                    .find(|f| case(f) == wanted && f.subject == *subject);
+                    .find(|f| row(f) == wanted && f.subject == *subject);
                 let cell = found.map_or_else(|| "-".to_owned(), |figure| self.cell(figure));
                 write!(out, " {cell} |")?;
             }
@@ -89,14 +96,16 @@ impl Report {
     }
 }
 
-/// Size, metric and unit: what one table is about.
-fn group(figure: &Figure) -> (&str, &str, &str) {
+/// Size and unit: what one table is about.
+fn group(figure: &Figure) -> (&str, &str) {
     let size = figure.case.split_once('@').map_or("", |(_, size)| size);
-    (size, figure.metric, figure.unit)
+    (size, figure.unit)
 }
 
-fn case(figure: &Figure) -> &str {
-    figure.case.split('@').next().unwrap_or_default()
+/// Case and metric: what one row is about.
+fn row(figure: &Figure) -> (&str, &str) {
+    let case = figure.case.split('@').next().unwrap_or_default();
+    (case, figure.metric)
 }
 
 #[cfg(test)]
