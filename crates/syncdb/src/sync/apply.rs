@@ -26,6 +26,10 @@ impl Apply<'_, '_> {
             let tables = self.tables;
             let synced = tables.get(&block.table)?;
             let layout = Layout::of(synced, block)?;
+            if block.kind == BlockKind::Put && self.pending.is_empty() {
+                self.rows_as_they_are(synced, &layout, block)?;
+                continue;
+            }
             for row in 0..block.rows() {
                 self.row(synced, &layout, block, row)?;
             }
@@ -35,18 +39,19 @@ impl Apply<'_, '_> {
 
     /// Makes the tables hold exactly what the blocks of a snapshot hold, and what is pending.
     pub(crate) fn snapshot(&mut self, blocks: &[Block]) -> Result<()> {
-        let mut keys: HashMap<&str, HashSet<RecordId>> = HashMap::new();
-        for block in blocks {
-            let of_table = keys.entry(block.table.as_str()).or_default();
-            of_table.extend((0..block.rows()).map(|row| block.row(row).0));
-        }
         let tables = self.tables;
         for (name, synced) in &tables.by_name {
-            let known = keys.get(name.as_str());
+            if synced.collection.is_empty() {
+                continue;
+            }
+            let of_table = blocks.iter().filter(|block| block.table == *name);
+            let known: HashSet<RecordId> = of_table
+                .flat_map(|block| (0..block.rows()).map(|row| block.key(row)))
+                .collect();
             let mut extra = Vec::new();
             self.tx.view().scan(&synced.collection, &mut |records| {
                 let ids = records.iter().map(common::Record::id);
-                extra.extend(ids.filter(|id| known.is_none_or(|known| !known.contains(id))));
+                extra.extend(ids.filter(|id| !known.contains(id)));
                 ControlFlow::Continue(())
             })?;
             for id in extra {
@@ -54,6 +59,22 @@ impl Apply<'_, '_> {
             }
         }
         self.blocks(blocks)
+    }
+
+    /// Takes in whole rows where nothing is pending: nothing is looked up, and a row is put together in its place.
+    fn rows_as_they_are(&mut self, synced: &Synced, layout: &Layout, block: &Block) -> Result<()> {
+        let columns: Vec<&[Value]> = layout
+            .sources(block)
+            .map(|column| column.map_or(&[][..], Vec::as_slice))
+            .collect();
+        for row in 0..block.rows() {
+            let values = columns
+                .iter()
+                .map(|column| column.get(row).cloned().unwrap_or_default());
+            self.tx.upsert_values(&synced.collection, values)?;
+        }
+        self.rows += block.rows() as u64;
+        Ok(())
     }
 
     fn row(&mut self, synced: &Synced, layout: &Layout, block: &Block, row: usize) -> Result<()> {
@@ -151,6 +172,23 @@ impl Layout {
         Ok(Self {
             columns: schema.fields.len(),
             positions,
+        })
+    }
+}
+
+impl Layout {
+    /// A block's columns in the order of the table's.
+    fn sources<'a>(&self, block: &'a Block) -> impl Iterator<Item = Option<&'a Vec<Value>>> {
+        let key_columns = block.key_columns();
+        (0..self.columns).map(move |column| {
+            let at = match column.checked_sub(key_columns) {
+                None => Some(column),
+                Some(_) => {
+                    let after = self.positions.iter().position(|at| *at == column);
+                    after.map(|after| key_columns + after)
+                }
+            };
+            block.columns.get(at?)
         })
     }
 }

@@ -257,6 +257,12 @@ impl Block {
         self.columns.len().saturating_sub(self.fields.len())
     }
 
+    /// The key of row `row`.
+    pub fn key(&self, row: usize) -> RecordId {
+        let key = self.columns.iter().take(self.key_columns());
+        RecordId::composite(key.map(|column| column.get(row).cloned().unwrap_or_default()))
+    }
+
     /// The key of row `row`, and its values by field.
     pub fn row(&self, row: usize) -> (RecordId, Vec<(FieldId, Value)>) {
         let cell = |column: &Vec<Value>| column.get(row).cloned().unwrap_or_default();
