@@ -11,6 +11,7 @@
 pub mod client;
 pub mod db;
 pub mod netsim;
+pub mod payload;
 pub mod server;
 pub mod sync;
 

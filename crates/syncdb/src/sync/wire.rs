@@ -178,9 +178,10 @@ pub fn decode_answer(bytes: &[u8], limits: &Limits) -> Result<Answer> {
 pub fn encode_blocks(blocks: &[Block]) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     put_message(field::frame::BLOCKS, &mut content, |out| {
-        write::blocks(field::blocks::BLOCKS, blocks, out)
+        write::blocks(field::blocks::BLOCKS, blocks, block::Packing::Snapshot, out)
     })?;
-    pack(&content, true)
+    // The blocks are packed one by one.
+    pack(&content, false)
 }
 
 /// Reads the frame of a snapshot's blocks.

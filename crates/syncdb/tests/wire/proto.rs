@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use common::Limits;
 use common::optimization::compression::Compression;
-use common::serialization::Format;
-use common::{Limits, Value};
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use syncdb::payload::{Column, unpack_all};
 use syncdb::sync::ledger;
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire::{decode_request, encode_answer, encode_request};
@@ -119,7 +119,7 @@ fn answers_are_what_the_published_file_says() {
     let of = |path: &str| at(&message, &format!("answer.{path}"));
     assert_eq!(of("snapshot.first"), "1");
     assert_eq!(of("snapshot.total"), "3");
-    // The columns in a block are MessagePack, which the envelope does not look into.
+    // The columns in a snapshot's block are a payload block, which the envelope does not look into.
     let answer = message.get_field_by_name("answer").unwrap();
     let snapshot = answer.as_message().unwrap();
     let snapshot = snapshot.get_field_by_name("snapshot").unwrap();
@@ -131,9 +131,9 @@ fn answers_are_what_the_published_file_says() {
     let block = blocks.unwrap().as_list().unwrap()[0].clone();
     let data = block.as_message().unwrap().get_field_by_name("data");
     let data = data.unwrap().as_bytes().unwrap().clone();
-    let columns = Format::MsgPack.decode_value(&data, &Limits::default());
-    let expected = frames::block().columns.into_iter().map(Value::from);
-    assert_eq!(columns.unwrap(), Value::List(expected.collect()));
+    let columns = unpack_all(&data, &Limits::default(), None).unwrap();
+    let columns: Vec<_> = columns.iter().map(Column::to_values).collect();
+    assert_eq!(columns, frames::block().columns);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use common::serialization::Format;
 use common::{Error, Limits, Result, Text, Value};
 
 use super::fields::{Budget, Fields, Part, expected, put_bytes, put_number, put_numbers};
+use crate::payload::{self, Column, Level, pack, pack_for_frame};
 use crate::sync::protocol::{Block, BlockKind};
 
 /// Field numbers of the message.
@@ -30,6 +31,17 @@ mod field {
 
 /// How `data` holds the columns: one MessagePack array of columns, each an array of values.
 const MESSAGE_PACK: u32 = 0;
+/// How `data` holds the columns: a payload block, as `docs/payload-format.md` specifies it.
+const PAYLOAD: u32 = 1;
+
+/// How hard a block's columns are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// Once, for all who start: as a payload block that is compressed by itself.
+    Snapshot,
+    /// For a frame that is compressed as a whole: as whatever is shorter.
+    Message,
+}
 
 /// What is said about rows: an answer's blocks and a request's operations share the numbers.
 const PUT: u32 = 0;
@@ -38,8 +50,14 @@ const GONE: u32 = 2;
 const DELTA: u32 = 3;
 const REVERT: u32 = 4;
 
-pub(super) fn write(block: &Block, out: &mut Vec<u8>) -> Result<()> {
-    put(&block.table, block.kind, &block.fields, &block.columns, out)
+pub(super) fn write(block: &Block, packing: Packing, out: &mut Vec<u8>) -> Result<()> {
+    let Block {
+        table,
+        kind,
+        fields,
+        columns,
+    } = block;
+    put(table, *kind, fields, columns, packing, out)
 }
 
 pub(super) fn put(
@@ -47,6 +65,7 @@ pub(super) fn put(
     kind: BlockKind,
     fields: &[FieldId],
     columns: &[Vec<Value>],
+    packing: Packing,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let kind = match kind {
@@ -64,11 +83,33 @@ pub(super) fn put(
         out,
     );
     put_numbers(field::FIELDS, fields.iter().map(|field| field.0), out);
+    let (encoding, data) = pack_columns(columns, packing)?;
+    put_number(field::ENCODING, encoding.into(), out);
+    put_bytes(field::DATA, &data, out);
+    Ok(())
+}
+
+fn pack_columns(columns: &[Vec<Value>], packing: Packing) -> Result<(u32, Vec<u8>)> {
+    let by_type: Vec<Column> = columns
+        .iter()
+        .map(|values| Column::from_values(values))
+        .collect();
+    if packing == Packing::Snapshot {
+        return Ok((PAYLOAD, pack(&by_type, Level::Balanced, None)?));
+    }
+    let payload = pack_for_frame(&by_type)?;
+    // One row of short values takes fewer bytes without descriptions of its columns.
+    if columns.first().is_some_and(|column| column.len() > 4) {
+        return Ok((PAYLOAD, payload));
+    }
     let columns = columns.iter().map(|column| Value::from(column.clone()));
     let mut data = Vec::new();
     Format::MsgPack.encode_value(&Value::List(columns.collect()), &mut data)?;
-    put_bytes(field::DATA, &data, out);
-    Ok(())
+    Ok(if data.len() <= payload.len() {
+        (MESSAGE_PACK, data)
+    } else {
+        (PAYLOAD, payload)
+    })
 }
 
 /// A block of an answer.
@@ -118,12 +159,6 @@ impl<'a> Wire<'a> {
     }
 
     fn block(self, budget: &mut Budget) -> Result<Block> {
-        if self.encoding != MESSAGE_PACK {
-            return Err(Error::unsupported(format!(
-                "the columns of a block are written in encoding {}, this side knows {MESSAGE_PACK}",
-                self.encoding
-            )));
-        }
         let key_columns = usize::try_from(self.key_columns).unwrap_or(usize::MAX);
         if key_columns == 0 {
             return Err(expected("key columns before the others"));
@@ -137,7 +172,16 @@ impl<'a> Wire<'a> {
         if sorted.len() != self.fields.len() {
             return Err(expected("each column once"));
         }
-        let columns = message_pack(self.data, budget)?;
+        let columns = match self.encoding {
+            MESSAGE_PACK => message_pack(self.data, budget)?,
+            PAYLOAD => payload(self.data, budget)?,
+            other => {
+                return Err(Error::unsupported(format!(
+                    "the columns of a block are written in encoding {other}, this side knows \
+                     {MESSAGE_PACK} and {PAYLOAD}"
+                )));
+            }
+        };
         if columns.len() != key_columns + self.fields.len() {
             return Err(expected("as many columns as the block announces"));
         }
@@ -173,6 +217,19 @@ fn message_pack(data: &[u8], budget: &mut Budget) -> Result<Vec<Vec<Value>>> {
         let heap: usize = column.iter().map(Value::heap_bytes).sum();
         budget.spend(heap.saturating_add(size_of_val(column)).saturating_add(48))?;
         found.push(column.to_vec());
+    }
+    Ok(found)
+}
+
+fn payload(data: &[u8], budget: &mut Budget) -> Result<Vec<Vec<Value>>> {
+    let opened = payload::Block::open(data, budget.limits(), None)?;
+    let columns = opened.decode()?;
+    let mut found = Vec::with_capacity(columns.len());
+    for column in columns {
+        budget.spend(column.rows().saturating_mul(size_of::<Value>()) + 48)?;
+        let values = column.to_values();
+        budget.spend(values.iter().map(Value::heap_bytes).sum())?;
+        found.push(values);
     }
     Ok(found)
 }

@@ -100,7 +100,7 @@ pub(super) fn write(
     for Pile { shape, columns } in &piles {
         let (table, kind, ids, _) = shape;
         put_message(fields.0, out, |out| {
-            block::put(table, *kind, ids, columns, out)
+            block::put(table, *kind, ids, columns, block::Packing::Message, out)
         })?;
     }
     out.extend_from_slice(&written);

@@ -3,8 +3,9 @@
 use common::serialization::{Format, encode_schema};
 use common::{Result, Value};
 
+use super::block::{self, Packing};
 use super::fields::{put_bytes, put_fixed, put_message, put_number};
-use super::{block, field, operations};
+use super::{field, operations};
 use crate::sync::digest::Digest;
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{Answer, Block, News, Outcome, Position, Request};
@@ -83,8 +84,8 @@ pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
             more,
             digest,
         } => put_message(at::CHANGES, out, |out| {
-            blocks(field::changes::TRUTH, truth, out)?;
-            blocks(field::changes::BLOCKS, changes, out)?;
+            blocks(field::changes::TRUTH, truth, Packing::Message, out)?;
+            blocks(field::changes::BLOCKS, changes, Packing::Message, out)?;
             put_number(field::changes::SEQ, seq.0, out);
             put_number(field::changes::MORE, u64::from(*more), out);
             if let Some(Digest { rows, sum }) = digest {
@@ -157,8 +158,13 @@ fn conflict(entry: &LedgerEntry, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn blocks(field: u32, blocks: &[Block], out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn blocks(
+    field: u32,
+    blocks: &[Block],
+    packing: Packing,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     blocks
         .iter()
-        .try_for_each(|found| put_message(field, out, |out| block::write(found, out)))
+        .try_for_each(|found| put_message(field, out, |out| block::write(found, packing, out)))
 }
