@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use common::versioning::TableId;
+use common::versioning::{ChangeKind, TableId};
 use common::{
     Collection, Committed, Database, Error, Record, Result, Seq, Snapshot, Text, Transaction, Value,
 };
@@ -115,6 +115,7 @@ impl Authority {
         let _one_at_a_time = self.pushing.lock();
         let mut tx = self.db.begin();
         self.account_for_direct_writes(&mut tx)?;
+        self.forget_old(&mut tx)?;
         if !tx.is_empty() {
             self.committed(&tx.commit()?);
         }
@@ -128,6 +129,8 @@ impl Authority {
         // What was pruned counts for whole rows; see `RowWrites::of`.
         from = from.max(log_start);
         let tables = self.tables_by_id();
+        // However many rows were deleted, what one transaction remembers of them is bounded.
+        let mut remembered = 0;
         loop {
             let changes = self.db.changes_since(from, FOLD_CHANGES)?;
             let Some(last) = changes.last().map(|change| change.seq) else {
@@ -136,7 +139,9 @@ impl Authority {
             for change in &changes {
                 if let Some(table) = tables.get(&change.table) {
                     let policy = self.policy(table.name());
-                    columns::fold(tx, &self.tables, &table.schema(), policy, change)?;
+                    let remember = remembered < self.rules.ledger.deleted_max;
+                    remembered += usize::from(change.kind == ChangeKind::Delete);
+                    columns::fold(tx, &self.tables, &table.schema(), policy, change, remember)?;
                 }
             }
             from = last;

@@ -411,13 +411,15 @@ pub(crate) fn forget(
     Ok(())
 }
 
-/// Accounts for a change that was written at the server, past the push of any replica.
+/// Accounts for a change that was written at the server, past the push of any replica. A deletion is remembered when
+/// `remember` says so.
 pub(crate) fn fold(
     tx: &mut Transaction<'_>,
     tables: &ServerTables,
     schema: &Schema,
     policy: &Policy,
     change: &Change,
+    remember: bool,
 ) -> Result<()> {
     let rows = &tables.rows;
     let id = change.id();
@@ -431,9 +433,11 @@ pub(crate) fn fold(
     let written = at_server(change.stamp);
     match (change.kind, known) {
         (ChangeKind::Delete, known) => {
-            let before = change.before.as_deref();
-            Grave::new(change.seq, written, before, known.as_ref())
-                .write_later(tx, tables, schema, &id)?;
+            if remember {
+                let before = change.before.as_deref();
+                Grave::new(change.seq, written, before, known.as_ref())
+                    .write_later(tx, tables, schema, &id)?;
+            }
             forget(tx, rows, &schema.name, &id)
         }
         // A row without an entry says enough by its own metadata.

@@ -378,6 +378,17 @@ fn the_oldest_entries_are_forgotten() {
         .collection("sync_deleted")
         .unwrap();
     assert!(deleted.len() <= 5, "{}", deleted.len());
+    // Nor do many direct deletions at once grow it.
+    for id in 1_000..1_020 {
+        setting.notes().insert(row! { "id": id }).unwrap();
+    }
+    for id in 1_000..1_020 {
+        setting.notes().delete(id).unwrap();
+    }
+    setting.server.account_for_direct_writes().unwrap();
+    assert!(deleted.len() <= 8, "{}", deleted.len());
+    setting.server.account_for_direct_writes().unwrap();
+    assert!(deleted.len() <= 4, "{}", deleted.len());
 }
 
 #[test]
