@@ -17,6 +17,7 @@ use crate::sync::queue;
 use crate::sync::rejected::{self, PendingMutation, Rejected, RejectedId};
 use crate::sync::replica::Replica;
 use crate::sync::session::{Session, SyncReport};
+use crate::sync::subscription::{Subscription, SubscriptionState, Subscriptions};
 use crate::sync::system::{State, find_in_ledger, read_all};
 
 pub use transaction::SyncTransaction;
@@ -169,6 +170,68 @@ impl SyncDb {
     /// Only with a storage that can fail.
     pub fn digest(&self) -> Result<Digest> {
         self.core.digest()
+    }
+
+    /// Subscribes to a part of a table, or changes the filter and columns of the subscription of this name.
+    ///
+    /// A replica without any subscription has everything. The first one takes the place of that: when its rows have
+    /// arrived, the others leave. Rows arrive with the next sync, subscription after subscription in the order in which
+    /// they were made, each of them all at once. Of a subscription that was changed only the difference is
+    /// sent. A row and a column stay as long as any subscription covers them.
+    ///
+    /// What this replica inserts outside of its subscriptions stays until the server has it, and leaves
+    /// then; see [`SyncReport::left`].
+    ///
+    /// ```
+    /// use common::query::Filter;
+    /// use common::schema::{Field, FieldType, Schema};
+    /// use common::{row, Database};
+    /// use syncdb::{Subscription, SyncDb, SyncServer};
+    /// let db = Database::new();
+    /// let tasks = db.create_collection(
+    ///     Schema::build("tasks", ["id"])
+    ///         .field(Field::new("id", FieldType::Int))
+    ///         .field(Field::new("owner", FieldType::Text))
+    ///         .finish()?,
+    /// )?;
+    /// tasks.insert(row! { "id": 1, "owner": "anna" })?;
+    /// tasks.insert(row! { "id": 2, "owner": "ben" })?;
+    /// let server = SyncServer::new(db)?;
+    /// let phone = SyncDb::client("phone")?;
+    /// phone.subscribe(&Subscription::new("mine", "tasks").filter(Filter::eq("owner", "anna")))?;
+    /// phone.sync(&mut |request: &[u8]| server.handle(request))?;
+    /// assert!(phone.collection("tasks")?.get(1).is_some());
+    /// assert!(phone.collection("tasks")?.get(2).is_none());
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for a filter with parameters, or another table than the subscription has;
+    /// [`common::ErrorKind::LimitExceeded`] for too many. Whether filter and columns fit the table is found by the
+    /// server: see [`SyncReport::refused`].
+    pub fn subscribe(&self, subscription: &Subscription) -> Result<()> {
+        let change = |subscriptions: &mut Subscriptions| subscriptions.put(subscription);
+        self.core.resubscribe(change).map(drop)
+    }
+
+    /// Ends a subscription: rows and columns that no other one covers leave at once, or, when it was the last,
+    /// when everything has arrived in its place. Returns whether there was one of this name.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub fn unsubscribe(&self, name: &str) -> Result<bool> {
+        self.core
+            .resubscribe(|subscriptions| Ok(subscriptions.end(name)))
+    }
+
+    /// The subscriptions, in the order of delivery, and how far they are.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the replica's state is damaged.
+    pub fn subscriptions(&self) -> Result<Vec<SubscriptionState>> {
+        let state = State::load(&self.core.tables.state)?;
+        let cursor = state.and_then(|state| state.cursor).map(|(_, seq)| seq);
+        Ok(self.core.subscriptions().states(cursor))
     }
 
     /// A session that sends everything in the queue as of now, for hosts that carry the bytes themselves.

@@ -25,7 +25,9 @@ pub use sync::explain::{ColumnExplanation, Explanation, Origin, Presence};
 pub use sync::ledger::{
     EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Side, Visibility,
 };
+pub use sync::permission::{Permission, Permissions};
 pub use sync::policy::{DeletionPolicy, Policy, SetBias, Strategy};
 pub use sync::protocol::{Outcome, Rejection};
 pub use sync::rejected::{PendingMutation, Rejected, RejectedId, RowEdit};
 pub use sync::session::SyncReport;
+pub use sync::subscription::{Subscription, SubscriptionState};

@@ -4,35 +4,32 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use common::schema::IndexKind;
 use common::storage::{Direction, KeyRange};
 use common::utils::id_generator::{Rng, SystemRng};
-use common::{Database, ErrorKind, Limits, RecordId, Result, Seq, Text, Value};
-use parking_lot::Mutex;
+use common::{Database, ErrorKind, Limits, RecordId, Result, Snapshot, Text, Value};
 use serde::Serialize;
 
 use crate::sync::authority::{Authority, ConflictRules};
-use crate::sync::bootstrap::Bootstraps;
 use crate::sync::columns::at_server;
 use crate::sync::conflict::{Meeting, MergeFunction, Policy, Strategy};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
+use crate::sync::permission::Permissions;
 use crate::sync::protocol::{
-    Answer, Epoch, FRAME_BYTES_MAX, LEDGER_ENTRIES_MAX, News, Outcome, Position, Request,
-    frame_limits,
+    Answer, Block, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request, frame_limits,
 };
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
+use crate::sync::reading::{Reading, Stock};
+use crate::sync::scope::ScopeSet;
 use crate::sync::system::{
     find_in_ledger, number, read_number, schema_set, user_schemas, user_tables,
 };
 use crate::sync::{increment, wire};
 
-/// Most changes of the log that one answer covers.
-const CHANGES_MAX: usize = 8_192;
-/// Most memory that the rows of one answer take.
-const ANSWER_MEMORY_MAX: usize = FRAME_BYTES_MAX / 4;
 /// Entries of the ledger that are looked at for one answer; the next goes on after them.
 const LEDGER_LOOKED_AT_MAX: usize = 10_000;
 const SERVER_KEY: &str = "server";
@@ -47,6 +44,8 @@ pub struct SyncServerOptions {
     pub merge_functions: BTreeMap<Text, MergeFunction>,
     /// How long conflicts are kept, and who is told.
     pub ledger: LedgerOptions,
+    /// Which rows and columns somebody may see and change. Default: everybody everything.
+    pub permissions: Option<Permissions>,
     /// Limits under which requests are read. Default: [`frame_limits`].
     pub limits: Limits,
     /// Where the name of a new log comes from. Default: the system's generator.
@@ -59,6 +58,7 @@ impl Default for SyncServerOptions {
             policies: BTreeMap::new(),
             merge_functions: BTreeMap::new(),
             ledger: LedgerOptions::default(),
+            permissions: None,
             limits: frame_limits(),
             rng: Arc::new(SystemRng),
         }
@@ -107,6 +107,13 @@ impl SyncServerOptions {
         self
     }
 
+    /// Sets which rows and columns somebody may see and change.
+    #[must_use]
+    pub fn permissions(mut self, permissions: Permissions) -> Self {
+        self.permissions = Some(permissions);
+        self
+    }
+
     /// Sets how long conflicts are kept, and who is told.
     #[must_use]
     pub fn ledger(mut self, ledger: LedgerOptions) -> Self {
@@ -139,6 +146,14 @@ pub struct Status {
     pub clients: u64,
     /// Number of conflicts in the ledger.
     pub conflicts: u64,
+    /// How often a replica's rows were compared with those here by ranges.
+    pub repairs: u64,
+    /// Number of rows sent because they differed in such a comparison.
+    pub rows_repaired: u64,
+    /// Number of rows that are pinned for replicas which are receiving a scope: 16 to 24 bytes each.
+    pub rows_pinned: u64,
+    /// Bytes of encoded segments that are kept to be sent again.
+    pub segment_bytes: u64,
 }
 
 /// The side that every replica talks to: all tables of a database whose name does not begin with `sync_`.
@@ -173,7 +188,7 @@ pub struct SyncServer {
     core: Authority,
     limits: Limits,
     epoch: Epoch,
-    bootstraps: Mutex<Bootstraps>,
+    stock: Stock,
 }
 
 impl SyncServer {
@@ -196,7 +211,7 @@ impl SyncServer {
             functions: options.merge_functions,
             ledger: options.ledger,
         };
-        let core = Authority::open(db, rules)?;
+        let core = Authority::open(db, rules, options.permissions)?;
         let epoch = match core.tables.server.try_get(SERVER_KEY)? {
             Some(record) => Epoch(read_number(&record, 1)?),
             None => {
@@ -212,7 +227,7 @@ impl SyncServer {
             core,
             limits: options.limits,
             epoch,
-            bootstraps: Mutex::default(),
+            stock: Stock::default(),
         })
     }
 
@@ -221,7 +236,7 @@ impl SyncServer {
         &self.core.db
     }
 
-    /// Answers one request.
+    /// Answers one request, made by nobody in particular.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`] or [`ErrorKind::LimitExceeded`] for bytes that are no
@@ -231,8 +246,9 @@ impl SyncServer {
         self.handle_for(None, request)
     }
 
-    /// Answers one request of a replica that speaks on behalf of a principal, which the ledger then names. Who that is, the
-    /// caller has made sure of.
+    /// Answers one request of a replica that speaks on behalf of a principal, whom the caller has authenticated. What
+    /// [`SyncServerOptions::permissions`] let them see and change is all that the answer speaks of, whatever the
+    /// request asks for; the ledger names them.
     ///
     /// # Errors
     /// As [`SyncServer::handle`].
@@ -246,63 +262,92 @@ impl SyncServer {
     /// # Errors
     /// What the database fails with.
     pub fn answer(&self, principal: Option<&Text>, request: &Request) -> Result<Answer> {
-        let increment = match request.position {
+        let db = &self.core.db;
+        let log_start = || db.log_extent().0.max(self.core.before_since);
+        let cursor = match request.position {
             Position::At { epoch, seq } if epoch == self.epoch => {
-                let (log_start, _) = self.core.db.log_extent();
-                (log_start <= seq && seq <= self.core.db.seq()).then_some(seq)
+                Some(seq).filter(|seq| (log_start()..=db.seq()).contains(seq))
             }
             _ => None,
         };
-        let mut outcomes = Vec::new();
-        let mut news = None;
-        if let Some(cursor) = increment {
-            let pushed = push(&self.core, request, principal, cursor)?;
-            news = self.changes(cursor, &pushed)?;
-            if news.is_some() {
-                outcomes = pushed.outcomes;
-            }
+        let scopes = &self.core.scopes;
+        let mut set = scopes.of_request(db, principal, &request.scopes, cursor.is_some());
+        let cursor = cursor.filter(|cursor| *cursor >= db.log_compacted() || set.is_all_whole());
+        if cursor.is_none() {
+            set = scopes.of_request(db, principal, &request.scopes, false);
         }
-        // A replica that gets a snapshot keeps its mutations on top and sends them again afterwards, so it is
-        // told no outcomes: the snapshot may be older than their commits.
-        let news = match news {
-            Some(news) => news,
-            None => self.snapshot_part(request.position)?,
+        let pushed = match cursor {
+            Some(cursor) => push(&self.core, request, principal, cursor)?,
+            // Where the replica stands is not known, so neither is what its mutations were made on.
+            None => Pushed::default(),
+        };
+        let snapshot = db.snapshot();
+        let known = set.joined();
+        let truth = truth(request, &set, known, &pushed, &snapshot)?;
+        let reading = Reading {
+            db,
+            stock: &self.stock,
+            limits: &self.limits,
+            epoch: self.epoch,
+            snapshot: &snapshot,
+            log_start: log_start(),
+            cursor,
+            own: &pushed.own,
+        };
+        let refused = set.refused.clone();
+        let (staged, commit) = match reading.read(request, set) {
+            // Pruned a moment ago: the replica's position does not hold any more.
+            Err(error) if error.kind() == ErrorKind::NotFound && cursor.is_some() => {
+                let reading = Reading {
+                    cursor: None,
+                    log_start: log_start(),
+                    ..reading
+                };
+                let set = self
+                    .core
+                    .scopes
+                    .of_request(db, principal, &request.scopes, false);
+                reading.read(request, set)?
+            }
+            read => read?,
         };
         // Read after the rows: a table made in between is announced without any.
-        let schemas = user_schemas(&self.core.db);
+        let schemas = user_schemas(db);
         let policies = &self.core.rules.policies;
-        let known = schema_set(&schemas, policies) == request.schemas;
-        let client = self
-            .core
-            .tables
-            .clients
-            .try_get(request.replica.0.clone())?;
-        let client = Client::from_record(client.as_ref())?;
-        let policies = if known {
+        let same = schema_set(&schemas, policies) == request.schemas;
+        let client = &self.core.tables.clients;
+        let client = Client::from_record(client.try_get(request.replica.0.clone())?.as_ref())?;
+        let policies = if same {
             BTreeMap::new()
         } else {
             let policies = policies.iter();
             let of_table = policies.filter(|(name, _)| schemas.iter().any(|s| s.name == **name));
             of_table.map(|(n, p)| (n.clone(), p.clone())).collect()
         };
-        let (ledger, told) = self.ledger_after(request, &outcomes)?;
+        let (ledger, told) = self.ledger_after(principal, request, &pushed.outcomes)?;
         Ok(Answer {
             number: request.number,
             epoch: self.epoch,
-            now: self.core.db.clock().tick(),
+            now: db.clock().tick(),
             policies,
-            schemas: (!known).then_some(schemas),
+            schemas: (!same).then_some(schemas),
             next: client.last + 1,
-            outcomes,
-            news,
+            heard: cursor.is_some(),
+            outcomes: pushed.outcomes,
             ledger,
             told,
+            known,
+            truth,
+            refused,
+            staged,
+            commit,
         })
     }
 
     /// The entries of the ledger that the replica is to be told, beside those in its outcomes, and up to where.
     fn ledger_after(
         &self,
+        principal: Option<&Text>,
         request: &Request,
         outcomes: &[(u64, Outcome)],
     ) -> Result<(Vec<LedgerEntry>, EntryId)> {
@@ -355,7 +400,14 @@ impl SyncServer {
             last = id;
             let takes_part =
                 entry.replica == request.replica || entry.server_replica == request.replica;
-            if (everyone || takes_part) && !answered.contains(&id) {
+            let is_own = entry.replica == request.replica;
+            let scopes = &self.core.scopes;
+            // Of a table of which not everything may be seen, nothing is told but what the replica did itself.
+            let may_see = is_own
+                || scopes
+                    .rights(&self.core.db, principal, &entry.table)?
+                    .is_none();
+            if (everyone || takes_part) && may_see && !answered.contains(&id) {
                 entries.push(entry);
             }
         }
@@ -363,60 +415,6 @@ impl SyncServer {
             told = last;
         }
         Ok((entries, told))
-    }
-
-    /// What happened after `cursor`, or nothing when that does not fit an answer.
-    fn changes(&self, cursor: Seq, pushed: &Pushed) -> Result<Option<News>> {
-        let snapshot = self.core.db.snapshot();
-        let tables = user_tables(&self.core.db);
-        let mut changes_max = CHANGES_MAX;
-        loop {
-            let mut changes = match self.core.db.changes_since(cursor, changes_max) {
-                Ok(changes) => changes,
-                // Pruned a moment ago.
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            changes.retain(|change| change.seq <= snapshot.seq());
-            let memory: usize = changes.iter().map(|c| c.record.heap_bytes()).sum();
-            if memory > ANSWER_MEMORY_MAX {
-                if changes_max == 1 {
-                    return Ok(None);
-                }
-                changes_max = (changes_max / 8).max(1);
-                continue;
-            }
-            let more = changes.len() >= changes_max;
-            let last = changes.last().map(|change| change.seq);
-            let seq = last.filter(|_| more).unwrap_or(snapshot.seq());
-            let more = seq < snapshot.seq();
-            let digest = if more {
-                None
-            } else {
-                Some(self.core.digest_at(&snapshot, &tables)?)
-            };
-            let truth = increment::truth(snapshot.view(), &pushed.differing, &tables)?;
-            return Ok(Some(News::Changes {
-                truth,
-                blocks: increment::blocks(changes, &pushed.own, &tables),
-                seq,
-                more,
-                digest,
-            }));
-        }
-    }
-
-    fn snapshot_part(&self, position: Position) -> Result<News> {
-        let wanted = match position {
-            Position::Blocks { epoch, seq, next } if epoch == self.epoch => Some((seq, next)),
-            _ => None,
-        };
-        let mut bootstraps = self.bootstraps.lock();
-        let snapshot = self.core.db.snapshot();
-        let schemas = schema_set(&user_schemas(&self.core.db), &self.core.rules.policies);
-        let (log_start, _) = self.core.db.log_extent();
-        let tables = user_tables(&self.core.db);
-        bootstraps.part(wanted, &snapshot, log_start, schemas, &tables)
     }
 
     /// Notes which columns were written directly, past the push of any replica. Call it before the database is saved:
@@ -487,8 +485,9 @@ impl SyncServer {
     /// # Errors
     /// Only with a storage that can fail.
     pub fn digest(&self) -> Result<Digest> {
-        self.core
-            .digest_at(&self.core.db.snapshot(), &user_tables(&self.core.db))
+        let db = &self.core.db;
+        let everything = self.core.scopes.everything(db)?;
+        self.stock.digest(db, &db.snapshot(), &everything)
     }
 
     /// What the server has as of now.
@@ -497,6 +496,7 @@ impl SyncServer {
             .iter()
             .map(|table| (Text::new(table.name()), table.len() as u64))
             .collect();
+        let (rows_pinned, segment_bytes) = self.stock.extent();
         Status {
             rows: tables.values().sum(),
             tables,
@@ -504,8 +504,33 @@ impl SyncServer {
             epoch: self.epoch.to_string(),
             clients: self.core.tables.clients.len() as u64,
             conflicts: self.core.tables.conflicts.len() as u64,
+            repairs: self.stock.repairs.load(Ordering::Relaxed),
+            rows_repaired: self.stock.rows_repaired.load(Ordering::Relaxed),
+            rows_pinned: rows_pinned as u64,
+            segment_bytes: segment_bytes as u64,
         }
     }
+}
+
+/// The rows of mutations that were answered, where the replica does not know how they stand.
+fn truth(
+    request: &Request,
+    set: &ScopeSet,
+    joined: u64,
+    pushed: &Pushed,
+    snapshot: &Snapshot,
+) -> Result<Vec<Block>> {
+    if pushed.outcomes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answered: HashSet<u64> = pushed.outcomes.iter().map(|(number, _)| *number).collect();
+    let mutations = request.mutations.iter();
+    let answered = mutations.filter(|mutation| answered.contains(&mutation.client_seq));
+    let rows = answered.flat_map(|mutation| &mutation.ops);
+    let rows = rows.map(|op| (op.table.clone(), op.key.clone()));
+    let rows = rows.filter(|(table, _)| !set.is_plain_named(joined, table));
+    let view = snapshot.view();
+    increment::truth(view, set, joined, &pushed.differing, &rows.collect())
 }
 
 impl fmt::Debug for SyncServer {

@@ -14,22 +14,29 @@
 
 pub(crate) mod apply;
 pub(crate) mod authority;
-pub(crate) mod bootstrap;
 pub(crate) mod columns;
 pub(crate) mod graves;
+pub(crate) mod holdings;
 pub(crate) mod increment;
+pub(crate) mod pinned;
 pub(crate) mod push;
 pub(crate) mod queue;
+pub(crate) mod reading;
+pub(crate) mod reconcile;
 pub(crate) mod replica;
+pub(crate) mod scope;
 pub(crate) mod system;
+pub(crate) mod token;
 
 pub mod conflict;
 pub mod delta;
 pub mod digest;
 pub mod explain;
 pub mod ledger;
+pub mod permission;
 pub mod policy;
 pub mod protocol;
 pub mod rejected;
 pub mod session;
+pub mod subscription;
 pub mod wire;

@@ -11,6 +11,7 @@ use syncdb::{Policy, SyncDb, SyncServer, SyncServerOptions};
 use crate::source::text_to_value;
 
 /// What a file holds.
+#[expect(clippy::large_enum_variant, reason = "there is one in a run")]
 pub(super) enum Synced {
     Server(SyncServer),
     Replica(SyncDb),

@@ -99,10 +99,10 @@ fn damaged_missing_and_foreign_files_are_named() {
 #[test]
 fn a_frame_of_the_sync_protocol_is_shown_as_json() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/wire/v1/");
-    let frame = std::fs::read(format!("{golden}changes.bin")).unwrap();
+    let frame = std::fs::read(format!("{golden}commit.bin")).unwrap();
     let place = Place::with("answer.bin", &frame);
     let out = place.ok("inspect --frame answer.bin");
-    let expected = std::fs::read_to_string(format!("{golden}changes.json")).unwrap();
+    let expected = std::fs::read_to_string(format!("{golden}commit.json")).unwrap();
     assert_eq!(out, expected);
     place.write("cut.bin", &frame[..frame.len() - 1]);
     let ran = place.run("inspect --frame cut.bin");

@@ -374,13 +374,25 @@ impl<'db> SyncTransaction<'db> {
     /// sent as one. Nothing is changed then.
     pub fn commit(mut self) -> Result<Committed> {
         let synced = self.core.synced();
+        let subscriptions = self.core.subscriptions();
         let mut ops = Vec::new();
         for touched in &self.touched {
             let Some(table) = synced.by_name.get(touched.collection.name()) else {
                 continue;
             };
             let after = self.tx.get(&touched.collection, touched.id.clone())?;
+            let is_here = |field| subscriptions.has_field(&table.schema.name, field);
+            if let Some(after) = &after {
+                table.require(after, is_here)?;
+            }
+            let first = ops.len();
             net(table, touched, after.as_ref(), &mut ops)?;
+            if let Some((op, _)) = ops.get_mut(first)
+                && let Action::Insert(columns) = &mut op.action
+            {
+                // Not kept here and not given: the server has a default for it, or says that it has none.
+                columns.retain(|(field, value)| !value.is_null() || is_here(*field));
+            }
         }
         let reverts = self.reverts.drain(..).map(|(conflict, force)| {
             let op = Op {
@@ -397,9 +409,7 @@ impl<'db> SyncTransaction<'db> {
         if !ops.is_empty() {
             self.enqueue(&synced, ops)?;
         }
-        let committed = self.tx.commit()?;
-        self.core.committed(&committed);
-        Ok(committed)
+        self.tx.commit()
     }
 
     fn enqueue(&mut self, synced: &SyncedTables, mut ops: Vec<(Op, Vec<Value>)>) -> Result<()> {

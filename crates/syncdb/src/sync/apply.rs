@@ -1,64 +1,104 @@
-//! What the server sends, laid under what the replica has not been answered for yet.
+//! What the server sends, laid under what the replica has not been answered for yet, and kept as long as some
+//! subscription covers it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use common::schema::FieldId;
-use common::{Error, RecordId, Result, Text, Transaction, Value};
+use common::{Collection, Error, Record, RecordId, Result, Text, Transaction, Value, View};
 
 use super::protocol::{Block, BlockKind};
 use super::queue::Pending;
-use super::system::{Synced, SyncedTables};
+use super::subscription::Subscriptions;
+use super::system::{Synced, SyncedTables, read_number, row_key};
 
 /// Lays the server's rows under the pending ones, in one transaction.
 pub(crate) struct Apply<'a, 'db> {
     pub(crate) tx: &'a mut Transaction<'db>,
     pub(crate) tables: &'a SyncedTables,
+    pub(crate) members: &'a Collection,
     pub(crate) pending: &'a HashMap<(Text, RecordId), Pending>,
+    pub(crate) subscriptions: &'a Subscriptions,
+    /// Mask of the scopes that have rows here, that which joins included.
+    pub(crate) held: u64,
     /// Number of rows taken in.
     pub(crate) rows: u64,
 }
 
-impl Apply<'_, '_> {
-    /// Takes in blocks of changes.
-    pub(crate) fn blocks(&mut self, blocks: &[Block]) -> Result<()> {
-        for block in blocks {
-            let tables = self.tables;
-            let synced = tables.get(&block.table)?;
-            let layout = Layout::of(synced, block)?;
-            if block.kind == BlockKind::Put && self.pending.is_empty() {
-                self.rows_as_they_are(synced, &layout, block)?;
-                continue;
-            }
-            for row in 0..block.rows() {
-                self.row(synced, &layout, block, row)?;
-            }
+/// What is said about where a row belongs.
+#[derive(Clone, Copy)]
+struct Told {
+    /// Scopes that are spoken of.
+    known: u64,
+    /// Those among them that cover the row.
+    scopes: u64,
+}
+
+/// How the rows of one table are kept.
+struct Keeping<'a> {
+    synced: &'a Synced,
+    /// For each scope that has rows of the table here: its bit, and its columns unless it has all.
+    scopes: Vec<(u64, Option<HashSet<usize>>)>,
+}
+
+impl<'a> Keeping<'a> {
+    fn of(synced: &'a Synced, subscriptions: &Subscriptions, held: u64) -> Self {
+        let fields = &synced.schema.fields;
+        let position = |id: &FieldId| fields.iter().position(|field| field.id == *id);
+        let about = subscriptions.about(held, &synced.schema.name);
+        let scopes = about.map(|kept| {
+            let columns = kept.fields(&synced.schema.name);
+            let columns = columns.map(|ids| ids.iter().filter_map(position).collect());
+            (kept.bit(), columns)
+        });
+        Self {
+            synced,
+            scopes: scopes.collect(),
         }
-        Ok(())
     }
 
-    /// Makes the tables hold exactly what the blocks of a snapshot hold, and what is pending.
-    pub(crate) fn snapshot(&mut self, blocks: &[Block]) -> Result<()> {
-        let tables = self.tables;
-        for (name, synced) in &tables.by_name {
-            if synced.collection.is_empty() {
-                continue;
-            }
-            let of_table = blocks.iter().filter(|block| block.table == *name);
-            let known: HashSet<RecordId> = of_table
-                .flat_map(|block| (0..block.rows()).map(|row| block.key(row)))
-                .collect();
-            let mut extra = Vec::new();
-            self.tx.view().scan(&synced.collection, &mut |records| {
-                let ids = records.iter().map(common::Record::id);
-                extra.extend(ids.filter(|id| !known.contains(id)));
-                ControlFlow::Continue(())
-            })?;
-            for id in extra {
-                self.gone(synced, id)?;
-            }
+    /// Whether it is noted for each row which scopes cover it. With one scope, all rows are in it.
+    fn is_noted(&self) -> bool {
+        self.scopes.len() > 1
+    }
+
+    fn mask(&self) -> u64 {
+        self.scopes.iter().fold(0, |mask, (bit, _)| mask | bit)
+    }
+
+    fn has_column(&self, mask: u64, position: usize) -> bool {
+        let mut scopes = self.scopes.iter().filter(|(bit, _)| bit & mask != 0);
+        scopes.any(|(_, columns)| columns.as_ref().is_none_or(|c| c.contains(&position)))
+    }
+
+    fn has_all_columns(&self, mask: u64) -> bool {
+        let mut scopes = self.scopes.iter().filter(|(bit, _)| bit & mask != 0);
+        scopes.any(|(_, columns)| columns.is_none())
+    }
+}
+
+/// Mask of the scopes that cover a row, as it is noted.
+pub(crate) fn noted(
+    view: View<'_>,
+    members: &Collection,
+    table: &str,
+    key: &RecordId,
+) -> Result<u64> {
+    let record = view.get(members, &row_key(table, key))?;
+    record.map_or(Ok(0), |record| read_number(&record, 2))
+}
+
+impl Apply<'_, '_> {
+    /// Takes in blocks that speak of the scopes in `known`.
+    pub(crate) fn blocks(&mut self, blocks: &[Block], known: u64) -> Result<()> {
+        for block in blocks {
+            let told = Told {
+                known,
+                scopes: block.scopes & known,
+            };
+            self.block(block, told)?;
         }
-        self.blocks(blocks)
+        Ok(())
     }
 
     /// Takes in whole rows where nothing is pending: nothing is looked up, and a row is put together in its place.
@@ -77,19 +117,66 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
-    fn row(&mut self, synced: &Synced, layout: &Layout, block: &Block, row: usize) -> Result<()> {
-        self.rows += 1;
-        let (key, columns) = block.row(row);
-        if block.kind == BlockKind::Gone {
-            return self.gone(synced, key);
+    /// Takes in blocks of the rows of one scope.
+    pub(crate) fn segment(&mut self, blocks: &[Block], bit: u64) -> Result<()> {
+        for block in blocks {
+            let scopes = if block.kind == BlockKind::Gone {
+                0
+            } else {
+                bit
+            };
+            self.block(block, Told { known: bit, scopes })?;
         }
-        let pending = self.pending.get(&(block.table.clone(), key.clone()));
-        if pending.is_some_and(|pending| pending.deleted) {
+        Ok(())
+    }
+
+    fn block(&mut self, block: &Block, told: Told) -> Result<()> {
+        let tables = self.tables;
+        let synced = tables.get(&block.table)?;
+        let keeping = Keeping::of(synced, self.subscriptions, self.held);
+        let layout = Layout::of(synced, block)?;
+        let has_all = layout.positions.len() + synced.schema.key_columns == layout.columns;
+        let arrives = block.kind == BlockKind::Put && told.scopes != 0;
+        if arrives && has_all && self.pending.is_empty() && !keeping.is_noted() {
+            return self.rows_as_they_are(synced, &layout, block);
+        }
+        for row in 0..block.rows() {
+            self.rows += 1;
+            let (key, columns) = block.row(row);
+            self.row(&keeping, &layout, block.kind, key, columns, told)?;
+        }
+        Ok(())
+    }
+
+    fn row(
+        &mut self,
+        keeping: &Keeping<'_>,
+        layout: &Layout,
+        kind: BlockKind,
+        key: RecordId,
+        columns: Vec<(FieldId, Value)>,
+        told: Told,
+    ) -> Result<()> {
+        let synced = keeping.synced;
+        let row = (synced.schema.name.clone(), key);
+        let pending = self.pending.get(&row);
+        let key = row.1;
+        if kind != BlockKind::Gone && pending.is_some_and(|pending| pending.deleted) {
             return Ok(());
         }
-        let current = match pending {
-            None if block.kind == BlockKind::Put => None,
-            _ => self.tx.get(&synced.collection, key.clone())?,
+        let Some(mask) = self.settle(keeping, &key, told)? else {
+            return Ok(());
+        };
+        if kind == BlockKind::Gone {
+            return self.thin_out(keeping, &key, mask);
+        }
+        let needs_current = kind == BlockKind::Patch
+            || pending.is_some()
+            || layout.positions.len() + synced.schema.key_columns != layout.columns;
+        let current = if needs_current {
+            self.tx.get(&synced.collection, key.clone())?
+        } else {
+            None
         };
         let is_pending = |field: &FieldId| pending.is_some_and(|p| p.columns.contains(field));
         // What was said here and is not answered yet stays on top of what the server has.
@@ -100,47 +187,195 @@ impl Apply<'_, '_> {
                 delta.apply(&value).unwrap_or(value)
             })
         };
-        if block.kind == BlockKind::Patch {
-            if current.is_none() {
-                // The digest at the end of the sync finds that rows are missing.
-                return Ok(());
+        let values = columns
+            .into_iter()
+            .zip(&layout.positions)
+            .filter(|((field, _), _)| current.is_none() || !is_pending(field))
+            .map(|((field, value), position)| (*position, on_top(field, value)));
+        let values: Vec<(usize, Value)> = values.collect();
+        match (kind, current) {
+            // The digest at the end of the sync finds that rows are missing.
+            (BlockKind::Patch, None) => Ok(()),
+            (BlockKind::Patch, Some(_)) => {
+                if !values.is_empty() {
+                    self.tx
+                        .update_values(&synced.collection, key.clone(), values)?;
+                }
+                self.thin_out(keeping, &key, mask)
             }
-            let changes = columns
-                .into_iter()
-                .zip(&layout.positions)
-                .filter(|((field, _), _)| !is_pending(field))
-                .map(|((field, value), position)| (*position, on_top(field, value)));
-            let changes: Vec<(usize, Value)> = changes.collect();
-            return self.tx.update_values(&synced.collection, key, changes);
-        }
-        let mut values: Vec<Value> = vec![Value::Null; layout.columns];
-        for (to, value) in values.iter_mut().zip(key.values()) {
-            *to = value.clone();
-        }
-        for ((field, value), position) in columns.into_iter().zip(&layout.positions) {
-            let local = current.as_ref().filter(|_| is_pending(&field));
-            if let Some(to) = values.get_mut(*position) {
-                *to = local
-                    .and_then(|local| local.get(*position).cloned())
-                    .unwrap_or_else(|| on_top(field, value));
+            (_, current) => {
+                let mut whole: Vec<Value> = vec![Value::Null; layout.columns];
+                if let Some(current) = &current {
+                    let fields = synced.schema.fields.iter().map(|field| field.id);
+                    let places = whole.iter_mut().zip(current.iter()).zip(fields).enumerate();
+                    for (position, ((to, value), field)) in places {
+                        if keeping.has_column(mask, position) || is_pending(&field) {
+                            *to = value.clone();
+                        }
+                    }
+                }
+                for (to, value) in whole.iter_mut().zip(key.values()) {
+                    *to = value.clone();
+                }
+                for (position, value) in values {
+                    if let Some(to) = whole.get_mut(position) {
+                        *to = value;
+                    }
+                }
+                self.tx.upsert_values(&synced.collection, whole).map(drop)
             }
         }
-        self.tx.upsert_values(&synced.collection, values).map(drop)
     }
 
-    fn gone(&mut self, synced: &Synced, key: RecordId) -> Result<()> {
-        let row = (synced.schema.name.clone(), key);
+    /// Notes which scopes cover a row. A row that none covers is deleted, and gives `None`; but for one that was made
+    /// here and is not answered yet, which stays as it is.
+    fn settle(&mut self, keeping: &Keeping<'_>, key: &RecordId, told: Told) -> Result<Option<u64>> {
+        let table = &keeping.synced.schema.name;
+        let before = if keeping.is_noted() {
+            noted(self.tx.view(), self.members, table, key)?
+        } else {
+            keeping.mask()
+        };
+        let mask = (before & !told.known) | told.scopes;
+        if keeping.is_noted() && mask != before {
+            let id = row_key(table, key);
+            if mask == 0 {
+                self.tx.delete(self.members, id)?;
+            } else {
+                let row = [
+                    Value::Text(table.clone()),
+                    Value::List(key.values().into()),
+                    super::system::number(mask),
+                ];
+                self.tx.upsert_values(self.members, row)?;
+            }
+        }
+        if mask != 0 {
+            return Ok(Some(mask));
+        }
+        let row = (table.clone(), key.clone());
         if self
             .pending
             .get(&row)
             .is_some_and(|pending| pending.inserted)
         {
+            return Ok(None);
+        }
+        let collection = &keeping.synced.collection;
+        if self.tx.get(collection, key.clone())?.is_some() {
+            self.tx.delete(collection, key.clone())?;
+        }
+        Ok(None)
+    }
+
+    /// Empties the columns of a row that no scope has any more.
+    fn thin_out(&mut self, keeping: &Keeping<'_>, key: &RecordId, mask: u64) -> Result<()> {
+        if keeping.has_all_columns(mask) {
             return Ok(());
         }
-        if self.tx.get(&synced.collection, row.1.clone())?.is_some() {
-            self.tx.delete(&synced.collection, row.1)?;
+        let synced = keeping.synced;
+        let Some(current) = self.tx.get(&synced.collection, key.clone())? else {
+            return Ok(());
+        };
+        let pending = self.pending.get(&(synced.schema.name.clone(), key.clone()));
+        let fields = synced.schema.fields.iter().zip(current.iter()).enumerate();
+        let unwanted = fields
+            .skip(synced.schema.key_columns)
+            .filter(|(position, (field, value))| {
+                !value.is_null()
+                    && !keeping.has_column(mask, *position)
+                    && pending.is_none_or(|pending| !pending.columns.contains(&field.id))
+            })
+            .map(|(position, _)| (position, Value::Null));
+        let unwanted: Vec<(usize, Value)> = unwanted.collect();
+        if unwanted.is_empty() {
+            return Ok(());
+        }
+        self.tx
+            .update_values(&synced.collection, key.clone(), unwanted)
+    }
+
+    /// Notes the scopes of rows where a second scope of their table is about to join.
+    pub(crate) fn prepare_joining(&mut self, bit: u64) -> Result<()> {
+        let tables = self.tables;
+        for synced in tables.by_name.values() {
+            let without = Keeping::of(synced, self.subscriptions, self.held & !bit);
+            let with = Keeping::of(synced, self.subscriptions, self.held | bit);
+            if without.is_noted() || !with.is_noted() {
+                continue;
+            }
+            for key in self.keys(synced)? {
+                let row = [
+                    Value::Text(synced.schema.name.clone()),
+                    Value::List(key.values().into()),
+                    super::system::number(without.mask()),
+                ];
+                self.tx.upsert_values(self.members, row)?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes away what only the scope `bit` covered, except rows in `kept`, by table.
+    pub(crate) fn take_away(
+        &mut self,
+        bit: u64,
+        kept: &HashMap<Text, HashSet<RecordId>>,
+    ) -> Result<()> {
+        let tables = self.tables;
+        let told = Told {
+            known: bit,
+            scopes: 0,
+        };
+        for synced in tables.by_name.values() {
+            let keeping = Keeping::of(synced, self.subscriptions, self.held);
+            if keeping.mask() & bit == 0 {
+                continue;
+            }
+            let kept = kept.get(&synced.schema.name);
+            for key in self.keys(synced)? {
+                if kept.is_some_and(|kept| kept.contains(&key)) {
+                    continue;
+                }
+                if let Some(mask) = self.settle(&keeping, &key, told)? {
+                    self.thin_out(&keeping, &key, mask)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets which scopes cover which rows where one scope or none is left.
+    pub(crate) fn forget_notes(&mut self) -> Result<()> {
+        let tables = self.tables;
+        let mut pointless = Vec::new();
+        let noted = |table: &str| {
+            tables
+                .by_name
+                .get(table)
+                .is_some_and(|synced| Keeping::of(synced, self.subscriptions, self.held).is_noted())
+        };
+        self.tx.view().scan(self.members, &mut |records| {
+            let of_no_use = records.iter().filter(|record| {
+                let table = record.first().and_then(Value::as_text);
+                !table.is_some_and(noted)
+            });
+            pointless.extend(of_no_use.map(Record::id));
+            ControlFlow::Continue(())
+        })?;
+        for id in pointless {
+            self.tx.delete(self.members, id)?;
+        }
+        Ok(())
+    }
+
+    fn keys(&self, synced: &Synced) -> Result<Vec<RecordId>> {
+        let mut keys = Vec::new();
+        self.tx.view().scan(&synced.collection, &mut |records| {
+            keys.extend(records.iter().map(Record::id));
+            ControlFlow::Continue(())
+        })?;
+        Ok(keys)
     }
 }
 
@@ -165,10 +400,6 @@ impl Layout {
         let Some(positions) = positions else {
             return Err(misfit(block, "has columns that the table has not"));
         };
-        let rest = schema.fields.len() - schema.key_columns;
-        if block.kind == BlockKind::Put && positions.len() != rest {
-            return Err(misfit(block, "has not all columns of the table"));
-        }
         Ok(Self {
             columns: schema.fields.len(),
             positions,

@@ -5,18 +5,16 @@ use std::sync::LazyLock;
 
 use common::versioning::{ChangeKind, TableId};
 use common::{
-    Collection, Committed, Database, Error, Record, Result, Seq, Snapshot, Text, Transaction, Value,
+    Collection, Committed, Database, Error, Record, Result, Seq, Text, Transaction, Value,
 };
 use parking_lot::Mutex;
 
 use super::columns;
 use super::conflict::{MergeFunctions, Policy};
-use super::digest::{Digest, TrackedDigest};
 use super::ledger::LedgerOptions;
-use super::protocol::SchemaSetId;
-use super::system::{
-    LEDGER_AT, ServerTables, forget_oldest, schema_set, user_schemas, user_tables,
-};
+use super::permission::Permissions;
+use super::scope::Scopes;
+use super::system::{LEDGER_AT, ServerTables, forget_oldest, user_schemas, user_tables};
 
 /// Changes of the log that are accounted for at a time.
 const FOLD_CHANGES: usize = 4_096;
@@ -39,11 +37,18 @@ pub(crate) struct Authority {
     pub(crate) pushing: Mutex<()>,
     /// The log up to here is accounted for in the side table.
     accounted: Mutex<Seq>,
-    digest: Mutex<(SchemaSetId, TrackedDigest)>,
+    /// Which parts of the rows a replica may have and change.
+    pub(crate) scopes: Scopes,
+    /// From this commit on, the log has what was before each change.
+    pub(crate) before_since: Seq,
 }
 
 impl Authority {
-    pub(crate) fn open(db: Database, mut rules: ConflictRules) -> Result<Self> {
+    pub(crate) fn open(
+        db: Database,
+        mut rules: ConflictRules,
+        permissions: Option<Permissions>,
+    ) -> Result<Self> {
         let known = |name: &Text| rules.functions.contains_key(name);
         if let Some(name) = rules
             .policies
@@ -63,6 +68,9 @@ impl Authority {
         rules
             .policies
             .retain(|_, policy| *policy != Policy::default());
+        // Whether a change moved a row out of a scope is only seen by what was before.
+        db.keep_before();
+        let before_since = db.seq();
         let tables = ServerTables::open(&db)?;
         let (log_start, _) = db.log_extent();
         Ok(Self {
@@ -71,41 +79,13 @@ impl Authority {
             rules,
             pushing: Mutex::new(()),
             accounted: Mutex::new(log_start),
-            digest: Mutex::default(),
+            scopes: Scopes::new(permissions),
+            before_since,
         })
-    }
-
-    /// The digest of all rows at a snapshot.
-    pub(crate) fn digest_at(&self, snapshot: &Snapshot, tables: &[Collection]) -> Result<Digest> {
-        let schemas = schema_set(&user_schemas(&self.db), &self.rules.policies);
-        {
-            let mut digest = self.digest.lock();
-            if digest.0 != schemas {
-                digest.0 = schemas;
-                digest.1.reset();
-            }
-            if let Some(known) = digest.1.at(snapshot.seq()) {
-                return Ok(known);
-            }
-        }
-        let found = Digest::of(snapshot.view(), tables)?;
-        let mut digest = self.digest.lock();
-        if digest.0 == schemas {
-            digest.1.set(snapshot.seq(), found);
-        }
-        Ok(found)
     }
 
     /// Follows a commit of a push, in whose transaction the direct writes before it were accounted for.
     pub(crate) fn committed(&self, committed: &Committed) {
-        let names = user_tables(&self.db)
-            .iter()
-            .map(|table| (table.id(), Text::new(table.name())))
-            .collect();
-        self.digest
-            .lock()
-            .1
-            .advance(committed.seq, &committed.changes, &names);
         // The commit itself is looked at again: rows that followed a reference are in no operation.
         *self.accounted.lock() = Seq(committed.seq.0.saturating_sub(1));
     }

@@ -1,20 +1,20 @@
 //! [`Digest`]: a number that two sets of rows share when they are equal.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
+use common::schema::Schema;
 use common::serialization::Format;
-use common::versioning::{Change, ChangeKind, TableId};
-use common::{Collection, Map, Result, Seq, Text, Value, Vector, View};
-use sha2::{Digest as _, Sha256};
+use common::{Collection, Map, Result, Value, Vector, View};
+use twox_hash::XxHash3_128;
 
 /// Number of rows, and the sum of their hashes modulo 2^128.
 ///
-/// The hash of a row is the first 16 bytes, little-endian, of SHA-256 over the MessagePack array
-/// `[table name, value, value, ..]` in storage order, with `-0.0` written as `0.0` because the two are equal. A sum does
-/// not depend on the order of its terms, and a changed row is one subtraction and one addition. It detects
-/// accidents; it is no proof against a peer who *wants* two sets to collide.
+/// The hash of a row is XXH3 of 128 bits over the table's name and the values of the columns concerned, as
+/// `docs/wire-format.md` has it. A sum does not depend on the order of its terms, and a changed row is one
+/// subtraction and one addition. It detects accidents, with a chance of 2^-128 to miss one. It is no proof against
+/// a peer who *wants* two sets to collide: such a peer may write rows anyway, and all that a collision gains is
+/// that a difference which exists for another reason goes unnoticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Digest {
     /// Number of rows.
@@ -30,63 +30,102 @@ impl fmt::Display for Digest {
 }
 
 impl Digest {
-    /// Adds a row.
-    pub fn add(&mut self, table: &str, values: &[Value]) {
-        self.rows = self.rows.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(hash(table, values));
-    }
-
-    /// Takes a row away.
-    pub fn remove(&mut self, table: &str, values: &[Value]) {
-        self.rows = self.rows.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(hash(table, values));
-    }
-
-    /// The digest of all rows of these tables. Costs a pass over them.
+    /// The digest of all rows of these tables, with all columns. Costs a pass over them.
     ///
     /// # Errors
     /// Only with a storage that can fail.
     pub fn of(view: View<'_>, tables: &[Collection]) -> Result<Self> {
         let mut digest = Self::default();
         for table in tables {
+            let mut hasher = RowHasher::whole(&table.schema());
             view.scan(table, &mut |records| {
                 for record in records {
-                    digest.add(table.name(), record);
+                    digest.add(hasher.hash(record));
                 }
                 ControlFlow::Continue(())
             })?;
         }
         Ok(digest)
     }
+
+    /// Adds a row by its hash.
+    pub(crate) fn add(&mut self, hash: u128) {
+        self.rows = self.rows.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(hash);
+    }
+
+    /// Takes a row away.
+    pub(crate) fn remove(&mut self, hash: u128) {
+        self.rows = self.rows.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(hash);
+    }
+
+    /// The digest of two sets that have no row in common.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.wrapping_add(other.rows),
+            sum: self.sum.wrapping_add(other.sum),
+        }
+    }
 }
 
-fn hash(table: &str, values: &[Value]) -> u128 {
-    let mut bytes = Vec::with_capacity(256);
-    // The head of an array; what follows is written value by value, because a list of them would be a copy of the row.
-    match values.len() + 1 {
-        len @ ..16 => bytes.push(0x90 | u8::try_from(len).unwrap_or_default()),
-        len => {
-            bytes.push(0xdc);
-            // A table has at most 4,096 columns.
-            bytes.extend_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes());
+/// Hashes the rows of one table by some of its columns: those of the key, and the ones named.
+#[derive(Debug, Clone)]
+pub(crate) struct RowHasher {
+    /// What every row begins with.
+    prefix: Vec<u8>,
+    key_columns: usize,
+    /// Position and number of each other column.
+    columns: Vec<(usize, [u8; 4])>,
+    buffer: Vec<u8>,
+}
+
+impl RowHasher {
+    /// With all columns.
+    pub(crate) fn whole(schema: &Schema) -> Self {
+        Self::new(schema, schema.key_columns..schema.fields.len())
+    }
+
+    /// With the key and the columns at these positions, in ascending order.
+    pub(crate) fn new(schema: &Schema, positions: impl IntoIterator<Item = usize>) -> Self {
+        let mut prefix = Vec::with_capacity(32);
+        write(&Value::Text(schema.name.clone()), &mut prefix);
+        let columns = positions.into_iter().filter_map(|position| {
+            let field = schema.fields.get(position)?;
+            Some((position, field.id.0.to_le_bytes()))
+        });
+        Self {
+            prefix,
+            key_columns: schema.key_columns,
+            columns: columns.collect(),
+            buffer: Vec::with_capacity(128),
         }
     }
-    let mut write = |value: &Value| {
-        // MessagePack holds every value below 4 GiB, and larger ones never pass a frame.
-        let _ = Format::MsgPack.encode_value(value, &mut bytes);
+
+    pub(crate) fn hash(&mut self, row: &[Value]) -> u128 {
+        let buffer = &mut self.buffer;
+        buffer.clear();
+        buffer.extend_from_slice(&self.prefix);
+        for value in row.iter().take(self.key_columns) {
+            write(value, buffer);
+        }
+        for (position, field) in &self.columns {
+            buffer.extend_from_slice(field);
+            write(row.get(*position).unwrap_or(&Value::Null), buffer);
+        }
+        XxHash3_128::oneshot(buffer)
+    }
+}
+
+/// Appends a value as MessagePack, with `-0.0` as `0.0`.
+fn write(value: &Value, buffer: &mut Vec<u8>) {
+    // MessagePack holds every value below 4 GiB, and larger ones never pass a frame.
+    let _ = match value {
+        Value::Float(_) | Value::List(_) | Value::Map(_) | Value::Vector(_) => {
+            Format::MsgPack.encode_value(&canonical(value), buffer)
+        }
+        value => Format::MsgPack.encode_value(value, buffer),
     };
-    write(&Value::from(table));
-    for value in values {
-        match value {
-            Value::Float(_) | Value::List(_) | Value::Map(_) | Value::Vector(_) => {
-                write(&canonical(value));
-            }
-            other => write(other),
-        }
-    }
-    let hash = Sha256::digest(&bytes);
-    let first = hash.first_chunk::<16>().copied().unwrap_or_default();
-    u128::from_le_bytes(first)
 }
 
 /// The value with every negative zero made positive.
@@ -131,85 +170,5 @@ fn without_negative_zeros(vector: &Vector) -> Vector {
             values: values.iter().map(|v| v + 0.0).collect(),
         },
         other => other.clone(),
-    }
-}
-
-/// A digest that follows the commits of one database, so that the rows need not be read again.
-#[derive(Debug, Default)]
-pub(crate) struct TrackedDigest {
-    at: Option<Seq>,
-    digest: Digest,
-}
-
-impl TrackedDigest {
-    /// The digest at the commit `seq`, when it is known.
-    pub(crate) fn at(&self, seq: Seq) -> Option<Digest> {
-        (self.at == Some(seq)).then_some(self.digest)
-    }
-
-    /// Notes what the digest is at a commit.
-    pub(crate) fn set(&mut self, seq: Seq, digest: Digest) {
-        if self.at.is_none_or(|at| at < seq) {
-            self.at = Some(seq);
-            self.digest = digest;
-        }
-    }
-
-    /// Forgets the digest: the set of tables is another one.
-    pub(crate) fn reset(&mut self) {
-        self.at = None;
-    }
-
-    /// Follows one commit, whose changes carry the records before them. A commit that is not the next one
-    /// leaves the digest where it was: it is computed anew when it is asked for.
-    pub(crate) fn advance(&mut self, seq: Seq, changes: &[Change], names: &HashMap<TableId, Text>) {
-        if self.at.is_none_or(|at| at.next() != seq) {
-            return;
-        }
-        for change in changes {
-            let Some(table) = names.get(&change.table) else {
-                continue;
-            };
-            if let Some(before) = &change.before {
-                self.digest.remove(table, before);
-            } else if change.kind != ChangeKind::Insert {
-                self.at = None;
-                return;
-            }
-            if let Some(after) = change.after() {
-                self.digest.add(table, after);
-            }
-        }
-        self.at = Some(seq);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The definition: SHA-256 over one MessagePack array.
-    fn defined(table: &str, values: &[Value]) -> u128 {
-        let list = std::iter::once(Value::from(table)).chain(values.iter().map(canonical));
-        let mut bytes = Vec::new();
-        let list = Value::List(list.collect());
-        Format::MsgPack.encode_value(&list, &mut bytes).unwrap();
-        let hash = Sha256::digest(&bytes);
-        u128::from_le_bytes(*hash.first_chunk().unwrap())
-    }
-
-    #[test]
-    fn a_row_is_hashed_as_one_array() {
-        let nested = Value::from(vec![Value::from(-0.0), Value::Null]);
-        for columns in [1, 14, 15, 16, 300] {
-            let mut values = vec![Value::from("text"); columns];
-            assert_eq!(hash("t", &values), defined("t", &values), "{columns}");
-            *values.last_mut().unwrap() = nested.clone();
-            assert_eq!(hash("t", &values), defined("t", &values), "{columns}");
-        }
-        assert_eq!(
-            hash("t", &[Value::from(-0.0)]),
-            hash("t", &[Value::from(0.0)])
-        );
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use common::query::Filter;
 use common::schema::{FieldId, Schema};
 use common::versioning::{Hlc, ReplicaId};
 use common::{Limits, RecordId, Seq, Text, Value};
@@ -23,10 +24,18 @@ pub const OPS_MAX: usize = 100_000;
 pub const REQUEST_BYTES_TARGET: usize = 1 << 20;
 /// Most bytes of a frame, packed or unpacked, and of what it unpacks to in memory.
 pub const FRAME_BYTES_MAX: usize = 32 << 20;
-/// A snapshot block is cut once its rows take this many bytes of memory; on the wire it is smaller by far.
-pub const BLOCK_BYTES_TARGET: usize = 1 << 20;
-/// An answer stops taking snapshot blocks once they have this many bytes.
+/// A segment is cut once its rows take this many bytes of memory; on the wire it is smaller by far.
+pub const SEGMENT_MEMORY_TARGET: usize = 1 << 20;
+/// An answer stops taking segments once they have this many bytes.
 pub const ANSWER_BYTES_TARGET: usize = 1 << 20;
+/// Most scopes of a replica; their numbers are bits of a mask.
+pub const SCOPES_MAX: u32 = 64;
+/// Most bytes of a token.
+pub const TOKEN_BYTES_MAX: usize = 4 << 10;
+/// Most questions about ranges in one request.
+pub const QUESTIONS_MAX: usize = 256;
+/// Most hashes of rows in one question.
+pub const HASHES_MAX: usize = 4_096;
 /// Most outcomes that the server keeps for a replica that does not acknowledge them.
 pub const OUTCOMES_MAX: u64 = 10_000;
 /// Most entries of the ledger in one answer, beside those in its outcomes.
@@ -61,21 +70,78 @@ pub enum Position {
     /// It has nothing that the server knows.
     #[default]
     Start,
-    /// It has everything up to this commit.
+    /// What its joined scopes cover it has as of this commit.
     At {
         /// The log that `seq` counts in.
         epoch: Epoch,
         /// Last commit seen.
         seq: Seq,
     },
-    /// It is receiving a snapshot.
-    Blocks {
-        /// The log that `seq` counts in.
-        epoch: Epoch,
-        /// The commit that the snapshot shows.
-        seq: Seq,
-        /// Number of the next block; those before it have arrived.
-        next: u32,
+}
+
+/// Identity of what a scope covers: the first 16 bytes of SHA-256 over its tables, their schemas, the filters that hold
+/// and the columns, as the server has compiled them for one principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ScopeId(pub [u8; 16]);
+
+/// One scope: a part of the server's rows that a replica keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scope {
+    /// Number of the scope at this replica, below [`SCOPES_MAX`]: its bit in [`Block::scopes`].
+    pub slot: u32,
+    /// What the scope is to cover.
+    pub want: Want,
+    /// What the replica has of it.
+    pub held: Held,
+}
+
+impl Scope {
+    /// The scope's bit in a mask.
+    pub const fn bit(&self) -> u64 {
+        bit(self.slot)
+    }
+}
+
+/// The bit of a slot in a mask.
+pub const fn bit(slot: u32) -> u64 {
+    1_u64.wrapping_shl(slot)
+}
+
+/// What a scope is to cover.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Want {
+    /// Name of the table; `None` for every table.
+    pub table: Option<Text>,
+    /// Which rows.
+    pub filter: Filter,
+    /// Which columns beside the key's; `None` for all.
+    pub columns: Option<Vec<Text>>,
+}
+
+impl Want {
+    /// All columns of all rows of all tables.
+    pub const EVERYTHING: Self = Self {
+        table: None,
+        filter: Filter::True,
+        columns: None,
+    };
+}
+
+/// What a replica has of a scope.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Held {
+    /// Nothing, or nothing that is worth keeping.
+    Nothing,
+    /// All of it as of the request's position, under the rules of this id.
+    Joined(ScopeId),
+    /// Rows of unknown age, to be compared with the server's.
+    Stale,
+    /// All of another scope as of the request's position: the filter or the columns were changed since.
+    Changed {
+        /// The rules under which the replica has the other scope.
+        id: ScopeId,
+        /// The other scope.
+        old: Box<Want>,
     },
 }
 
@@ -88,6 +154,12 @@ pub struct Request {
     pub number: u64,
     /// How far the replica has come.
     pub position: Position,
+    /// The parts of the server's rows that the replica keeps, in the order in which they are wanted.
+    pub scopes: Vec<Scope>,
+    /// What the server gave with the last part of what is staged; empty when nothing is.
+    pub token: Vec<u8>,
+    /// Questions about ranges of rows, when the server asked for them.
+    pub ranges: Option<Vec<RangeQuestion>>,
     /// The schemas that it has.
     pub schemas: SchemaSetId,
     /// Outcomes up to this `client_seq` have arrived; the server may forget them.
@@ -159,14 +231,24 @@ pub struct Answer {
     pub policies: BTreeMap<Text, Policy>,
     /// The `client_seq` that the server expects next.
     pub next: u64,
+    /// Whether the server has dealt with the mutations of the request; without it, `next` says nothing new.
+    pub heard: bool,
     /// What became of the mutations, with their numbers.
     pub outcomes: Vec<(u64, Outcome)>,
-    /// What happened at the server.
-    pub news: News,
     /// Entries of the ledger that concern the replica, after [`Request::told`], but for those in the outcomes.
     pub ledger: Vec<LedgerEntry>,
     /// The replica's next [`Request::told`].
     pub told: EntryId,
+    /// Mask of the scopes that `truth` speaks of: those that the replica has as of its position.
+    pub known: u64,
+    /// The server's rows where an outcome left them other than the replica has them.
+    pub truth: Vec<Block>,
+    /// Scopes that cannot be served, by slot, with the reason.
+    pub refused: Vec<(u32, Text)>,
+    /// What is to be kept aside until the next commit.
+    pub staged: Option<Staged>,
+    /// What makes the staged rows visible, with what happened at the server up to a commit.
+    pub commit: Option<Commit>,
 }
 
 /// What became of a mutation.
@@ -189,43 +271,115 @@ pub struct Rejection {
     pub message: Text,
 }
 
-/// What happened at the server.
-#[derive(Debug, Clone, PartialEq)]
-pub enum News {
-    /// The changes of all commits after the replica's position up to `seq`, without the replica's own.
-    Changes {
-        /// The server's rows where an outcome left them other than the replica has them.
-        truth: Vec<Block>,
-        /// What changed: at most one entry for each row.
-        blocks: Vec<Block>,
-        /// The replica's next position.
-        seq: Seq,
-        /// Whether the log goes on after `seq`.
-        more: bool,
-        /// What the replica's rows must add up to, when the log does not go on.
-        digest: Option<Digest>,
-    },
-    /// A part of a snapshot.
-    Snapshot {
-        /// The commit that it shows.
-        seq: Seq,
-        /// Number of the first block here.
-        first: u32,
-        /// Number of all blocks.
-        total: u32,
-        /// Frames of [`Block`]s.
-        blocks: Vec<Arc<[u8]>>,
-    },
+/// Rows to be kept aside.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Staged {
+    /// What the replica says next time, so that the server goes on behind this part.
+    pub token: Vec<u8>,
+    /// Whether everything staged before is to be forgotten.
+    pub restart: bool,
+    /// The scope that joins with the next commit.
+    pub joining: Option<u32>,
+    /// Whether the frames will hold all rows of that scope, so that others go.
+    pub replaces: bool,
+    /// Frames of [`Block`]s of the scope that joins; their masks are empty.
+    pub segments: Vec<Arc<[u8]>>,
+    /// Frames of [`Block`]s of any scopes.
+    pub changes: Vec<Arc<[u8]>>,
+    /// Sums over ranges of the scope that joins, to be compared with the replica's.
+    pub ranges: Option<RangeAnswer>,
+}
+
+/// The end of what was staged: all of it becomes visible together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Commit {
+    /// The replica's next position.
+    pub seq: Seq,
+    /// What changed up to there: at most one entry for each row.
+    pub blocks: Vec<Block>,
+    /// Mask of the scopes that the replica has as of `seq`.
+    pub joined: u64,
+    /// The rules of scopes that the replica did not have under them before.
+    pub grants: Vec<Grant>,
+    /// What the replica's rows must add up to, for each joined scope by slot.
+    pub digests: Vec<(u32, Digest)>,
+}
+
+/// The rules under which a scope is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Number of the scope.
+    pub slot: u32,
+    /// Identity of the rules.
+    pub id: ScopeId,
+    /// Columns beside the key's, for each table of which not all are served.
+    pub columns: Vec<(Text, Vec<FieldId>)>,
+}
+
+/// A place in the order of the rows of a scope: by name of the table, then by key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bound {
+    /// Name of the table.
+    pub table: Text,
+    /// Key of a row.
+    pub key: RecordId,
+}
+
+/// The rows after `after` up to and with `upto`; without bounds, from the first or to the last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Range {
+    /// The row before the first of the range.
+    pub after: Option<Bound>,
+    /// The last row of the range.
+    pub upto: Option<Bound>,
+}
+
+/// A question about a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeQuestion {
+    /// Which rows.
+    pub range: Range,
+    /// `None` asks for sums over parts of the range; else the hashes of the replica's rows in it, of which the
+    /// server sends what is missing.
+    pub rows: Option<Vec<u64>>,
+}
+
+/// Answers to the first questions about ranges, as many as fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RangeAnswer {
+    /// For each question answered.
+    pub answers: Vec<RangeReply>,
+}
+
+/// The answer to a question about a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RangeReply {
+    /// Parts of the range, in order, each ending where the next begins; the last ends with the range.
+    Parts(Vec<RangeSum>),
+    /// Positions of those among the replica's hashes that no row of the server has. The server's rows that are in
+    /// none of the hashes are in [`Staged::segments`].
+    Unknown(Vec<u32>),
+}
+
+/// What the server's rows of a range add up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeSum {
+    /// Last row of the range; `None` for the end of the whole.
+    pub upto: Option<Bound>,
+    /// Number of rows.
+    pub rows: u64,
+    /// Sum of the lower 64 bits of their hashes.
+    pub sum: u64,
 }
 
 /// What a block says about its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BlockKind {
-    /// They have these values in all columns.
+    /// They have these values in all columns that the scopes cover.
     Put,
     /// They have these values in some columns; the others are as they were.
     Patch,
-    /// They are not there.
+    /// They are not there, or in no scope.
     Gone,
     /// Their columns change by these deltas; in requests only.
     Deltas,
@@ -240,6 +394,8 @@ pub struct Block {
     pub table: Text,
     /// What is said about the rows.
     pub kind: BlockKind,
+    /// Mask of the scopes that cover the rows.
+    pub scopes: u64,
     /// The columns beyond the key's.
     pub fields: Vec<FieldId>,
     /// Values of each column: those of the key first, then [`Block::fields`]. All are equally long.

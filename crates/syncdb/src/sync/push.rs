@@ -15,7 +15,7 @@ use super::authority::Authority;
 use super::conflict::Written;
 use super::delta::Delta;
 use super::ledger::LedgerEntry;
-use super::protocol::{Action, Mutation, OUTCOMES_MAX, Outcome, Rejection, Request};
+use super::protocol::{Action, Mutation, OUTCOMES_MAX, Op, Outcome, Rejection, Request};
 use super::system::{number, read_number};
 use super::wire;
 pub(crate) use revert::{Actor, revert};
@@ -291,10 +291,43 @@ impl Push<'_> {
     fn try_ops(&self, tx: &mut Transaction<'_>) -> Result<Vec<LedgerEntry>> {
         let mut conflicts = Vec::new();
         for (position, op) in self.mutation.ops.iter().enumerate() {
-            self.try_op(tx, op, &mut conflicts)
+            self.permitted(tx, op, &mut conflicts)
                 .map_err(|error| error.at(format!("operation {}", position + 1)))?;
         }
         Ok(conflicts)
+    }
+
+    /// As [`Push::try_op`], when the principal may see the row before and after, and change the columns.
+    fn permitted(
+        &self,
+        tx: &mut Transaction<'_>,
+        op: &Op,
+        conflicts: &mut Vec<LedgerEntry>,
+    ) -> Result<()> {
+        let Authority {
+            db, scopes, tables, ..
+        } = self.server;
+        // What is reverted is the row that the ledger names, whatever the operation does.
+        let reverted = match &op.action {
+            Action::Revert { entry, .. } => {
+                let key = RecordId::composite([number(entry.seq.0), Value::from(entry.number)]);
+                let found = tx.get(&tables.conflicts, key)?;
+                found
+                    .map(|found| LedgerEntry::from_record(&found))
+                    .transpose()?
+            }
+            _ => None,
+        };
+        let (table, key) = match &reverted {
+            Some(entry) => (&entry.table, &entry.key),
+            None => (&op.table, &op.key),
+        };
+        let Some(rights) = scopes.rights(db, self.principal, table)? else {
+            return self.try_op(tx, op, conflicts);
+        };
+        rights.check(tx, key, &op.action)?;
+        self.try_op(tx, op, conflicts)?;
+        rights.check(tx, key, &op.action)
     }
 
     /// Whether the commit did to the rows exactly what the replica did, so that it has them already.

@@ -1,17 +1,25 @@
 //! [`Replica`]: what a session works on: a replica's rows, its queue and where it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use common::schema::Schema;
 use common::versioning::ReplicaId;
-use common::{Committed, Database, Error, Result, Text};
+use common::{Database, Error, Record, Result, Seq, Text, Transaction, Value};
 use parking_lot::{Mutex, RwLock};
 
-use super::digest::{Digest, TrackedDigest};
+use super::apply::Apply;
+use super::digest::Digest;
+use super::holdings::Holdings;
+use super::pinned::Own;
 use super::policy::Policy;
-use super::protocol::is_system;
-use super::system::{ReplicaTables, State, SyncedTables, replica_schema, schema_row};
+use super::protocol::{ScopeId, is_system};
+use super::queue;
+use super::subscription::{Having, Kept, Subscriptions};
+use super::system::{
+    ReplicaTables, Staging, State, SyncedTables, damaged, replica_schema, schema_row,
+};
 
 /// A replica's database with the tables that sync keeps in it.
 pub(crate) struct Replica {
@@ -19,11 +27,26 @@ pub(crate) struct Replica {
     pub(crate) name: ReplicaId,
     pub(crate) tables: ReplicaTables,
     synced: RwLock<Arc<SyncedTables>>,
-    digest: Mutex<TrackedDigest>,
+    subscriptions: RwLock<Arc<Subscriptions>>,
+    digests: Mutex<Tracked>,
+}
+
+/// A staged frame, and the slot of the scope that it holds rows of.
+pub(crate) type Frame = (Arc<[u8]>, Option<u32>);
+
+/// Digests of the joined scopes as of one commit of the replica.
+#[derive(Default)]
+struct Tracked {
+    at: Option<Seq>,
+    /// Which scopes, under which rules.
+    scopes: Vec<(u32, Option<ScopeId>)>,
+    digests: Vec<Digest>,
 }
 
 impl Replica {
     pub(crate) fn open(db: Database, name: ReplicaId) -> Result<Self> {
+        // The digests follow the log.
+        db.keep_before();
         let tables = ReplicaTables::open(&db)?;
         if let Some(state) = State::load(&tables.state)?
             && state.replica != name
@@ -34,37 +57,185 @@ impl Replica {
             )));
         }
         let synced = SyncedTables::load(&db, &tables.schemas)?;
+        let subscriptions = Subscriptions::read(db.snapshot().view(), &tables.subscriptions)?;
         Ok(Self {
             db,
             name,
             tables,
             synced: RwLock::new(Arc::new(synced)),
-            digest: Mutex::default(),
+            subscriptions: RwLock::new(Arc::new(subscriptions)),
+            digests: Mutex::default(),
         })
     }
 
-    /// The digest of the synced tables as of now.
+    /// The digest of all that is joined, as of now.
     pub(crate) fn digest(&self) -> Result<Digest> {
+        let digests = self.digests()?;
+        Ok(digests
+            .into_iter()
+            .fold(Digest::default(), |sum, (_, digest)| sum.plus(digest)))
+    }
+
+    /// The digest of each joined scope, by slot.
+    pub(crate) fn digests(&self) -> Result<Vec<(u32, Digest)>> {
         let snapshot = self.db.snapshot();
-        if let Some(known) = self.digest.lock().at(snapshot.seq()) {
-            return Ok(known);
-        }
+        let subscriptions = self.subscriptions();
+        let joined = subscriptions.kept.iter();
+        let joined: Vec<&Kept> = joined
+            .filter(|kept| kept.having == Having::Joined)
+            .collect();
+        let scopes = joined
+            .iter()
+            .map(|kept| (kept.slot, kept.grant.as_ref().map(|grant| grant.id)));
+        let scopes: Vec<(u32, Option<ScopeId>)> = scopes.collect();
         let synced = self.synced();
-        let found = Digest::of(snapshot.view(), &synced.collections())?;
-        self.digest.lock().set(snapshot.seq(), found);
-        Ok(found)
+        let held = Holdings {
+            db: &self.db,
+            view: snapshot.view(),
+            members: &self.tables.members,
+            synced: &synced,
+            subscriptions: &subscriptions,
+            scopes: &joined,
+        };
+        let mut tracked = self.digests.lock();
+        let known = tracked
+            .at
+            .filter(|at| *at <= snapshot.seq() && tracked.scopes == scopes);
+        let advanced = match known {
+            Some(at) => held.advance(at, snapshot.seq(), &tracked.digests)?,
+            None => None,
+        };
+        let digests = match advanced {
+            Some(digests) => digests,
+            None => held.count()?,
+        };
+        tracked.at = Some(snapshot.seq());
+        tracked.scopes.clone_from(&scopes);
+        tracked.digests.clone_from(&digests);
+        let slots = scopes.into_iter().map(|(slot, _)| slot);
+        Ok(slots.zip(digests).collect())
+    }
+
+    /// The rows of one scope in order, with their hashes.
+    pub(crate) fn own(&self, slot: u32) -> Result<Own> {
+        let snapshot = self.db.snapshot();
+        let subscriptions = self.subscriptions();
+        let of_slot = subscriptions.kept.iter();
+        let of_slot: Vec<&Kept> = of_slot.filter(|kept| kept.slot == slot).collect();
+        let held = Holdings {
+            db: &self.db,
+            view: snapshot.view(),
+            members: &self.tables.members,
+            synced: &self.synced(),
+            subscriptions: &subscriptions,
+            scopes: &of_slot,
+        };
+        held.rows()
     }
 
     pub(crate) fn synced(&self) -> Arc<SyncedTables> {
         Arc::clone(&self.synced.read())
     }
 
-    /// Follows a commit.
-    pub(crate) fn committed(&self, committed: &Committed) {
-        let names = &self.synced().names;
-        self.digest
-            .lock()
-            .advance(committed.seq, &committed.changes, names);
+    pub(crate) fn subscriptions(&self) -> Arc<Subscriptions> {
+        Arc::clone(&self.subscriptions.read())
+    }
+
+    /// Notes what the subscriptions are, after the commit that wrote them.
+    pub(crate) fn subscriptions_are(&self, subscriptions: Subscriptions) {
+        *self.subscriptions.write() = Arc::new(subscriptions);
+    }
+
+    /// Takes away the rows that only ended subscriptions cover, unless others are still to arrive in their place.
+    pub(crate) fn drop_ended(
+        &self,
+        tx: &mut Transaction<'_>,
+        subscriptions: &mut Subscriptions,
+    ) -> Result<()> {
+        if subscriptions.await_any() {
+            return Ok(());
+        }
+        let ended = subscriptions.kept.iter().filter(|kept| kept.leaving);
+        let ended: Vec<(u32, u64)> = ended.map(|kept| (kept.slot, kept.bit())).collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let queued = queue::all(tx.view(), &self.tables.queue)?;
+        let pending = queue::pending(&queued);
+        let synced = self.synced();
+        for (slot, bit) in ended {
+            let held = subscriptions.held();
+            if held & bit != 0 {
+                let mut apply = Apply {
+                    tx: &mut *tx,
+                    tables: &synced,
+                    members: &self.tables.members,
+                    pending: &pending,
+                    subscriptions: &*subscriptions,
+                    held,
+                    rows: 0,
+                };
+                apply.take_away(bit, &HashMap::new())?;
+                apply.held &= !bit;
+                apply.forget_notes()?;
+            }
+            subscriptions.remove(tx, &self.tables.subscriptions, slot)?;
+        }
+        Ok(())
+    }
+
+    /// Adds, changes or ends subscriptions, and takes away what none covers any more.
+    pub(crate) fn resubscribe(
+        &self,
+        change: impl FnOnce(&mut Subscriptions) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut tx = self.db.begin();
+        let mut subscriptions = Subscriptions::clone(&self.subscriptions());
+        if !change(&mut subscriptions)? {
+            return Ok(false);
+        }
+        // What is being received may be of a scope that is no longer wanted.
+        let mut state = State::read(&tx, &self.tables.state, &self.name)?;
+        self.clear_staged(&mut tx, &mut state)?;
+        state.write(&mut tx, &self.tables.state)?;
+        self.drop_ended(&mut tx, &mut subscriptions)?;
+        subscriptions.write(&mut tx, &self.tables.subscriptions)?;
+        tx.commit()?;
+        self.subscriptions_are(subscriptions);
+        Ok(true)
+    }
+
+    /// The frames that are staged, in order, with the slot of the scope that they are rows of.
+    pub(crate) fn staged(&self, tx: &Transaction<'_>) -> Result<Vec<Frame>> {
+        let mut records = Vec::new();
+        tx.view().scan(&self.tables.blocks, &mut |chunk| {
+            records.extend_from_slice(chunk);
+            ControlFlow::Continue(())
+        })?;
+        records.sort_by(|a, b| a.key().cmp(b.key()));
+        let read = |record: &Record| {
+            let Some(Value::Bytes(bytes)) = record.get(1) else {
+                return Err(damaged(1));
+            };
+            let slot = record.get(2).and_then(Value::as_int);
+            let slot = slot.map(|slot| u32::try_from(slot).map_err(|_| damaged(2)));
+            Ok((Arc::clone(bytes), slot.transpose()?))
+        };
+        records.iter().map(read).collect()
+    }
+
+    /// Forgets what is staged.
+    pub(crate) fn clear_staged(&self, tx: &mut Transaction<'_>, state: &mut State) -> Result<()> {
+        let mut staged = Vec::new();
+        tx.view().scan(&self.tables.blocks, &mut |records| {
+            staged.extend(records.iter().map(Record::id));
+            ControlFlow::Continue(())
+        })?;
+        for id in staged {
+            tx.delete(&self.tables.blocks, id)?;
+        }
+        state.staging = Staging::default();
+        Ok(())
     }
 
     /// Takes over the server's schemas. Returns whether rows have to be fetched anew, because a table that was
@@ -125,7 +296,7 @@ impl Replica {
             self.db.drop_collection(name)?;
         }
         *self.synced.write() = Arc::new(SyncedTables::load(&self.db, &self.tables.schemas)?);
-        self.digest.lock().reset();
+        *self.digests.lock() = Tracked::default();
         Ok(reshaped)
     }
 

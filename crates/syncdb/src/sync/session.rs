@@ -1,6 +1,8 @@
 //! [`Session`]: the replica's side of a sync, as a state machine with two functions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use common::{Error, RecordId, Result, Seq, Text, Transaction, Value};
 use serde::Serialize;
@@ -8,11 +10,17 @@ use serde::Serialize;
 use super::apply::Apply;
 use super::digest::Digest;
 use super::ledger::LedgerEntry;
-use super::protocol::{Answer, Block, Epoch, News, Outcome, Position, Request, frame_limits};
-use super::queue::{self, Queued};
+use super::pinned::Own;
+use super::protocol::{
+    Action, Answer, Block, BlockKind, Commit, Outcome, Position, RangeQuestion, Request, Staged,
+    bit, frame_limits,
+};
+use super::queue::{self, Pending, Queued};
+use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
 use super::replica::Replica;
-use super::system::{State, damaged, forget_oldest, number, read_all};
+use super::subscription::{Having, Subscriptions};
+use super::system::{State, SyncedTables, damaged, forget_oldest, number};
 use super::wire;
 
 /// Most exchanges of one session, so that a peer that never comes to an end does not hold the replica.
@@ -43,14 +51,24 @@ pub struct SyncReport {
     pub digest_server: String,
     /// Whether both sides held the same rows when the sync ended. Edits made meanwhile make this false.
     pub converged: bool,
-    /// Whether the digests differed at first and the rows were fetched anew.
+    /// Whether the digests differed at first, so that rows were compared and put right.
     pub repaired: bool,
+    /// Number of rows fetched because a comparison of ranges found that they differ.
+    pub rows_repaired: u64,
+    /// Rows that this replica wrote and the server took, but that no subscription covers: they have left.
+    pub left: Vec<(Text, RecordId)>,
+    /// Subscriptions that the server does not serve, with its reason.
+    pub refused: BTreeMap<Text, Text>,
 }
 
 impl SyncReport {
-    fn compare(&mut self, local: Digest, server: Digest) {
-        self.digest_local = local.to_string();
-        self.digest_server = server.to_string();
+    fn compare(&mut self, local: &[(u32, Digest)], server: &[(u32, Digest)]) {
+        let sum = |digests: &[(u32, Digest)]| {
+            let digests = digests.iter().map(|(_, digest)| *digest);
+            digests.fold(Digest::default(), Digest::plus).to_string()
+        };
+        self.digest_local = sum(local);
+        self.digest_server = sum(server);
         self.converged = local == server;
     }
 }
@@ -75,12 +93,24 @@ impl SyncReport {
 #[derive(Debug)]
 pub struct Session<'db> {
     db: &'db Replica,
-    /// Number of the exchange whose answer is awaited.
-    awaiting: Option<u64>,
+    /// The exchange whose answer is awaited.
+    awaiting: Option<Asked>,
     /// The session is not over before this mutation is answered.
     goal: u64,
     done: bool,
+    /// Rows of the scope whose ranges are compared, as they were when that began.
+    own: Option<(u32, Arc<Own>)>,
     report: SyncReport,
+}
+
+/// What the last message asked.
+#[derive(Debug)]
+struct Asked {
+    number: u64,
+    position: Position,
+    /// The subscriptions that it spoke of: an answer says nothing about others.
+    subscriptions: Arc<Subscriptions>,
+    questions: Vec<RangeQuestion>,
 }
 
 impl<'db> Session<'db> {
@@ -91,6 +121,7 @@ impl<'db> Session<'db> {
             awaiting: None,
             goal: state.map_or(0, |state| state.next - 1),
             done: false,
+            own: None,
             report: SyncReport::default(),
         })
     }
@@ -120,15 +151,17 @@ impl<'db> Session<'db> {
         }
         let tables = &self.db.tables;
         let mut tx = self.db.db.begin();
+        // Read in the transaction, so that nobody changes them in between.
+        let subscriptions = self.db.subscriptions();
         let mut state = State::read(&tx, &tables.state, &self.db.name)?;
         let position = state.position();
         let mutations = match position {
-            // While a snapshot arrives the mutations wait: it may be older than their commits.
+            // Without a position the server has nothing to judge mutations by.
+            Position::Start => Vec::new(),
             Position::At { .. } => {
                 let queued = queue::all(tx.view(), &tables.queue)?;
                 queue::cut(&queued, state.acknowledged + 1, state.next)
             }
-            _ => Vec::new(),
         };
         if let Some(last) = mutations.last()
             && last.client_seq > state.sent
@@ -136,14 +169,26 @@ impl<'db> Session<'db> {
             // From here on these mutations may be at the server, so they change no more.
             state.sent = last.client_seq;
             state.write(&mut tx, &tables.state)?;
-            self.db.committed(&tx.commit()?);
+            tx.commit()?;
+        } else {
+            drop(tx);
         }
+        let questions = match (&state.staging.work, state.staging.joining) {
+            (Some(work), Some(slot)) => {
+                let work = Work::from_value(work).ok_or_else(|| damaged(10))?;
+                Some(work.questions(&*self.own(slot)?))
+            }
+            _ => None,
+        };
         let now = self.db.db.clock().tick();
         let request = Request {
             replica: self.db.name.clone(),
             // Stamps never repeat, not even after a restart.
             number: now.0,
             position,
+            scopes: subscriptions.scopes(),
+            token: state.staging.token.clone(),
+            ranges: questions.clone(),
             schemas: self.db.synced().id,
             acknowledged: state.acknowledged,
             now,
@@ -151,10 +196,26 @@ impl<'db> Session<'db> {
             mutations,
         };
         let bytes = wire::encode_request(&request)?;
-        self.awaiting = Some(request.number);
+        self.awaiting = Some(Asked {
+            number: request.number,
+            position,
+            subscriptions,
+            questions: questions.unwrap_or_default(),
+        });
         self.report.round_trips += 1;
         self.report.bytes_up += bytes.len() as u64;
         Ok(Some(bytes))
+    }
+
+    fn own(&mut self, slot: u32) -> Result<Arc<Own>> {
+        if let Some((known, own)) = &self.own
+            && *known == slot
+        {
+            return Ok(Arc::clone(own));
+        }
+        let own = Arc::new(self.db.own(slot)?);
+        self.own = Some((slot, Arc::clone(&own)));
+        Ok(own)
     }
 
     /// Takes in the server's answer, in one commit.
@@ -165,64 +226,139 @@ impl<'db> Session<'db> {
     pub fn receive(&mut self, answer: &[u8]) -> Result<()> {
         self.report.bytes_down += answer.len() as u64;
         let answer = wire::decode_answer(answer, &frame_limits())?;
-        if self.awaiting != Some(answer.number) {
-            return Err(Error::corrupt(format!(
-                "the answer is to exchange {}, not to the last one",
-                answer.number
-            )));
-        }
-        self.awaiting = None;
+        let asked = match self.awaiting.take() {
+            Some(asked) if asked.number == answer.number => asked,
+            other => {
+                self.awaiting = other;
+                return Err(Error::corrupt(format!(
+                    "the answer is to exchange {}, not to the last one",
+                    answer.number
+                )));
+            }
+        };
         // A stamp too far ahead is a wrong clock, here or there; the server measures by how much.
         let _ = self.db.db.clock().observe(answer.now);
         if let Some(schemas) = &answer.schemas
             && self.db.adopt(schemas, &answer.policies)?
         {
-            // The position is of rows that are not here any more.
-            return self.start_over();
+            // What is here is not what the position says.
+            return self.forget_all();
         }
-        match &answer.news {
-            News::Changes { .. } => self.changes(&answer),
-            News::Snapshot { .. } => self.snapshot(&answer),
-        }
+        self.take_in(&answer, &asked)
     }
 
-    fn start_over(&mut self) -> Result<()> {
+    /// Asks for everything anew.
+    fn forget_all(&mut self) -> Result<()> {
+        self.doubt(|_| Having::Nothing)
+    }
+
+    /// Sets what is believed of the joined scopes.
+    fn doubt(&mut self, having: impl Fn(u32) -> Having) -> Result<()> {
         let tables = &self.db.tables;
         let mut tx = self.db.db.begin();
+        let mut subscriptions = Subscriptions::clone(&self.db.subscriptions());
+        for kept in &mut subscriptions.kept {
+            if kept.having != Having::Nothing {
+                kept.having = having(kept.slot);
+                kept.old = None;
+            }
+        }
         let mut state = State::read(&tx, &tables.state, &self.db.name)?;
-        state.resync = true;
-        state.blocks = None;
-        self.clear_blocks(&mut tx)?;
+        self.db.clear_staged(&mut tx, &mut state)?;
         state.write(&mut tx, &tables.state)?;
-        self.db.committed(&tx.commit()?);
+        subscriptions.write(&mut tx, &tables.subscriptions)?;
+        tx.commit()?;
+        self.db.subscriptions_are(subscriptions);
+        self.own = None;
         Ok(())
     }
 
-    fn changes(&mut self, answer: &Answer) -> Result<()> {
-        let News::Changes {
-            truth,
-            blocks,
-            seq,
-            more,
-            digest,
-        } = &answer.news
-        else {
-            return Ok(());
-        };
+    fn take_in(&mut self, answer: &Answer, asked: &Asked) -> Result<()> {
         let tables = &self.db.tables;
         let synced = self.db.synced();
         let mut tx = self.db.db.begin();
+        if !Arc::ptr_eq(&asked.subscriptions, &self.db.subscriptions()) {
+            // They were changed meanwhile. The server repeats what matters.
+            return Ok(());
+        }
+        let mut subscriptions = Subscriptions::clone(&asked.subscriptions);
         let mut state = State::read(&tx, &tables.state, &self.db.name)?;
-        let asked = state
-            .cursor
-            .filter(|_| state.blocks.is_none() && !state.resync);
-        if asked.is_none_or(|(epoch, cursor)| epoch != answer.epoch || cursor > *seq) {
-            return Err(Error::corrupt(
-                "the server sent changes after another position",
+        if state.position() != asked.position {
+            return Err(Error::conflict(
+                "another session of this replica has gone on meanwhile; run one at a time",
             ));
         }
-        let mut queued = queue::all(tx.view(), &tables.queue)?;
         let mut report = self.report.clone();
+        let mut queued = queue::all(tx.view(), &tables.queue)?;
+        let taken = self.hear(&mut tx, &mut state, &mut queued, answer, &mut report)?;
+        let pending = queue::pending(&queued);
+        if !answer.truth.is_empty() {
+            report.left.extend(left(&answer.truth, &taken));
+            let mut apply = Apply {
+                tx: &mut tx,
+                tables: &synced,
+                members: &tables.members,
+                pending: &pending,
+                subscriptions: &subscriptions,
+                held: subscriptions.held(),
+                rows: 0,
+            };
+            apply.blocks(&answer.truth, answer.known)?;
+            report.rows_received += apply.rows;
+        }
+        report.refused.clear();
+        for kept in &mut subscriptions.kept {
+            let refused = answer.refused.iter().find(|(slot, _)| *slot == kept.slot);
+            kept.refused = refused.map(|(_, reason)| reason.clone());
+            if let Some(reason) = &kept.refused {
+                report.refused.insert(kept.name.clone(), reason.clone());
+            }
+        }
+        if let Some(staged) = &answer.staged {
+            self.stage(&mut tx, &mut state, staged, asked, &mut report)?;
+        }
+        if let Some(commit) = &answer.commit {
+            let mut landing = Landing {
+                db: self.db,
+                synced: &synced,
+                tx: &mut tx,
+                state: &mut state,
+                subscriptions: &mut subscriptions,
+                queued: &mut queued,
+                pending: &pending,
+            };
+            report.rows_received += landing.commit(answer, commit)?;
+        }
+        state.write(&mut tx, &tables.state)?;
+        let changed = subscriptions != *asked.subscriptions;
+        if changed {
+            subscriptions.write(&mut tx, &tables.subscriptions)?;
+        }
+        tx.commit()?;
+        if changed {
+            self.db.subscriptions_are(subscriptions);
+        }
+        self.report = report;
+        if let Some(commit) = &answer.commit {
+            self.own = None;
+            if !self.db.subscriptions().await_any() && state.acknowledged >= self.goal {
+                self.finish(&commit.digests)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the outcomes. Gives the operations that the server has taken.
+    fn hear(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        state: &mut State,
+        queued: &mut Vec<Queued>,
+        answer: &Answer,
+        report: &mut SyncReport,
+    ) -> Result<HashSet<(Text, RecordId)>> {
+        let tables = &self.db.tables;
+        let mut taken = HashSet::new();
         let mut turned_down: Vec<Queued> = Vec::new();
         for (client_seq, outcome) in &answer.outcomes {
             if *client_seq != state.acknowledged + 1 || *client_seq > state.sent {
@@ -234,42 +370,30 @@ impl<'db> Session<'db> {
             let answered = queued.partition_point(|op| op.client_seq <= *client_seq);
             let answered: Vec<Queued> = queued.drain(..answered).collect();
             report.rows_sent += answered.len() as u64;
-            self.settle(&mut tx, &answered, *client_seq, outcome, &mut report)?;
-            if matches!(outcome, Outcome::Rejected(_)) {
-                turned_down.extend(answered);
+            self.settle(tx, &answered, *client_seq, outcome, report)?;
+            match outcome {
+                Outcome::Rejected(_) => turned_down.extend(answered),
+                Outcome::Applied => {
+                    let written = answered.into_iter().map(|queued| queued.op);
+                    let written = written.filter(|op| !matches!(op.action, Action::Delete));
+                    taken.extend(written.map(|op| (op.table, op.key)));
+                }
+                Outcome::Resolved(_) => {}
             }
             state.acknowledged = *client_seq;
         }
-        if answer.next != state.acknowledged + 1 {
+        if answer.heard && answer.next != state.acknowledged + 1 {
             // One of the sides was set back to an old copy; what is in the queue gets new numbers.
             let first = answer.next.max(1);
             self.goal = (self.goal + first).saturating_sub(state.acknowledged + 1);
-            state.next = queue::renumber(&mut tx, &tables.queue, &mut queued, first)?;
+            state.next = queue::renumber(tx, &tables.queue, queued, first)?;
             state.acknowledged = first - 1;
             state.sent = first - 1;
             self.goal = self.goal.min(state.next - 1);
         }
-        rejected::flag(&mut tx, &tables.queue, &turned_down, &mut queued)?;
-        self.take_ledger(&mut tx, &mut state, answer)?;
-        let pending = queue::pending(&queued);
-        let mut apply = Apply {
-            tx: &mut tx,
-            tables: &synced,
-            pending: &pending,
-            rows: 0,
-        };
-        apply.blocks(truth)?;
-        apply.blocks(blocks)?;
-        report.rows_received += apply.rows;
-        state.cursor = Some((answer.epoch, *seq));
-        state.write(&mut tx, &tables.state)?;
-        let committed = tx.commit()?;
-        self.db.committed(&committed);
-        self.report = report;
-        if !more && state.acknowledged >= self.goal {
-            self.finish(*digest)?;
-        }
-        Ok(())
+        rejected::flag(tx, &tables.queue, &turned_down, queued)?;
+        self.take_ledger(tx, state, answer)?;
+        Ok(taken)
     }
 
     /// Takes an answered mutation out of the queue, and keeps what is to be kept of it.
@@ -349,124 +473,228 @@ impl<'db> Session<'db> {
         Ok(())
     }
 
-    fn clear_blocks(&self, tx: &mut Transaction<'_>) -> Result<()> {
-        for record in read_all(&self.db.db, &self.db.tables.blocks)? {
-            tx.delete(&self.db.tables.blocks, record.id())?;
-        }
-        Ok(())
-    }
-
-    fn snapshot(&mut self, answer: &Answer) -> Result<()> {
-        let News::Snapshot {
-            seq,
-            first,
-            total,
-            blocks,
-        } = &answer.news
-        else {
-            return Ok(());
-        };
-        let tables = &self.db.tables;
-        let mut tx = self.db.db.begin();
-        let mut state = State::read(&tx, &tables.state, &self.db.name)?;
-        let mut next = match state.blocks {
-            Some((epoch, known, next)) if (epoch, known, next) == (answer.epoch, *seq, *first) => {
-                next
-            }
-            _ if *first == 0 => {
-                self.clear_blocks(&mut tx)?;
-                0
-            }
-            _ => {
-                return Err(Error::corrupt(format!(
-                    "the server sent block {first} of snapshot {seq}, which was not asked for"
-                )));
-            }
-        };
-        for block in blocks {
-            let row = [Value::from(next), Value::Bytes(block.clone())];
-            tx.upsert_values(&tables.blocks, row)?;
-            next = next.saturating_add(1);
-        }
-        if next > *total || (blocks.is_empty() && next < *total) {
-            return Err(Error::corrupt(format!(
-                "the server sent {} blocks from {first} on of a snapshot of {total}",
-                blocks.len()
-            )));
-        }
-        state.blocks = Some((answer.epoch, *seq, next));
-        self.take_ledger(&mut tx, &mut state, answer)?;
-        if next == *total {
-            let rows = self.make_visible(&mut tx, &mut state, answer.epoch, *seq)?;
-            self.report.rows_received += rows;
-        }
-        state.write(&mut tx, &tables.state)?;
-        let committed = tx.commit()?;
-        self.db.committed(&committed);
-        Ok(())
-    }
-
-    /// Replaces the rows by those of the complete snapshot, with what is in the queue on top.
-    fn make_visible(
-        &self,
+    /// Keeps aside what is to become visible with a later commit.
+    fn stage(
+        &mut self,
         tx: &mut Transaction<'_>,
         state: &mut State,
-        epoch: Epoch,
-        seq: Seq,
-    ) -> Result<u64> {
-        let tables = &self.db.tables;
-        let synced = self.db.synced();
-        let mut staged = Vec::new();
-        tx.view().scan(&tables.blocks, &mut |records| {
-            staged.extend_from_slice(records);
-            std::ops::ControlFlow::Continue(())
+        staged: &Staged,
+        asked: &Asked,
+        report: &mut SyncReport,
+    ) -> Result<()> {
+        let blocks = &self.db.tables.blocks;
+        if staged.restart {
+            self.db.clear_staged(tx, state)?;
+            self.own = None;
+        }
+        let same = staged.restart || state.staging.token.is_empty();
+        if !same && staged.joining != state.staging.joining {
+            return Err(Error::corrupt(
+                "the server went on with another scope than it had begun",
+            ));
+        }
+        let mut next = 0_u64;
+        tx.view().scan(blocks, &mut |records| {
+            let numbers = records
+                .iter()
+                .filter_map(|r| r.first().and_then(Value::as_int));
+            next = numbers.fold(next, |next, number| next.max(number.cast_unsigned() + 1));
+            ControlFlow::Continue(())
         })?;
-        staged.sort_by(|a, b| a.key().cmp(b.key()));
-        let mut blocks: Vec<Block> = Vec::new();
-        for record in &staged {
-            let bytes = record.get(1).and_then(Value::as_bytes);
-            let bytes = bytes.ok_or_else(|| damaged(1))?;
-            blocks.extend(wire::decode_blocks(bytes, &frame_limits())?);
-        }
-        let mut queued = queue::all(tx.view(), &tables.queue)?;
-        if state.cursor.is_some_and(|(known, _)| known != epoch) {
-            // Positions of another log mean nothing: the edits are concurrent with all that is there.
-            for op in &mut queued {
-                op.base = Seq::ZERO;
-                op.write(tx, &tables.queue)?;
-            }
-        }
-        let pending = queue::pending(&queued);
-        let mut apply = Apply {
-            tx: &mut *tx,
-            tables: &synced,
-            pending: &pending,
-            rows: 0,
+        let slot = staged.joining.map(i64::from);
+        let mut keep = |tx: &mut Transaction<'_>, bytes: Arc<[u8]>, slot: Option<i64>| {
+            let row = [number(next), Value::Bytes(bytes), Value::from(slot)];
+            next += 1;
+            tx.upsert_values(blocks, row).map(drop)
         };
-        apply.snapshot(&blocks)?;
-        let rows = apply.rows;
-        for record in staged {
-            tx.delete(&tables.blocks, record.id())?;
+        state.staging.work = match &staged.ranges {
+            None => None,
+            Some(ranges) => {
+                let slot = staged
+                    .joining
+                    .ok_or_else(|| Error::corrupt("the server compares ranges of no scope"))?;
+                let own = self.own(slot)?;
+                let (mut work, questions) = match &state.staging.work {
+                    Some(work) if !staged.restart => {
+                        let work = Work::from_value(work).ok_or_else(|| damaged(10))?;
+                        (work, asked.questions.clone())
+                    }
+                    _ => {
+                        let work = Work::all();
+                        let questions = work.questions(&own);
+                        (work, questions)
+                    }
+                };
+                let unknown = work.answered(&own, &questions, &ranges.answers)?;
+                let mut sent = HashSet::new();
+                for frame in &staged.segments {
+                    for block in wire::decode_blocks(frame, &frame_limits())? {
+                        report.rows_repaired += block.rows() as u64;
+                        let rows = 0..block.rows();
+                        sent.extend(rows.map(|row| (block.table.clone(), block.row(row).0)));
+                    }
+                }
+                let gone = unknown.into_iter().filter(|bound| {
+                    // A row that is there with other values was sent.
+                    !sent.contains(&(bound.table.clone(), bound.key.clone()))
+                });
+                let gone: Vec<_> = gone.collect();
+                if !gone.is_empty() {
+                    report.rows_repaired += gone.len() as u64;
+                    let frame = wire::encode_blocks(&reconcile::gone(gone))?;
+                    keep(tx, frame.into(), Some(i64::from(slot)))?;
+                }
+                Some(work.to_value())
+            }
+        };
+        for frame in &staged.segments {
+            keep(tx, frame.clone(), slot)?;
         }
-        state.blocks = None;
-        state.resync = false;
-        state.cursor = Some((epoch, seq));
-        Ok(rows)
+        for frame in &staged.changes {
+            keep(tx, frame.clone(), None)?;
+        }
+        state.staging.token.clone_from(&staged.token);
+        state.staging.joining = staged.joining;
+        state.staging.replaces = staged.replaces;
+        Ok(())
     }
 
-    /// Compares digests; when they differ, the rows are fetched anew, once.
-    fn finish(&mut self, server: Option<Digest>) -> Result<()> {
-        let Some(server) = server else {
-            return Err(Error::corrupt("the server's last answer has no digest"));
-        };
-        let local = self.db.digest()?;
-        self.report.compare(local, server);
+    /// Compares digests; where they differ, the rows are compared by ranges, once.
+    fn finish(&mut self, server: &[(u32, Digest)]) -> Result<()> {
+        let mut server = server.to_vec();
+        let mut local = self.db.digests()?;
+        server.sort_unstable_by_key(|(slot, _)| *slot);
+        local.sort_unstable_by_key(|(slot, _)| *slot);
+        self.report.compare(&local, &server);
         let edited_meanwhile = self.db.pending() > 0;
         if self.report.converged || edited_meanwhile || self.report.repaired {
             self.done = true;
             return Ok(());
         }
         self.report.repaired = true;
-        self.start_over()
+        let differs = |slot: u32| {
+            let of = |digests: &[(u32, Digest)]| {
+                let found = digests.iter().find(|(known, _)| *known == slot);
+                found.map(|(_, digest)| *digest)
+            };
+            of(&local) != of(&server)
+        };
+        self.doubt(|slot| {
+            if differs(slot) {
+                Having::Stale
+            } else {
+                Having::Joined
+            }
+        })
+    }
+}
+
+/// Rows that the server has taken from this replica and that are in no scope.
+fn left(truth: &[Block], taken: &HashSet<(Text, RecordId)>) -> Vec<(Text, RecordId)> {
+    let gone = truth.iter().filter(|block| block.kind == BlockKind::Gone);
+    let rows =
+        gone.flat_map(|block| (0..block.rows()).map(|row| (block.table.clone(), block.row(row).0)));
+    rows.filter(|row| taken.contains(row)).collect()
+}
+
+/// The commit that makes visible what was staged.
+struct Landing<'a, 'db> {
+    db: &'a Replica,
+    synced: &'a SyncedTables,
+    tx: &'a mut Transaction<'db>,
+    state: &'a mut State,
+    subscriptions: &'a mut Subscriptions,
+    queued: &'a mut Vec<Queued>,
+    pending: &'a HashMap<(Text, RecordId), Pending>,
+}
+
+impl Landing<'_, '_> {
+    /// Returns the number of rows taken in.
+    fn commit(&mut self, answer: &Answer, commit: &Commit) -> Result<u64> {
+        let tables = &self.db.tables;
+        let behind = |seq: Seq| commit.seq < seq;
+        match self.state.cursor {
+            Some((epoch, seq)) if epoch != answer.epoch || behind(seq) => {
+                // Positions of another log mean nothing: the edits are concurrent with all that is there.
+                for op in self.queued.iter_mut() {
+                    op.base = Seq::ZERO;
+                    op.write(self.tx, &tables.queue)?;
+                }
+            }
+            _ => {}
+        }
+        let joining = self.state.staging.joining.map_or(0, bit);
+        let held = self.subscriptions.held() | (commit.joined & self.known());
+        for grant in &commit.grants {
+            if let Some(kept) = self.subscriptions.by_slot(grant.slot) {
+                kept.grant = Some(grant.clone());
+            }
+        }
+        let mut tables_joining = self.synced.by_name.values().filter(|synced| {
+            let name = &synced.schema.name;
+            self.subscriptions.about(joining, name).next().is_some()
+        });
+        let has_rows = tables_joining.any(|table| !table.collection.is_empty());
+        // Into empty tables everything arrives, and nothing is to be taken away.
+        let replaces = self.state.staging.replaces && held & joining != 0 && has_rows;
+        let mut apply = Apply {
+            tx: &mut *self.tx,
+            tables: self.synced,
+            members: &tables.members,
+            pending: self.pending,
+            subscriptions: &*self.subscriptions,
+            held,
+            rows: 0,
+        };
+        let fresh = joining & !self.subscriptions.held();
+        if fresh != 0 {
+            apply.prepare_joining(fresh)?;
+        }
+        let mut kept: HashMap<Text, HashSet<RecordId>> = HashMap::new();
+        let staged = self.db.staged(apply.tx)?;
+        for (frame, slot) in &staged {
+            let blocks = wire::decode_blocks(frame, &frame_limits())?;
+            match slot {
+                Some(slot) => {
+                    if replaces {
+                        for block in &blocks {
+                            let keys = kept.entry(block.table.clone()).or_default();
+                            keys.extend((0..block.rows()).map(|row| block.row(row).0));
+                        }
+                    }
+                    apply.segment(&blocks, bit(*slot))?;
+                }
+                None => apply.blocks(&blocks, commit.joined)?,
+            }
+        }
+        if replaces {
+            // Rows that arrived with the changes since are not among the segments; they come again below.
+            apply.take_away(joining, &kept)?;
+            for (frame, _) in staged.iter().filter(|(_, slot)| slot.is_none()) {
+                let blocks = wire::decode_blocks(frame, &frame_limits())?;
+                apply.blocks(&blocks, commit.joined)?;
+            }
+        }
+        apply.blocks(&commit.blocks, commit.joined)?;
+        let rows = apply.rows;
+        self.db.clear_staged(self.tx, self.state)?;
+        self.state.cursor = Some((answer.epoch, commit.seq));
+        for kept in &mut self.subscriptions.kept {
+            if commit.joined & kept.bit() != 0 {
+                kept.having = Having::Joined;
+                kept.old = None;
+            } else if kept.having == Having::Joined {
+                // The position is one that it does not have.
+                kept.having = Having::Stale;
+            }
+        }
+        self.db.drop_ended(self.tx, self.subscriptions)?;
+        Ok(rows)
+    }
+
+    /// Mask of all subscriptions.
+    fn known(&self) -> u64 {
+        let kept = self.subscriptions.kept.iter();
+        kept.fold(0, |mask, kept| mask | kept.bit())
     }
 }

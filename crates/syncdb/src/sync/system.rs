@@ -15,12 +15,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use common::query::Query;
-use common::schema::{Field, FieldType, IndexKind, IndexSpec, Schema, SchemaBuilder};
+use common::schema::{Field, FieldId, FieldType, IndexKind, IndexSpec, Schema, SchemaBuilder};
 use common::serialization::{decode_schema, encode_schema};
 use common::storage::{Direction, KeyRange};
 use common::versioning::{Hlc, ReplicaId, TableId};
 use common::{
-    Collection, Database, Error, Limits, Record, RecordId, Result, Seq, Text, Transaction, Value,
+    Collection, Database, Error, ErrorKind, Limits, Record, RecordId, Result, Seq, Text,
+    Transaction, Value, Violation,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -119,28 +120,29 @@ pub(crate) struct ReplicaTables {
     pub(crate) schemas: Collection,
     pub(crate) queue: Collection,
     pub(crate) blocks: Collection,
+    pub(crate) subscriptions: Collection,
+    pub(crate) members: Collection,
     pub(crate) rejected: Collection,
     pub(crate) conflicts: Collection,
 }
 
 impl ReplicaTables {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one list of tables and their columns"
+    )]
     pub(crate) fn open(db: &Database) -> Result<Self> {
-        let state = [
-            "epoch",
-            "cursor",
-            "blocks_epoch",
-            "blocks_seq",
-            "blocks_next",
-        ]
-        .map(|name| int(name).nullable());
+        let state = ["epoch", "cursor", "joining"].map(|name| int(name).nullable());
         let counters = ["acknowledged", "sent", "next"].map(int);
         Ok(Self {
             state: open(
                 db,
                 table("sync_state", &["name"], [text("name"), text("replica")])
-                    .field(Field::new("resync", FieldType::Bool))
                     .fields(counters)
                     .fields(state)
+                    .field(any("token").nullable())
+                    .field(Field::new("replaces", FieldType::Bool))
+                    .field(any("work").nullable())
                     .fields(
                         ["ledger_epoch", "ledger_seq", "ledger_number"]
                             .map(|name| int(name).nullable()),
@@ -177,7 +179,41 @@ impl ReplicaTables {
             )?,
             blocks: open(
                 db,
-                table("sync_blocks", &["number"], [int("number"), any("bytes")]).finish()?,
+                table(
+                    "sync_blocks",
+                    &["number"],
+                    [int("number"), any("bytes"), int("slot").nullable()],
+                )
+                .finish()?,
+            )?,
+            subscriptions: open(
+                db,
+                table(
+                    "sync_subscriptions",
+                    &["slot"],
+                    [
+                        int("slot"),
+                        int("order"),
+                        text("name"),
+                        any("want"),
+                        int("version"),
+                        int("having"),
+                        any("grant").nullable(),
+                        any("old").nullable(),
+                        Field::new("leaving", FieldType::Bool),
+                        text("refused").nullable(),
+                    ],
+                )
+                .finish()?,
+            )?,
+            members: open(
+                db,
+                table(
+                    "sync_members",
+                    &["table", "key"],
+                    [text("table"), any("key"), int("scopes")],
+                )
+                .finish()?,
             )?,
             rejected: open(
                 db,
@@ -211,23 +247,34 @@ impl Fields for SchemaBuilder {
 }
 
 /// Where a replica stands; one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     pub(crate) replica: ReplicaId,
-    /// Whether a snapshot is to be asked for although there is a cursor.
-    pub(crate) resync: bool,
     /// Outcomes up to this number have arrived.
     pub(crate) acknowledged: u64,
     /// Mutations up to this number may have reached the server and must not change any more.
     pub(crate) sent: u64,
     /// Number of the next mutation.
     pub(crate) next: u64,
-    /// All of the server's commits up to this one are here.
+    /// All of the server's commits up to this one are here, as far as scopes are joined.
     pub(crate) cursor: Option<(Epoch, Seq)>,
-    /// The snapshot that is arriving, and the number of its next block.
-    pub(crate) blocks: Option<(Epoch, Seq, u32)>,
     /// All entries of that server's ledger up to this one were told.
     pub(crate) ledger: Option<(Epoch, EntryId)>,
+    /// What is staged.
+    pub(crate) staging: Staging,
+}
+
+/// What a replica keeps aside.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Staging {
+    /// What the server gave with the last part; empty when nothing is staged.
+    pub(crate) token: Vec<u8>,
+    /// Slot of the scope that joins with the next commit.
+    pub(crate) joining: Option<u32>,
+    /// Whether what is staged will be all rows of that scope.
+    pub(crate) replaces: bool,
+    /// Ranges that are still to be compared, as `reconcile` writes them.
+    pub(crate) work: Option<Value>,
 }
 
 const STATE_KEY: &str = "replica";
@@ -236,13 +283,12 @@ impl State {
     pub(crate) fn new(replica: ReplicaId) -> Self {
         Self {
             replica,
-            resync: false,
             acknowledged: 0,
             sent: 0,
             next: 1,
             cursor: None,
-            blocks: None,
             ledger: None,
+            staging: Staging::default(),
         }
     }
 
@@ -269,23 +315,21 @@ impl State {
             Some(Value::Int(value)) => Some(value.cast_unsigned()),
             _ => None,
         };
-        let cursor = optional(6).zip(optional(7));
-        let blocks = optional(8).zip(optional(9)).zip(optional(10));
+        let cursor = optional(5).zip(optional(6));
+        let token = record.get(8).and_then(Value::as_bytes);
         let ledger = optional(11).zip(optional(12)).zip(optional(13));
         Ok(Self {
             replica: ReplicaId(read_text(record, 1)?),
-            resync: record.get(2).and_then(Value::as_bool).unwrap_or_default(),
-            acknowledged: read_number(record, 3)?,
-            sent: read_number(record, 4)?,
-            next: read_number(record, 5)?,
+            acknowledged: read_number(record, 2)?,
+            sent: read_number(record, 3)?,
+            next: read_number(record, 4)?,
             cursor: cursor.map(|(epoch, seq)| (Epoch(epoch), Seq(seq))),
-            blocks: blocks.map(|((epoch, seq), next)| {
-                (
-                    Epoch(epoch),
-                    Seq(seq),
-                    u32::try_from(next).unwrap_or(u32::MAX),
-                )
-            }),
+            staging: Staging {
+                token: token.unwrap_or_default().to_vec(),
+                joining: optional(7).and_then(|slot| u32::try_from(slot).ok()),
+                replaces: record.get(9).and_then(Value::as_bool).unwrap_or_default(),
+                work: record.get(10).filter(|work| !work.is_null()).cloned(),
+            },
             ledger: ledger.map(|((epoch, seq), number)| {
                 let number = u32::try_from(number).unwrap_or(u32::MAX);
                 let seq = Seq(seq);
@@ -296,19 +340,20 @@ impl State {
 
     pub(crate) fn write(&self, tx: &mut Transaction<'_>, table: &Collection) -> Result<()> {
         let (epoch, cursor) = self.cursor.unzip();
-        let blocks = self.blocks;
+        let staging = &self.staging;
+        let token = (!staging.token.is_empty()).then(|| Value::from(staging.token.as_slice()));
         let values = [
             Value::from(STATE_KEY),
             Value::Text(self.replica.0.clone()),
-            Value::Bool(self.resync),
             number(self.acknowledged),
             number(self.sent),
             number(self.next),
             Value::from(epoch.map(|epoch| number(epoch.0))),
             Value::from(cursor.map(|seq| number(seq.0))),
-            Value::from(blocks.map(|(epoch, _, _)| number(epoch.0))),
-            Value::from(blocks.map(|(_, seq, _)| number(seq.0))),
-            Value::from(blocks.map(|(_, _, next)| i64::from(next))),
+            Value::from(staging.joining.map(i64::from)),
+            token.unwrap_or_default(),
+            Value::from(staging.replaces),
+            staging.work.clone().unwrap_or_default(),
             Value::from(self.ledger.map(|(epoch, _)| number(epoch.0))),
             Value::from(self.ledger.map(|(_, id)| number(id.seq.0))),
             Value::from(self.ledger.map(|(_, id)| i64::from(id.number))),
@@ -318,10 +363,9 @@ impl State {
 
     /// What the replica tells the server.
     pub(crate) fn position(&self) -> Position {
-        match (self.blocks, self.cursor) {
-            (Some((epoch, seq, next)), _) => Position::Blocks { epoch, seq, next },
-            (None, Some((epoch, seq))) if !self.resync => Position::At { epoch, seq },
-            _ => Position::Start,
+        match self.cursor {
+            Some((epoch, seq)) => Position::At { epoch, seq },
+            None => Position::Start,
         }
     }
 
@@ -508,13 +552,6 @@ impl SyncedTables {
             .get(name)
             .ok_or_else(|| Error::not_found(format!("the server has no table `{name}`")))
     }
-
-    pub(crate) fn collections(&self) -> Vec<Collection> {
-        self.by_name
-            .values()
-            .map(|t| t.collection.clone())
-            .collect()
-    }
 }
 
 /// The row of `sync_schemas` for a schema.
@@ -541,14 +578,46 @@ pub(crate) fn read_policy(json: &str) -> Result<Policy> {
 }
 
 /// The schema that a replica keeps rows under: uniqueness and references are for the server to check, which
-/// sees all rows; here they could only make it impossible to take in what the server sends.
+/// sees all rows; here they could only make it impossible to take in what the server sends. Columns may be null, because
+/// a scope need not have them; what the application writes is checked by [`Synced::require`].
 pub(crate) fn replica_schema(schema: &Schema) -> Schema {
     let mut relaxed = schema.clone();
     relaxed.references.clear();
     for index in &mut relaxed.indexes {
         index.unique = false;
     }
+    for field in relaxed.fields.iter_mut().skip(schema.key_columns) {
+        field.nullable = true;
+    }
     relaxed
+}
+
+impl Synced {
+    /// Checks what the replica's own schema does not: that no column is null which the server wants to have. Columns
+    /// for which `is_here` is false are not kept here, and the server has values for them.
+    pub(crate) fn require(&self, row: &[Value], is_here: impl Fn(FieldId) -> bool) -> Result<()> {
+        let missing =
+            |field: &Field, value: &Value| value.is_null() && !field.nullable && is_here(field.id);
+        let fields = self.schema.fields.iter().zip(row);
+        let violations: Vec<Violation> = fields
+            .skip(self.schema.key_columns)
+            .filter(|(field, value)| missing(field, value))
+            .map(|(field, _)| Violation {
+                path: field.name.to_string(),
+                rule: "nullable".into(),
+                message: format!("is null; expected {}", field.ty),
+            })
+            .collect();
+        if violations.is_empty() {
+            return Ok(());
+        }
+        let subject = format!("a row of table `{}`", self.schema.name);
+        Err(Error::violations_of(
+            ErrorKind::Invalid,
+            &subject,
+            violations,
+        ))
+    }
 }
 
 /// The tables that a server syncs, sorted by name.

@@ -22,6 +22,7 @@ mod fields;
 mod json;
 mod operations;
 mod read;
+mod scope;
 mod stored;
 mod write;
 
@@ -31,7 +32,7 @@ use common::optimization::compression::{CodecRegistry, Compression};
 use common::{Error, Limits, Result, Text};
 
 use super::ledger;
-use super::protocol::{Answer, Block, News, Request, WIRE_VERSION};
+use super::protocol::{Answer, Block, Request, WIRE_VERSION};
 use fields::{Budget, Fields, put_message};
 
 pub use json::{from_json, to_json};
@@ -49,6 +50,7 @@ static LEDGER_COLUMNS: LazyLock<Vec<Text>> = LazyLock::new(|| {
 
 /// What a frame holds.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Frame {
     /// What a replica says.
     Request(Request),
@@ -156,8 +158,13 @@ pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>> {
     put_message(field::frame::ANSWER, &mut content, |out| {
         write::answer(answer, out)
     })?;
-    // The parts of a snapshot are packed already.
-    pack(&content, matches!(answer.news, News::Changes { .. }))
+    // What is staged is packed already.
+    let packed = answer
+        .staged
+        .iter()
+        .flat_map(|s| s.segments.iter().chain(&s.changes));
+    let packed: usize = packed.map(|frame| frame.len()).sum();
+    pack(&content, packed < content.len() / 2)
 }
 
 /// Reads the frame of an answer.

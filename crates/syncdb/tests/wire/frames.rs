@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::optimization::compression::{CodecRegistry, Compression};
+use common::query::Filter;
 use common::schema::{Field, FieldId, FieldType, Schema};
 use common::versioning::Hlc;
 use common::{RecordId, Seq, Timestamp, Value};
 use syncdb::sync::conflict::Rule;
 use syncdb::sync::ledger::{LedgerEntry, Side};
 use syncdb::sync::protocol::{
-    Action, Answer, Block, BlockKind, Epoch, Mutation, News, Op, Outcome, Position, Rejection,
-    Request, SchemaSetId, WIRE_VERSION, frame_limits,
+    Action, Answer, Block, BlockKind, Bound, Commit, Epoch, Grant, Held, Mutation, Op, Outcome,
+    Position, Range, RangeAnswer, RangeQuestion, RangeReply, RangeSum, Rejection, Request,
+    SchemaSetId, Scope, ScopeId, Staged, WIRE_VERSION, Want, frame_limits,
 };
 use syncdb::sync::wire::{encode_answer, encode_blocks, encode_request};
 use syncdb::{Delta, Digest, EntryId, Policy, Strategy};
@@ -35,6 +37,9 @@ pub(crate) fn request() -> Request {
             epoch: Epoch(u64::MAX - 1),
             seq: Seq(42),
         },
+        scopes: scopes(),
+        token: vec![1, 2, 3],
+        ranges: Some(questions()),
         schemas: SchemaSetId([7; 16]),
         acknowledged: 3,
         now: Hlc::new(1_700_000_000_001, 0),
@@ -88,10 +93,57 @@ pub(crate) fn request() -> Request {
     }
 }
 
+fn scopes() -> Vec<Scope> {
+    let want = Want {
+        table: Some("notes".into()),
+        filter: Filter::eq("title", "a"),
+        columns: Some(vec!["title".into()]),
+    };
+    let id = ScopeId([9; 16]);
+    let old = Box::new(Want {
+        filter: Filter::True,
+        ..want.clone()
+    });
+    [
+        (0, Want::EVERYTHING, Held::Nothing),
+        (1, want.clone(), Held::Joined(id)),
+        (2, want.clone(), Held::Stale),
+        (63, want, Held::Changed { id, old }),
+    ]
+    .map(|(slot, want, held)| Scope { slot, want, held })
+    .to_vec()
+}
+
+fn bound(key: i64) -> Bound {
+    Bound {
+        table: "notes".into(),
+        key: RecordId::from(key),
+    }
+}
+
+fn questions() -> Vec<RangeQuestion> {
+    let range = |after, upto| Range { after, upto };
+    vec![
+        RangeQuestion {
+            range: range(None, Some(bound(5))),
+            rows: None,
+        },
+        RangeQuestion {
+            range: range(Some(bound(5)), None),
+            rows: Some(vec![7, u64::MAX]),
+        },
+        RangeQuestion {
+            range: range(None, None),
+            rows: Some(vec![]),
+        },
+    ]
+}
+
 pub(crate) fn block() -> Block {
     Block {
         table: "notes".into(),
         kind: BlockKind::Put,
+        scopes: 1,
         fields: vec![FieldId(2), FieldId(3)],
         columns: vec![
             vec![Value::from(1), Value::from(2)],
@@ -130,6 +182,7 @@ pub(crate) fn answers() -> [Answer; 2] {
     let schema = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
     let gone = Block {
         kind: BlockKind::Gone,
+        scopes: 0,
         fields: vec![],
         columns: vec![vec![Value::from(3)]],
         ..block()
@@ -141,7 +194,7 @@ pub(crate) fn answers() -> [Answer; 2] {
     let policy = Policy::default()
         .column("stars", Strategy::Counter)
         .group(["title", "text"]);
-    let changes = Answer {
+    let commit = Answer {
         number: 1,
         epoch: Epoch(2),
         now: Hlc(3),
@@ -158,16 +211,31 @@ pub(crate) fn answers() -> [Answer; 2] {
                 }),
             ),
         ],
-        news: News::Changes {
-            truth: vec![block()],
-            blocks: vec![patch, gone],
+        heard: true,
+        known: 3,
+        truth: vec![block()],
+        refused: vec![(2, "no such column".into())],
+        staged: None,
+        commit: Some(Commit {
             seq: Seq(50),
-            more: false,
-            digest: Some(Digest {
-                rows: 2,
-                sum: u128::MAX - 1,
-            }),
-        },
+            blocks: vec![patch, gone],
+            joined: 3,
+            grants: vec![Grant {
+                slot: 1,
+                id: ScopeId([9; 16]),
+                columns: vec![("notes".into(), vec![FieldId(2)])],
+            }],
+            digests: vec![
+                (0, Digest::default()),
+                (
+                    1,
+                    Digest {
+                        rows: 2,
+                        sum: u128::MAX - 1,
+                    },
+                ),
+            ],
+        }),
         policies: [("notes".into(), policy)].into_iter().collect(),
         ledger: vec![LedgerEntry {
             reverts: Some(entry().id()),
@@ -178,29 +246,43 @@ pub(crate) fn answers() -> [Answer; 2] {
             number: u32::MAX,
         },
     };
-    let snapshot = Answer {
+    let part = |upto, rows, sum| RangeSum { upto, rows, sum };
+    let staged = Answer {
         schemas: None,
         policies: BTreeMap::new(),
         ledger: vec![],
         outcomes: vec![],
-        news: News::Snapshot {
-            seq: Seq(50),
-            first: 1,
-            total: 3,
-            blocks: vec![Arc::from(encode_blocks(&[block()]).unwrap())],
-        },
-        ..changes.clone()
+        heard: false,
+        known: 0,
+        truth: vec![],
+        refused: vec![],
+        staged: Some(Staged {
+            token: vec![4, 5],
+            restart: true,
+            joining: Some(0),
+            replaces: true,
+            segments: vec![Arc::from(encode_blocks(&[block()]).unwrap())],
+            changes: vec![Arc::from(encode_blocks(&[block(), block()]).unwrap())],
+            ranges: Some(RangeAnswer {
+                answers: vec![
+                    RangeReply::Parts(vec![part(Some(bound(3)), 16, 1), part(None, 0, 0)]),
+                    RangeReply::Unknown(vec![0, 300]),
+                ],
+            }),
+        }),
+        commit: None,
+        ..commit.clone()
     };
-    [changes, snapshot]
+    [commit, staged]
 }
 
 /// Frames as bytes, each with the name of its golden file.
 pub(crate) fn frames() -> [(&'static str, Vec<u8>); 4] {
-    let [changes, snapshot] = answers();
+    let [commit, staged] = answers();
     [
         ("request", encode_request(&request()).unwrap()),
-        ("changes", encode_answer(&changes).unwrap()),
-        ("snapshot", encode_answer(&snapshot).unwrap()),
+        ("commit", encode_answer(&commit).unwrap()),
+        ("staged", encode_answer(&staged).unwrap()),
         ("blocks", encode_blocks(&[block()]).unwrap()),
     ]
 }

@@ -8,8 +8,8 @@ use common::{ErrorKind, RecordId, Seq, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncdb::sync::protocol::{
-    Action, Answer, Block, BlockKind, Epoch, Mutation, News, Op, Outcome, Position, Request,
-    SchemaSetId, frame_limits,
+    Action, Answer, Block, BlockKind, Commit, Epoch, Mutation, Op, Outcome, Position, Request,
+    SchemaSetId, Staged, frame_limits,
 };
 use syncdb::sync::wire::{Frame, decode, encode, from_json, to_json};
 use syncdb::{Delta, Digest, EntryId};
@@ -35,7 +35,7 @@ fn json_is_for_people() {
     let (_, snapshot) = &frames()[2];
     let json = to_json(snapshot, &frame_limits()).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let block = &json["answer"]["snapshot"]["frames"][0][0];
+    let block = &json["answer"]["staged"]["segments"][0][0];
     assert_eq!(block["columns"][0], serde_json::json!([1, 2]));
 }
 
@@ -48,15 +48,18 @@ fn a_part_that_cannot_be_shown_exactly_stands_as_bytes() {
         schemas: None,
         next: 1,
         outcomes: vec![],
-        news: News::Snapshot {
-            seq: Seq(4),
-            first: 0,
-            total: 1,
-            blocks: vec![vec![1, 2, 3].into()],
-        },
         policies: BTreeMap::new(),
         ledger: vec![],
         told: EntryId::default(),
+        heard: true,
+        known: 1,
+        truth: vec![],
+        refused: vec![],
+        staged: Some(Staged {
+            segments: vec![vec![1, 2, 3].into()],
+            ..Staged::default()
+        }),
+        commit: None,
     });
     let bytes = encode(&answer).unwrap();
     let json = to_json(&bytes, &frame_limits()).unwrap();
@@ -73,9 +76,7 @@ fn json_that_is_no_frame_is_refused() {
             assert!(from_json(&text.as_bytes()[..cut], &frame_limits()).is_err());
         }
         // A key under another name is a key that is not there, and nothing has a default but null.
-        for key in [
-            "version", "request", "number", "outcomes", "kind", "columns",
-        ] {
+        for key in ["version", "request", "number", "outcomes", "kind", "fields"] {
             let without = text.replace(&format!("\"{key}\":"), "\"later\":");
             if without != text {
                 assert!(
@@ -141,13 +142,6 @@ fn request() -> impl Strategy<Value = Request> {
             epoch: Epoch(epoch),
             seq: Seq(seq)
         }),
-        (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(epoch, seq, next)| {
-            Position::Blocks {
-                epoch: Epoch(epoch),
-                seq: Seq(seq),
-                next,
-            }
-        }),
     ];
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
     (
@@ -163,6 +157,9 @@ fn request() -> impl Strategy<Value = Request> {
                 replica: replica.as_str().into(),
                 number,
                 position,
+                scopes: crate::frames::request().scopes,
+                token: schemas.to_vec(),
+                ranges: None,
                 schemas: SchemaSetId(schemas),
                 acknowledged,
                 now: Hlc(now),
@@ -195,6 +192,7 @@ fn block() -> impl Strategy<Value = Block> {
         columns.prop_map(move |columns| Block {
             table: "t".into(),
             kind,
+            scopes: u64::from(kind == BlockKind::Put),
             fields: fields.clone(),
             columns,
         })
@@ -219,13 +217,21 @@ fn answer() -> impl Strategy<Value = Answer> {
                 schemas: None,
                 next: number,
                 outcomes: vec![(now, Outcome::Applied)],
-                news: News::Changes {
-                    truth,
-                    blocks,
+                heard: more,
+                known: epoch,
+                truth,
+                refused: vec![],
+                staged: None,
+                commit: Some(Commit {
                     seq: Seq(seq),
-                    more,
-                    digest: digest.map(|(rows, sum)| Digest { rows, sum }),
-                },
+                    blocks,
+                    joined: now,
+                    grants: vec![],
+                    digests: digest
+                        .map(|(rows, sum)| (5, Digest { rows, sum }))
+                        .into_iter()
+                        .collect(),
+                }),
                 policies: BTreeMap::new(),
                 ledger: vec![],
                 told: EntryId::default(),

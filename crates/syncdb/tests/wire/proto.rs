@@ -91,6 +91,13 @@ fn requests_are_what_the_published_file_says() {
     assert_eq!(at("rows.3.kind"), "3");
     assert_eq!(at("rows.4.kind"), "4");
     assert_eq!(at("told.seq"), "9");
+    assert_eq!(at("scopes.0"), "{}");
+    assert_eq!(at("scopes.1.want.table"), "\"notes\"");
+    assert_eq!(at("scopes.1.want.columns.names"), "[\"title\"]");
+    assert_eq!(at("scopes.2.stale"), "{}");
+    assert_eq!(at("scopes.3.slot"), "63");
+    assert_eq!(at("scopes.3.changed.old.table"), "\"notes\"");
+    assert_eq!(at("ranges.questions.1.after.table"), "\"notes\"");
 }
 
 #[test]
@@ -109,22 +116,31 @@ fn answers_are_what_the_published_file_says() {
     assert_eq!(of("policies.0.table"), "\"notes\"");
     assert_eq!(of("ledger.0.reverts_seq"), "{int_value:9}");
     assert_eq!(of("told.seq"), "50");
-    assert_eq!(of("changes.truth.0.kind"), "0");
-    assert_eq!(of("changes.truth.0.key_columns"), "1");
-    assert_eq!(of("changes.blocks.0.kind"), "1");
-    assert_eq!(of("changes.blocks.1.kind"), "2");
-    assert_eq!(of("changes.seq"), "50");
-    assert_eq!(of("changes.digest.rows"), "2");
+    assert_eq!(of("heard"), "true");
+    assert_eq!(of("known"), "3");
+    assert_eq!(of("truth.0.kind"), "0");
+    assert_eq!(of("truth.0.key_columns"), "1");
+    assert_eq!(of("truth.0.scopes"), "1");
+    assert_eq!(of("refused.0.reason"), "\"no such column\"");
+    assert_eq!(of("commit.blocks.0.kind"), "1");
+    assert_eq!(of("commit.blocks.1.kind"), "2");
+    assert_eq!(of("commit.seq"), "50");
+    assert_eq!(of("commit.joined"), "3");
+    assert_eq!(of("commit.grants.0.columns.0.fields"), "[2]");
+    assert_eq!(of("commit.digests.1.rows"), "2");
     let message = read(&encode_answer(&snapshot).unwrap());
     let of = |path: &str| at(&message, &format!("answer.{path}"));
-    assert_eq!(of("snapshot.first"), "1");
-    assert_eq!(of("snapshot.total"), "3");
-    // The columns in a snapshot's block are a payload block, which the envelope does not look into.
+    assert_eq!(of("staged.restart"), "true");
+    // One more than the slot, because slot 0 is one like any other.
+    assert_eq!(of("staged.joining"), "1");
+    assert_eq!(of("staged.ranges.replies.0.parts.sums.0.rows"), "16");
+    assert_eq!(of("staged.ranges.replies.1.unknown.positions"), "[0,300]");
+    // The columns in a segment's block are a payload block, which the envelope does not look into.
     let answer = message.get_field_by_name("answer").unwrap();
-    let snapshot = answer.as_message().unwrap();
-    let snapshot = snapshot.get_field_by_name("snapshot").unwrap();
-    let parts = snapshot.as_message().unwrap();
-    let parts = parts.get_field_by_name("frames").unwrap();
+    let staged = answer.as_message().unwrap();
+    let staged = staged.get_field_by_name("staged").unwrap();
+    let parts = staged.as_message().unwrap();
+    let parts = parts.get_field_by_name("segments").unwrap();
     let part = read(parts.as_list().unwrap()[0].as_bytes().unwrap());
     let blocks = part.get_field_by_name("blocks").unwrap();
     let blocks = blocks.as_message().unwrap().get_field_by_name("blocks");

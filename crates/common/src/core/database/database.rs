@@ -378,6 +378,24 @@ impl Database {
         self.inner.log.write().prune(self.inner.clock.now())
     }
 
+    /// Drops all of the log up to `seq`, whatever its readers have acknowledged, and returns the number of changes
+    /// dropped.
+    pub fn prune_log_to(&self, seq: Seq) -> usize {
+        self.inner.log.write().prune_to(seq)
+    }
+
+    /// Makes the log keep the record before each change from now on: the switch of
+    /// [`Retention::before`], for who is handed a database that somebody else has set up. It costs the memory of
+    /// one more record for each row that was changed in the span of the log.
+    pub fn keep_before(&self) {
+        self.inner.log.write().keep_before();
+    }
+
+    /// Number of changes that the log keeps of commits after `seq`.
+    pub fn count_after(&self, seq: Seq) -> usize {
+        self.inner.log.read().count_after(seq)
+    }
+
     /// Keeps only the last change of each record up to `seq`; see [`ChangeTracker::compact`].
     pub fn compact_log(&self, seq: Seq) -> usize {
         self.inner.log.write().compact(seq)
@@ -387,6 +405,11 @@ impl Database {
     pub fn log_extent(&self) -> (Seq, usize) {
         let log = self.inner.log.read();
         (log.pruned(), log.len())
+    }
+
+    /// Commits up to this one were compacted; see [`ChangeTracker::compacted`].
+    pub fn log_compacted(&self) -> Seq {
+        self.inner.log.read().compacted()
     }
 
     /// Calls `listener` after each commit until [`Database::remove_listener`] is given the number returned.

@@ -58,6 +58,8 @@ pub struct ChangeTracker {
     last: Seq,
     /// Commits up to this one are gone.
     pruned: Seq,
+    /// Commits up to this one were compacted.
+    compacted: Seq,
     readers: BTreeMap<ReaderId, Reader>,
     next_reader: u64,
     retention: Retention,
@@ -216,6 +218,27 @@ impl ChangeTracker {
         dropped
     }
 
+    /// Drops all commits up to `seq`, whatever readers and bounds say, and returns the number of changes dropped:
+    /// for an owner of the log that keeps account of its readers itself.
+    pub fn prune_to(&mut self, seq: Seq) -> usize {
+        let seq = seq.min(self.last);
+        let dropped = self.changes.partition_point(|of, _| of <= seq);
+        self.changes.drop_first(dropped);
+        self.pruned = self.pruned.max(seq);
+        dropped
+    }
+
+    /// Keeps the record before each change from now on; see [`Retention::before`].
+    pub fn keep_before(&mut self) {
+        self.retention.before = true;
+    }
+
+    /// Number of changes of commits after `seq`, as far as they are kept.
+    pub fn count_after(&self, seq: Seq) -> usize {
+        let before = self.changes.partition_point(|of, _| of <= seq);
+        self.changes.len() - before
+    }
+
     /// Keeps only the last change of each record among commits up to `seq`, with the columns of all that it
     /// replaces; a record inserted and deleted in that span leaves only the deletion. Returns the number of
     /// changes dropped. A reader gets the same final state as without compaction, in fewer changes, though
@@ -239,6 +262,7 @@ impl ChangeTracker {
                 .then_with(|| a.record.key().cmp(b.record.key()))
         });
         let dropped = end - kept.len();
+        self.compacted = self.compacted.max(seq.min(self.last));
         let rest = (end..self.changes.len()).filter_map(|at| self.changes.get(at));
         let mut changes = Entries::default();
         for change in kept.into_iter().chain(rest) {
@@ -261,6 +285,12 @@ impl ChangeTracker {
     /// Commits up to this one are gone.
     pub const fn pruned(&self) -> Seq {
         self.pruned
+    }
+
+    /// Commits up to this one were compacted: the record before a change of theirs is the one before all that
+    /// the change stands for.
+    pub const fn compacted(&self) -> Seq {
+        self.compacted
     }
 
     /// Number of changes kept.

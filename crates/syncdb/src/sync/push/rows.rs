@@ -137,13 +137,9 @@ impl Push<'_> {
     ) -> Result<()> {
         let schema = target.schema;
         let mut values = target.op.key.values().to_vec();
-        values.resize(schema.fields.len(), Value::Null);
-        if columns.len() + schema.key_columns != schema.fields.len() {
-            return Err(Error::invalid(format!(
-                "a new row of table `{}` needs all its columns",
-                schema.name
-            )));
-        }
+        // A replica that does not keep a column need not give it.
+        let rest = schema.fields.iter().skip(schema.key_columns);
+        values.extend(rest.map(|field| field.default.clone().unwrap_or_default()));
         for (field, value) in columns {
             let (position, name) = target.column(*field)?;
             let mut value = value.clone();

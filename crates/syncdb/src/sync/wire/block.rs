@@ -27,6 +27,7 @@ mod field {
     pub(super) const FIELDS: u32 = 4;
     pub(super) const ENCODING: u32 = 5;
     pub(super) const DATA: u32 = 6;
+    pub(super) const SCOPES: u32 = 8;
 }
 
 /// How `data` holds the columns: one MessagePack array of columns, each an array of values.
@@ -54,10 +55,13 @@ pub(super) fn write(block: &Block, packing: Packing, out: &mut Vec<u8>) -> Resul
     let Block {
         table,
         kind,
+        scopes,
         fields,
         columns,
     } = block;
-    put(table, *kind, fields, columns, packing, out)
+    put(table, *kind, fields, columns, packing, out)?;
+    put_number(field::SCOPES, *scopes, out);
+    Ok(())
 }
 
 pub(super) fn put(
@@ -118,9 +122,6 @@ pub(super) fn read(fields: Fields<'_>, budget: &mut Budget) -> Result<Block> {
     if matches!(block.kind, BlockKind::Deltas | BlockKind::Revert) {
         return Err(expected("rows, not operations"));
     }
-    if block.kind == BlockKind::Patch && block.fields.is_empty() {
-        return Err(expected("columns in a patch"));
-    }
     Ok(block)
 }
 
@@ -142,6 +143,7 @@ struct Wire<'a> {
     fields: Vec<u32>,
     encoding: u32,
     data: &'a [u8],
+    scopes: u64,
 }
 
 impl<'a> Wire<'a> {
@@ -153,6 +155,7 @@ impl<'a> Wire<'a> {
             field::FIELDS => part.numbers(COLUMNS_MAX, budget, &mut self.fields)?,
             field::ENCODING => self.encoding = part.small()?,
             field::DATA => self.data = part.bytes()?,
+            field::SCOPES => self.scopes = part.number()?,
             _ => {}
         }
         Ok(())
@@ -200,6 +203,7 @@ impl<'a> Wire<'a> {
         Ok(Block {
             table: self.table,
             kind,
+            scopes: self.scopes,
             fields: self.fields.into_iter().map(FieldId).collect(),
             columns,
         })

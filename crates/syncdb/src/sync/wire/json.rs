@@ -15,6 +15,8 @@
 )]
 
 mod read;
+mod scope_read;
+mod scope_write;
 mod write;
 
 use common::serialization::Format;

@@ -11,7 +11,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use common::limits::COLLECTIONS_MAX;
 use common::schema::Schema;
@@ -21,13 +20,12 @@ use common::{Error, Result, Seq, Text, Value};
 
 use super::fields::{Budget, Fields, expected, once};
 use super::operations::{Header, Rows};
-use super::{LEDGER_COLUMNS, block, field, operations};
-use crate::sync::digest::Digest;
+use super::{LEDGER_COLUMNS, block, field, operations, scope};
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::policy::Policy;
 use crate::sync::protocol::{
-    Answer, Block, Epoch, MUTATIONS_MAX, Mutation, News, Outcome, Position, REPLICA_BYTES_MAX,
-    Rejection, Request, SchemaSetId,
+    Answer, Block, Epoch, MUTATIONS_MAX, Mutation, Outcome, Position, REPLICA_BYTES_MAX, Rejection,
+    Request, SchemaSetId, Scope,
 };
 use crate::sync::system::read_policy;
 
@@ -49,6 +47,9 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
         replica: ReplicaId::from(""),
         number: 0,
         position: Position::Start,
+        scopes: Vec::new(),
+        token: Vec::new(),
+        ranges: None,
         schemas: SchemaSetId::default(),
         acknowledged: 0,
         now: Hlc(0),
@@ -74,6 +75,15 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
                 check("mutations", headers.len() + 1, MUTATIONS_MAX)?;
                 headers.push(operations::read_header(part.message()?, budget)?);
             }
+            at::SCOPES => {
+                budget.element::<Scope>()?;
+                found.scopes.push(scope::read(part.message()?, budget)?);
+            }
+            at::TOKEN => found.token = scope::token(part, budget)?,
+            at::RANGES => once(
+                &mut found.ranges,
+                scope::questions(part.message()?, budget)?,
+            )?,
             at::TOLD => found.told = entry_id(part.message()?)?,
             _ => {}
         }
@@ -97,6 +107,7 @@ pub(super) fn check_request(request: &Request) -> Result<()> {
         request.replica.0.len(),
         REPLICA_BYTES_MAX,
     )?;
+    scope::check(request)?;
     let mutations = &request.mutations;
     let next_to = |pair: &[Mutation]| match pair {
         [a, b] => a.client_seq.checked_add(1) == Some(b.client_seq),
@@ -110,23 +121,15 @@ pub(super) fn check_request(request: &Request) -> Result<()> {
 
 fn position(mut fields: Fields<'_>) -> Result<Position> {
     use field::position as at;
-    let (mut epoch, mut seq, mut next) = (Epoch(0), Seq(0), 0);
+    let (mut epoch, mut seq) = (Epoch(0), Seq(0));
     while let Some((number, part)) = fields.next()? {
         match number {
             at::EPOCH => epoch = Epoch(part.fixed()?),
             at::SEQ => seq = Seq(part.number()?),
-            at::NEXT => next = part.number()?,
             _ => {}
         }
     }
-    Ok(match next.checked_sub(1) {
-        None => Position::At { epoch, seq },
-        Some(next) => Position::Blocks {
-            epoch,
-            seq,
-            next: u32::try_from(next).map_err(|_| expected("a block's number of 32 bits"))?,
-        },
-    })
+    Ok(Position::At { epoch, seq })
 }
 
 pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answer> {
@@ -134,7 +137,8 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
     let (mut exchange, mut epoch, mut now, mut next) = (0, Epoch(0), Hlc(0), 0);
     let mut found_schemas = None;
     let mut outcomes = Vec::new();
-    let mut news = None;
+    let (mut heard, mut known, mut truth) = (false, 0, Vec::new());
+    let (mut refused, mut staged, mut commit) = (Vec::new(), None, None);
     let mut policies = BTreeMap::new();
     let (mut ledger, mut told) = (Vec::new(), EntryId::default());
     while let Some((number, part)) = fields.next()? {
@@ -148,8 +152,18 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
                 budget.element::<(u64, Outcome)>()?;
                 outcomes.push(outcome(part.message()?, budget)?);
             }
-            at::CHANGES => once(&mut news, changes(part.message()?, budget)?)?,
-            at::SNAPSHOT => once(&mut news, snapshot(part.message()?, budget)?)?,
+            at::HEARD => heard = part.bool()?,
+            at::KNOWN => known = part.number()?,
+            at::TRUTH => {
+                budget.element::<Block>()?;
+                truth.push(block::read(part.message()?, budget)?);
+            }
+            at::REFUSED => {
+                budget.element::<(u32, Text)>()?;
+                refused.push(scope::refused(part.message()?, budget)?);
+            }
+            at::STAGED => once(&mut staged, scope::staged(part.message()?, budget)?)?,
+            at::COMMIT => once(&mut commit, scope::commit(part.message()?, budget)?)?,
             at::POLICIES => {
                 check("policies", policies.len() + 1, COLLECTIONS_MAX)?;
                 let (table, found) = policy(part.message()?, budget)?;
@@ -169,11 +183,16 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
         now,
         schemas: found_schemas,
         next,
+        heard,
         outcomes,
-        news: news.ok_or_else(|| expected("changes or a part of a snapshot"))?,
         policies,
         ledger,
         told,
+        known,
+        truth,
+        refused,
+        staged,
+        commit,
     })
 }
 
@@ -278,73 +297,6 @@ fn rejected(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Rejected(found))
-}
-
-fn changes(mut fields: Fields<'_>, budget: &mut Budget) -> Result<News> {
-    use field::changes as at;
-    let (mut truth, mut blocks) = (Vec::new(), Vec::new());
-    let (mut seq, mut more, mut found_digest) = (Seq(0), false, None);
-    while let Some((number, part)) = fields.next()? {
-        match number {
-            at::TRUTH => {
-                budget.element::<Block>()?;
-                truth.push(block::read(part.message()?, budget)?);
-            }
-            at::BLOCKS => {
-                budget.element::<Block>()?;
-                blocks.push(block::read(part.message()?, budget)?);
-            }
-            at::SEQ => seq = Seq(part.number()?),
-            at::MORE => more = part.bool()?,
-            at::DIGEST => once(&mut found_digest, digest(part.message()?)?)?,
-            _ => {}
-        }
-    }
-    Ok(News::Changes {
-        truth,
-        blocks,
-        seq,
-        more,
-        digest: found_digest,
-    })
-}
-
-fn digest(mut fields: Fields<'_>) -> Result<Digest> {
-    use field::digest as at;
-    let (mut rows, mut sum) = (0, 0);
-    while let Some((number, part)) = fields.next()? {
-        match number {
-            at::ROWS => rows = part.number()?,
-            at::SUM => sum = u128::from_le_bytes(part.bytes16()?),
-            _ => {}
-        }
-    }
-    Ok(Digest { rows, sum })
-}
-
-fn snapshot(mut fields: Fields<'_>, budget: &mut Budget) -> Result<News> {
-    use field::snapshot as at;
-    let (mut seq, mut first, mut total) = (Seq(0), 0, 0);
-    let mut blocks: Vec<Arc<[u8]>> = Vec::new();
-    while let Some((number, part)) = fields.next()? {
-        match number {
-            at::SEQ => seq = Seq(part.number()?),
-            at::FIRST => first = part.small()?,
-            at::TOTAL => total = part.small()?,
-            at::FRAMES => {
-                // With the counts in front of the bytes.
-                budget.element::<(Arc<[u8]>, [usize; 2])>()?;
-                blocks.push(budget.bytes(part.bytes()?)?.into());
-            }
-            _ => {}
-        }
-    }
-    Ok(News::Snapshot {
-        seq,
-        first,
-        total,
-        blocks,
-    })
 }
 
 pub(super) fn blocks(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Vec<Block>> {

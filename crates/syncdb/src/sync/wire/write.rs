@@ -5,29 +5,19 @@ use common::{Result, Value};
 
 use super::block::{self, Packing};
 use super::fields::{put_bytes, put_fixed, put_message, put_number};
-use super::{field, operations};
-use crate::sync::digest::Digest;
+use super::{field, operations, scope};
 use crate::sync::ledger::{EntryId, LedgerEntry};
-use crate::sync::protocol::{Answer, Block, News, Outcome, Position, Request};
+use crate::sync::protocol::{Answer, Block, Outcome, Position, Request};
 use crate::sync::system::write_policy;
 
 pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
     use field::request as at;
     put_bytes(at::REPLICA, request.replica.0.as_bytes(), out);
     put_fixed(at::NUMBER, request.number, out);
-    let position = match request.position {
-        Position::Start => None,
-        Position::At { epoch, seq } => Some((epoch, seq, None)),
-        Position::Blocks { epoch, seq, next } => Some((epoch, seq, Some(next))),
-    };
-    if let Some((epoch, seq, next)) = position {
+    if let Position::At { epoch, seq } = request.position {
         put_message(at::POSITION, out, |out| {
             put_fixed(field::position::EPOCH, epoch.0, out);
             put_number(field::position::SEQ, seq.0, out);
-            if let Some(next) = next {
-                // One more than the block's number, because 0 means that there is none.
-                put_number(field::position::NEXT, u64::from(next) + 1, out);
-            }
             Ok(())
         })?;
     }
@@ -40,6 +30,7 @@ pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
         (at::ROWS, at::MUTATIONS),
         out,
     )?;
+    scope::write_request(request, out)?;
     entry_id(at::TOLD, request.told, out)
 }
 
@@ -76,42 +67,10 @@ pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
     for (client_seq, found) in &answer.outcomes {
         put_message(at::OUTCOMES, out, |out| outcome(*client_seq, found, out))?;
     }
-    match &answer.news {
-        News::Changes {
-            truth,
-            blocks: changes,
-            seq,
-            more,
-            digest,
-        } => put_message(at::CHANGES, out, |out| {
-            blocks(field::changes::TRUTH, truth, Packing::Message, out)?;
-            blocks(field::changes::BLOCKS, changes, Packing::Message, out)?;
-            put_number(field::changes::SEQ, seq.0, out);
-            put_number(field::changes::MORE, u64::from(*more), out);
-            if let Some(Digest { rows, sum }) = digest {
-                put_message(field::changes::DIGEST, out, |out| {
-                    put_number(field::digest::ROWS, *rows, out);
-                    put_bytes(field::digest::SUM, &sum.to_le_bytes(), out);
-                    Ok(())
-                })?;
-            }
-            Ok(())
-        })?,
-        News::Snapshot {
-            seq,
-            first,
-            total,
-            blocks,
-        } => put_message(at::SNAPSHOT, out, |out| {
-            put_number(field::snapshot::SEQ, seq.0, out);
-            put_number(field::snapshot::FIRST, (*first).into(), out);
-            put_number(field::snapshot::TOTAL, (*total).into(), out);
-            for frame in blocks {
-                put_bytes(field::snapshot::FRAMES, frame, out);
-            }
-            Ok(())
-        })?,
-    }
+    put_number(at::HEARD, u64::from(answer.heard), out);
+    put_number(at::KNOWN, answer.known, out);
+    blocks(at::TRUTH, &answer.truth, Packing::Message, out)?;
+    scope::write_answer(answer, out)?;
     for (table, policy) in &answer.policies {
         put_message(at::POLICIES, out, |out| {
             put_bytes(field::policy::TABLE, table.as_bytes(), out);

@@ -12,7 +12,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use common::limits::{COLLECTIONS_MAX, COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
 use common::schema::{FieldId, Schema};
@@ -20,26 +19,25 @@ use common::serialization::{Format, decode_schema};
 use common::versioning::{Hlc, ReplicaId};
 use common::{Limits, Map, RecordId, Result, Seq, Text, Value};
 
-use super::check_version;
+use super::{check_version, scope_read as scope};
 use crate::sync::delta::Delta;
-use crate::sync::digest::Digest;
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::policy::Policy;
 use crate::sync::protocol::{
-    Action, Answer, Block, BlockKind, Epoch, MUTATIONS_MAX, Mutation, News, OPS_MAX, Op, Outcome,
+    Action, Answer, Block, BlockKind, Epoch, MUTATIONS_MAX, Mutation, OPS_MAX, Op, Outcome,
     Position, Rejection, Request, SchemaSetId,
 };
 use crate::sync::system::read_policy;
 use crate::sync::wire::fields::expected;
 use crate::sync::wire::read::{check, check_request};
-use crate::sync::wire::{Frame, LEDGER_COLUMNS, encode_blocks};
+use crate::sync::wire::{Frame, LEDGER_COLUMNS};
 
 /// A JSON object.
 #[derive(Clone, Copy)]
-struct Object<'a>(&'a Map);
+pub(super) struct Object<'a>(&'a Map);
 
 impl<'a> Object<'a> {
-    fn of(value: &'a Value) -> Result<Self> {
+    pub(super) fn of(value: &'a Value) -> Result<Self> {
         match value {
             Value::Map(map) => Ok(Self(map)),
             _ => Err(expected("an object")),
@@ -47,19 +45,27 @@ impl<'a> Object<'a> {
     }
 
     /// The member `name`; one that is not there is null.
-    fn get(self, name: &str) -> &'a Value {
+    pub(super) fn get(self, name: &str) -> &'a Value {
         self.0.get(name).unwrap_or(&Value::Null)
     }
 
-    fn read<T>(self, name: &str, read: impl FnOnce(&'a Value) -> Result<T>) -> Result<T> {
+    pub(super) fn read<T>(
+        self,
+        name: &str,
+        read: impl FnOnce(&'a Value) -> Result<T>,
+    ) -> Result<T> {
         read(self.get(name)).map_err(|error| error.at(name))
     }
 
-    fn each<T>(self, name: &str, each: impl FnMut(&'a Value) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn each<T>(
+        self,
+        name: &str,
+        each: impl FnMut(&'a Value) -> Result<T>,
+    ) -> Result<Vec<T>> {
         self.read(name, |value| list(value)?.iter().map(each).collect())
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         self,
         name: &str,
         read: impl FnOnce(&'a Value) -> Result<T>,
@@ -71,24 +77,24 @@ impl<'a> Object<'a> {
     }
 }
 
-fn list(value: &Value) -> Result<&[Value]> {
+pub(super) fn list(value: &Value) -> Result<&[Value]> {
     value.as_list().ok_or_else(|| expected("a list"))
 }
 
-fn text(value: &Value) -> Result<Text> {
+pub(super) fn text(value: &Value) -> Result<Text> {
     match value {
         Value::Text(text) => Ok(text.clone()),
         _ => Err(expected("text")),
     }
 }
 
-fn name(value: &Value) -> Result<Text> {
+pub(super) fn name(value: &Value) -> Result<Text> {
     let name = text(value)?;
     check("bytes in a name", name.len(), NAME_BYTES_MAX)?;
     Ok(name)
 }
 
-fn number(value: &Value) -> Result<u64> {
+pub(super) fn number(value: &Value) -> Result<u64> {
     let number = match value {
         Value::Text(text) => text.parse().ok(),
         value => value.as_int().and_then(|number| u64::try_from(number).ok()),
@@ -96,12 +102,12 @@ fn number(value: &Value) -> Result<u64> {
     number.ok_or_else(|| expected("a number of 64 bits without sign, as text"))
 }
 
-fn small(value: &Value) -> Result<u32> {
+pub(super) fn small(value: &Value) -> Result<u32> {
     let number = value.as_int().and_then(|number| u32::try_from(number).ok());
     number.ok_or_else(|| expected("a number of 32 bits"))
 }
 
-fn bool(value: &Value) -> Result<bool> {
+pub(super) fn bool(value: &Value) -> Result<bool> {
     value.as_bool().ok_or_else(|| expected("true or false"))
 }
 
@@ -116,7 +122,7 @@ fn stamp(value: &Value) -> Result<Hlc> {
 }
 
 /// 32 hexadecimal digits, the first being the highest.
-fn hex(value: &Value) -> Result<u128> {
+pub(super) fn hex(value: &Value) -> Result<u128> {
     let digits = value.as_text().filter(|text| text.len() == 32);
     let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
     number.ok_or_else(|| expected("32 hexadecimal digits"))
@@ -126,7 +132,7 @@ fn epoch(value: &Value) -> Result<Epoch> {
     number(value).map(Epoch)
 }
 
-fn seq(value: &Value) -> Result<Seq> {
+pub(super) fn seq(value: &Value) -> Result<Seq> {
     number(value).map(Seq)
 }
 
@@ -134,7 +140,9 @@ pub(super) fn frame(value: &Value, limits: &Limits) -> Result<Frame> {
     let frame = Object::of(value)?;
     check_version(frame.get("version"))?;
     let found = [
-        frame.optional("request", request)?.map(Frame::Request),
+        frame
+            .optional("request", |value| request(value, limits))?
+            .map(Frame::Request),
         frame
             .optional("answer", |value| answer(value, limits))?
             .map(Frame::Answer),
@@ -147,21 +155,29 @@ pub(super) fn frame(value: &Value, limits: &Limits) -> Result<Frame> {
     }
 }
 
-fn request(value: &Value) -> Result<Request> {
+pub(super) fn optional_bytes(value: &Value) -> Result<Vec<u8>> {
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Bytes(bytes) => Ok(bytes.to_vec()),
+        _ => Err(expected("bytes")),
+    }
+}
+
+fn request(value: &Value, limits: &Limits) -> Result<Request> {
     let request = Object::of(value)?;
     let position = request.optional("position", |value| {
         let position = Object::of(value)?;
         let epoch = position.read("epoch", epoch)?;
         let seq = position.read("seq", seq)?;
-        Ok(match position.optional("next", small)? {
-            None => Position::At { epoch, seq },
-            Some(next) => Position::Blocks { epoch, seq, next },
-        })
+        Ok(Position::At { epoch, seq })
     })?;
     let found = Request {
         replica: ReplicaId(request.read("replica", text)?),
         number: request.read("number", number)?,
         position: position.unwrap_or_default(),
+        scopes: request.each("scopes", |value| scope::scope(value, limits))?,
+        token: request.read("token", optional_bytes)?,
+        ranges: request.optional("ranges", scope::questions)?,
         schemas: SchemaSetId(request.read("schemas", hex)?.to_be_bytes()),
         acknowledged: request.read("acknowledged", number)?,
         now: request.read("now", stamp)?,
@@ -247,7 +263,7 @@ fn policy(value: &Value) -> Result<Policy> {
     read_policy(json)
 }
 
-fn field_ids(value: &Value) -> Result<Vec<FieldId>> {
+pub(super) fn field_ids(value: &Value) -> Result<Vec<FieldId>> {
     let fields: Vec<FieldId> = list(value)?
         .iter()
         .map(|value| small(value).map(FieldId))
@@ -270,11 +286,6 @@ fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
         let schema = |value| schema(value, limits);
         schemas.iter().map(schema).collect()
     })?;
-    let news = match (answer.get("changes"), answer.get("snapshot")) {
-        (found, Value::Null) => changes(found).map_err(|error| error.at("changes"))?,
-        (Value::Null, found) => snapshot(found).map_err(|error| error.at("snapshot"))?,
-        _ => return Err(expected("changes or a part of a snapshot")),
-    };
     let policies = answer.optional("policies", |value| {
         let policies = Object::of(value)?.0;
         check("policies", policies.len(), COLLECTIONS_MAX)?;
@@ -291,7 +302,12 @@ fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
         schemas,
         next: answer.read("next", number)?,
         outcomes: answer.each("outcomes", outcome)?,
-        news,
+        heard: answer.read("heard", bool)?,
+        known: answer.read("known", number)?,
+        truth: answer.each("truth", block)?,
+        refused: answer.each("refused", scope::refused)?,
+        staged: answer.optional("staged", scope::staged)?,
+        commit: answer.optional("commit", scope::commit)?,
         policies,
         ledger: answer
             .optional("ledger", |value| {
@@ -306,37 +322,6 @@ fn schema(value: &Value, limits: &Limits) -> Result<Schema> {
     let mut json = Vec::new();
     Format::Json.encode_value(value, &mut json)?;
     decode_schema(&json, limits)
-}
-
-fn changes(value: &Value) -> Result<News> {
-    let changes = Object::of(value)?;
-    let digest = changes.optional("digest", |value| {
-        let digest = Object::of(value)?;
-        Ok(Digest {
-            rows: digest.read("rows", number)?,
-            sum: digest.read("sum", hex)?,
-        })
-    })?;
-    Ok(News::Changes {
-        truth: changes.each("truth", block)?,
-        blocks: changes.each("blocks", block)?,
-        seq: changes.read("seq", seq)?,
-        more: changes.read("more", bool)?,
-        digest,
-    })
-}
-
-fn snapshot(value: &Value) -> Result<News> {
-    let snapshot = Object::of(value)?;
-    Ok(News::Snapshot {
-        seq: snapshot.read("seq", seq)?,
-        first: snapshot.read("first", small)?,
-        total: snapshot.read("total", small)?,
-        blocks: snapshot.each("frames", |frame| match frame {
-            Value::Bytes(bytes) => Ok(bytes.clone()),
-            frame => encode_blocks(&blocks(frame)?).map(Arc::from),
-        })?,
-    })
 }
 
 fn outcome(value: &Value) -> Result<(u64, Outcome)> {
@@ -369,11 +354,11 @@ fn conflict(value: &Value) -> Result<LedgerEntry> {
     LedgerEntry::from_values(&columns.collect::<Vec<Value>>())
 }
 
-fn blocks(value: &Value) -> Result<Vec<Block>> {
+pub(super) fn blocks(value: &Value) -> Result<Vec<Block>> {
     list(value)?.iter().map(block).collect()
 }
 
-fn block(value: &Value) -> Result<Block> {
+pub(super) fn block(value: &Value) -> Result<Block> {
     let block = Object::of(value)?;
     let fields = block.read("fields", field_ids)?;
     let columns = block.each("columns", |column| list(column).map(<[Value]>::to_vec))?;
@@ -388,13 +373,14 @@ fn block(value: &Value) -> Result<Block> {
     }
     let kind = match (block.get("kind").as_text(), fields.is_empty()) {
         (Some("put"), _) => BlockKind::Put,
-        (Some("patch"), false) => BlockKind::Patch,
+        (Some("patch"), _) => BlockKind::Patch,
         (Some("gone"), true) => BlockKind::Gone,
         _ => return Err(expected("a kind of block that fits its columns")),
     };
     Ok(Block {
         table: block.read("table", name)?,
         kind,
+        scopes: block.read("scopes", number)?,
         fields,
         columns,
     })

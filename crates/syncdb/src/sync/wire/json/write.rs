@@ -1,4 +1,4 @@
-//! Protocol types to the values that JSON is written from; parts of a snapshot are decoded for it.
+//! Protocol types to the values that JSON is written from.
 
 #![deny(
     clippy::cast_possible_truncation,
@@ -14,26 +14,25 @@ use common::serialization::{Format, encode_schema};
 use common::versioning::Hlc;
 use common::{Limits, Map, Result, Text, Value};
 
-use super::version;
-use crate::sync::digest::Digest;
+use super::{scope_write as scope, version};
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{
-    Action, Answer, Block, BlockKind, Mutation, News, Op, Outcome, Position, Request,
+    Action, Answer, Block, BlockKind, Mutation, Op, Outcome, Position, Request,
 };
 use crate::sync::queue::write_action;
 use crate::sync::system::write_policy;
 use crate::sync::wire::{Frame, LEDGER_COLUMNS, decode_blocks, encode_blocks};
 
-fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
+pub(super) fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     let entries = entries.map(|(name, value)| (Text::new(name), value));
     Value::from(Map::from_iter(entries))
 }
 
-fn list<T>(items: impl IntoIterator<Item = T>, each: impl FnMut(T) -> Value) -> Value {
+pub(super) fn list<T>(items: impl IntoIterator<Item = T>, each: impl FnMut(T) -> Value) -> Value {
     Value::List(items.into_iter().map(each).collect())
 }
 
-fn number(number: u64) -> Value {
+pub(super) fn number(number: u64) -> Value {
     Value::from(number.to_string())
 }
 
@@ -41,31 +40,37 @@ fn stamp(stamp: Hlc) -> Value {
     Value::from(format!("{}+{}", stamp.millis(), stamp.counter()))
 }
 
-fn hex(bytes: &[u8]) -> Value {
+pub(super) fn hex(bytes: &[u8]) -> Value {
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
     Value::from(digits.collect::<String>())
 }
 
 pub(super) fn frame(frame: &Frame, limits: &Limits) -> Result<Value> {
     let content = match frame {
-        Frame::Request(found) => request(found),
+        Frame::Request(found) => request(found, limits)?,
         Frame::Answer(found) => answer(found, limits)?,
         Frame::Blocks(found) => list(found, block),
     };
     Ok(object([("version", version()), (frame.name(), content)]))
 }
 
-fn request(request: &Request) -> Value {
+pub(super) fn optional_bytes(bytes: &[u8]) -> Value {
+    if bytes.is_empty() {
+        Value::Null
+    } else {
+        Value::from(bytes)
+    }
+}
+
+fn request(request: &Request, limits: &Limits) -> Result<Value> {
+    let scopes = request.scopes.iter();
+    let scopes: Result<Vec<Value>> = scopes.map(|found| scope::scope(found, limits)).collect();
+    let scopes = Value::from(scopes?);
     let position = match request.position {
         Position::Start => Value::Null,
         Position::At { epoch, seq } => object([("epoch", number(epoch.0)), ("seq", number(seq.0))]),
-        Position::Blocks { epoch, seq, next } => object([
-            ("epoch", number(epoch.0)),
-            ("seq", number(seq.0)),
-            ("next", Value::from(next)),
-        ]),
     };
-    object([
+    Ok(object([
         ("replica", Value::Text(request.replica.0.clone())),
         ("number", number(request.number)),
         ("position", position),
@@ -74,7 +79,10 @@ fn request(request: &Request) -> Value {
         ("now", stamp(request.now)),
         ("told", entry_id(request.told)),
         ("mutations", list(&request.mutations, mutation)),
-    ])
+        ("scopes", scopes),
+        ("token", optional_bytes(&request.token)),
+        ("ranges", scope::questions(request.ranges.as_deref())),
+    ]))
 }
 
 fn mutation(mutation: &Mutation) -> Value {
@@ -117,42 +125,6 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
             Value::from(schemas?)
         }
     };
-    let news = match &answer.news {
-        News::Changes {
-            truth,
-            blocks,
-            seq,
-            more,
-            digest,
-        } => {
-            let digest = digest.map_or(Value::Null, |Digest { rows, sum }| {
-                let sum = Value::from(format!("{sum:032x}"));
-                object([("rows", number(rows)), ("sum", sum)])
-            });
-            let content = object([
-                ("truth", list(truth, block)),
-                ("blocks", list(blocks, block)),
-                ("seq", number(seq.0)),
-                ("more", Value::from(*more)),
-                ("digest", digest),
-            ]);
-            ("changes", content)
-        }
-        News::Snapshot {
-            seq,
-            first,
-            total,
-            blocks,
-        } => {
-            let content = object([
-                ("seq", number(seq.0)),
-                ("first", Value::from(*first)),
-                ("total", Value::from(*total)),
-                ("frames", list(blocks, |frame| part(frame, limits))),
-            ]);
-            ("snapshot", content)
-        }
-    };
     let policies = answer.policies.iter().map(|(table, policy)| {
         let json = write_policy(policy)?;
         let policy = Format::Json.decode_value(json.as_bytes(), limits)?;
@@ -165,7 +137,12 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
         ("schemas", schemas),
         ("next", number(answer.next)),
         ("outcomes", list(&answer.outcomes, outcome)),
-        news,
+        ("heard", Value::from(answer.heard)),
+        ("known", number(answer.known)),
+        ("truth", list(&answer.truth, block)),
+        ("refused", list(&answer.refused, scope::refused)),
+        ("staged", scope::staged(answer.staged.as_ref(), limits)),
+        ("commit", scope::commit(answer.commit.as_ref())),
         ("policies", Value::from(policies.collect::<Result<Map>>()?)),
         ("ledger", list(&answer.ledger, conflict)),
         ("told", entry_id(answer.told)),
@@ -173,7 +150,7 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
 }
 
 /// A part of a snapshot: its blocks, or its bytes where the blocks would not give the same bytes again.
-fn part(frame: &[u8], limits: &Limits) -> Value {
+pub(super) fn part(frame: &[u8], limits: &Limits) -> Value {
     match decode_blocks(frame, limits) {
         Ok(blocks) if encode_blocks(&blocks).is_ok_and(|again| again == frame) => {
             list(&blocks, block)
@@ -205,7 +182,7 @@ fn conflict(entry: &LedgerEntry) -> Value {
     Value::from(columns.collect::<Map>())
 }
 
-fn block(block: &Block) -> Value {
+pub(super) fn block(block: &Block) -> Value {
     let kind = match block.kind {
         BlockKind::Put => "put",
         BlockKind::Patch => "patch",
@@ -218,6 +195,7 @@ fn block(block: &Block) -> Value {
     object([
         ("table", Value::Text(block.table.clone())),
         ("kind", Value::from(kind)),
+        ("scopes", number(block.scopes)),
         ("fields", list(&block.fields, |field| Value::from(field.0))),
         ("columns", columns),
     ])

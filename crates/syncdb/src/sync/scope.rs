@@ -1,0 +1,490 @@
+//! Scopes as the server evaluates them: filters compiled once, masks of the scopes that cover a row.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use common::database::Database;
+use common::optimization::caching::{Cache, CacheOptions, SharedCache};
+use common::query::{Filter, Predicate};
+use common::schema::{FieldId, Schema};
+use common::utils::time::ManualClock;
+use common::versioning::{ColumnSet, TableId};
+use common::{Collection, Error, Record, RecordId, Result, Text, Transaction, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::digest::RowHasher;
+use super::permission::{Permission, Permissions};
+use super::protocol::{Action, Grant, Held, Scope, ScopeId, Want, bit, is_system};
+use super::system::user_tables;
+
+/// Compiled scopes that a server keeps.
+const COMPILED_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+
+/// What one scope covers of one table.
+#[derive(Debug)]
+pub(crate) struct TableScope {
+    pub(crate) collection: Collection,
+    pub(crate) schema: Arc<Schema>,
+    predicate: Predicate,
+    /// Positions beside the key's.
+    pub(crate) positions: Vec<usize>,
+    columns: ColumnSet,
+}
+
+impl TableScope {
+    fn new(collection: &Collection, permission: &Permission) -> Result<Self> {
+        let schema = collection.schema();
+        let predicate = permission.rows.compile(&schema)?;
+        let rest = schema.key_columns..schema.fields.len();
+        let positions: Vec<usize> = match &permission.columns {
+            None => rest.collect(),
+            Some(names) => {
+                let mut positions = Vec::with_capacity(names.len());
+                for name in names {
+                    positions.push(schema.position_of(name)?);
+                }
+                positions.retain(|position| *position >= schema.key_columns);
+                positions.sort_unstable();
+                positions.dedup();
+                positions
+            }
+        };
+        Ok(Self {
+            collection: collection.clone(),
+            columns: positions.iter().copied().collect(),
+            schema,
+            predicate,
+            positions,
+        })
+    }
+
+    pub(crate) fn covers(&self, row: &[Value]) -> bool {
+        self.predicate.matches(row)
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.predicate.is_always_true() && self.has_all_columns()
+    }
+
+    fn has_all_columns(&self) -> bool {
+        self.positions.len() + self.schema.key_columns == self.schema.fields.len()
+    }
+
+    pub(crate) fn hasher(&self) -> RowHasher {
+        RowHasher::new(&self.schema, self.positions.iter().copied())
+    }
+}
+
+/// What one scope covers, for one principal.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) id: ScopeId,
+    /// In the order of the tables' names.
+    pub(crate) tables: Vec<TableScope>,
+    by_id: HashMap<TableId, usize>,
+}
+
+impl Compiled {
+    pub(crate) fn table(&self, id: TableId) -> Option<&TableScope> {
+        self.tables.get(*self.by_id.get(&id)?)
+    }
+
+    pub(crate) fn table_named(&self, name: &str) -> Option<&TableScope> {
+        let found = |table: &TableScope| table.schema.name.as_str().cmp(name);
+        let position = self.tables.binary_search_by(found).ok()?;
+        self.tables.get(position)
+    }
+
+    pub(crate) fn covers(&self, table: TableId, row: &[Value]) -> bool {
+        self.table(table).is_some_and(|table| table.covers(row))
+    }
+
+    /// Number of rows in the tables concerned: at least as many as are covered.
+    pub(crate) fn rows_max(&self) -> usize {
+        self.tables.iter().map(|table| table.collection.len()).sum()
+    }
+
+    fn grant(&self, slot: u32) -> Grant {
+        let limited = self.tables.iter().filter(|table| !table.has_all_columns());
+        let columns = limited.map(|table| {
+            let fields = table.positions.iter();
+            let fields: Vec<FieldId> = fields
+                .filter_map(|position| Some(table.schema.fields.get(*position)?.id))
+                .collect();
+            (table.schema.name.clone(), fields)
+        });
+        Grant {
+            slot,
+            id: self.id,
+            columns: columns.collect(),
+        }
+    }
+}
+
+/// Compiles scopes, and remembers them.
+pub(crate) struct Scopes {
+    permissions: Option<Permissions>,
+    compiled: SharedCache<ScopeId, Arc<Compiled>>,
+}
+
+impl Scopes {
+    pub(crate) fn new(permissions: Option<Permissions>) -> Self {
+        let options = CacheOptions::default().entries_max(COMPILED_MAX);
+        // Nothing here expires, so no clock is asked.
+        let clock = Arc::new(ManualClock::new(0));
+        Self {
+            permissions,
+            compiled: SharedCache::new(Cache::new(options, clock, |_, _| 1)),
+        }
+    }
+
+    /// What a principal may do with a table; `None` for everything.
+    pub(crate) fn permission(
+        &self,
+        principal: Option<&Text>,
+        table: &Schema,
+    ) -> Option<Permission> {
+        let permissions = self.permissions.as_ref()?;
+        Some(permissions.permission(principal, table))
+            .filter(|permission| *permission != Permission::all())
+    }
+
+    /// What a principal may do with a table, where that is not everything.
+    pub(crate) fn rights(
+        &self,
+        db: &Database,
+        principal: Option<&Text>,
+        table: &str,
+    ) -> Result<Option<Rights>> {
+        // What is wrong with other tables is said elsewhere.
+        let collection = match db.collection(table) {
+            Ok(collection) if !is_system(table) => collection,
+            _ => return Ok(None),
+        };
+        let Some(permission) = self.permission(principal, &collection.schema()) else {
+            return Ok(None);
+        };
+        self.of_tables(&[(&collection, permission)])
+            .map(|compiled| Some(Rights(compiled)))
+    }
+
+    /// The scope of all rows, with nothing held back.
+    pub(crate) fn everything(&self, db: &Database) -> Result<Arc<Compiled>> {
+        let tables = user_tables(db);
+        let tables = tables.iter().map(|table| (table, Permission::all()));
+        self.of_tables(&tables.collect::<Vec<_>>())
+    }
+
+    /// The scope as it is served to a principal.
+    ///
+    /// # Errors
+    /// When the filter or the columns do not fit the table.
+    pub(crate) fn compile(
+        &self,
+        db: &Database,
+        principal: Option<&Text>,
+        want: &Want,
+    ) -> Result<Arc<Compiled>> {
+        let tables = match &want.table {
+            None => user_tables(db),
+            Some(name) if is_system(name) => {
+                return Err(Error::not_found(format!(
+                    "the server has no table `{name}`"
+                )));
+            }
+            Some(name) => vec![db.collection(name)?],
+        };
+        let served = tables.iter().map(|table| {
+            let own = Permission {
+                rows: want.filter.clone(),
+                columns: want.columns.clone(),
+            };
+            let permission = match self.permission(principal, &table.schema()) {
+                None => own,
+                Some(allowed) => {
+                    // A scope that does not compile by itself is told so; what is forbidden is left out.
+                    TableScope::new(table, &own)?;
+                    both(own, allowed)
+                }
+            };
+            Ok((table, permission))
+        });
+        self.of_tables(&served.collect::<Result<Vec<_>>>()?)
+    }
+
+    fn of_tables(&self, tables: &[(&Collection, Permission)]) -> Result<Arc<Compiled>> {
+        let id = identity(tables)?;
+        if let Some(known) = self.compiled.get(&id) {
+            // A table that was dropped and made again is another one.
+            let same = known.tables.iter().zip(tables);
+            if same.fold(true, |all, (a, (b, _))| all && a.collection.id() == b.id()) {
+                return Ok(known);
+            }
+        }
+        let scopes = tables.iter().map(|(table, permission)| {
+            TableScope::new(table, permission)
+                .map_err(|error| error.at(format!("table `{}`", table.name())))
+        });
+        let scopes = scopes.collect::<Result<Vec<_>>>()?;
+        let numbered = scopes.iter().enumerate();
+        let compiled = Arc::new(Compiled {
+            id,
+            by_id: numbered
+                .map(|(i, table)| (table.collection.id(), i))
+                .collect(),
+            tables: scopes,
+        });
+        self.compiled.insert(id, Arc::clone(&compiled));
+        Ok(compiled)
+    }
+
+    /// What a request is about.
+    pub(crate) fn of_request(
+        &self,
+        db: &Database,
+        principal: Option<&Text>,
+        scopes: &[Scope],
+        position_holds: bool,
+    ) -> ScopeSet {
+        let mut set = ScopeSet::default();
+        for scope in scopes {
+            let compiled = match self.compile(db, principal, &scope.want) {
+                Ok(compiled) => compiled,
+                Err(error) => {
+                    set.refused.push((scope.slot, Text::new(error.to_string())));
+                    continue;
+                }
+            };
+            let state = match &scope.held {
+                Held::Nothing => State::New,
+                Held::Joined(id) if position_holds && *id == compiled.id => State::Joined,
+                Held::Changed { id, old } if position_holds => {
+                    let old = self.compile(db, principal, old).ok();
+                    match old.filter(|old| old.id == *id) {
+                        _ if *id == compiled.id => State::Joined,
+                        Some(old) => State::Changed(old),
+                        None => State::Stale,
+                    }
+                }
+                Held::Joined(_) | Held::Changed { .. } | Held::Stale => State::Stale,
+            };
+            set.scopes.push(ActiveScope {
+                slot: scope.slot,
+                granted: matches!(&scope.held, Held::Joined(id) if *id == compiled.id),
+                compiled,
+                state,
+            });
+        }
+        set
+    }
+}
+
+/// What a principal may do with one table.
+pub(crate) struct Rights(Arc<Compiled>);
+
+impl Rights {
+    /// Checks an operation, before it is applied and after.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when it is not permitted. Rows that the principal may not see, and rows that
+    /// are not there, are told apart by nothing but this.
+    pub(crate) fn check(
+        &self,
+        tx: &Transaction<'_>,
+        key: &RecordId,
+        action: &Action,
+    ) -> Result<()> {
+        let Some(table) = self.0.tables.first() else {
+            return Ok(());
+        };
+        let columns: Vec<FieldId> = match action {
+            Action::Insert(columns) | Action::Update(columns) => {
+                columns.iter().map(|(id, _)| *id).collect()
+            }
+            Action::Deltas(columns) => columns.iter().map(|(id, _)| *id).collect(),
+            Action::Delete | Action::Revert { .. } => Vec::new(),
+        };
+        let fields = &table.schema.fields;
+        let may = |id: &FieldId| {
+            let mut positions = table.positions.iter();
+            positions.any(|at| fields.get(*at).is_some_and(|field| field.id == *id))
+        };
+        let known = |id: &FieldId| fields.iter().any(|field| field.id == *id);
+        if let Some(id) = columns.iter().find(|id| known(id) && !may(id)) {
+            return Err(Error::invalid(format!(
+                "column number {} of table `{}` is not permitted to this principal",
+                id.0, table.schema.name
+            )));
+        }
+        let row = tx.get(&table.collection, key.clone())?;
+        if row.is_some_and(|row| !table.covers(&row)) {
+            return Err(Error::invalid(format!(
+                "this row of table `{}` is not permitted to this principal",
+                table.schema.name
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What both allow.
+fn both(own: Permission, allowed: Permission) -> Permission {
+    let columns = match (own.columns, allowed.columns) {
+        (Some(own), Some(allowed)) => Some(
+            own.into_iter()
+                .filter(|name| allowed.contains(name))
+                .collect(),
+        ),
+        (own, allowed) => own.or(allowed),
+    };
+    let rows = match own.rows {
+        Filter::True => allowed.rows,
+        own => own.and(allowed.rows),
+    };
+    Permission { rows, columns }
+}
+
+fn identity(tables: &[(&Collection, Permission)]) -> Result<ScopeId> {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for (table, permission) in tables {
+        part(table.name().as_bytes());
+        part(&table.schema().schema_id().0);
+        part(&filter_json(&permission.rows)?);
+        part(
+            &serde_json::to_vec(&permission.columns).map_err(|error| {
+                Error::invalid(format!("the columns cannot be written: {error}"))
+            })?,
+        );
+    }
+    let hash = hash.finalize();
+    Ok(ScopeId(
+        hash.first_chunk::<16>().copied().unwrap_or_default(),
+    ))
+}
+
+/// A filter as JSON, the form in which it is stored and sent.
+pub(crate) fn filter_json(filter: &Filter) -> Result<Vec<u8>> {
+    serde_json::to_vec(filter)
+        .map_err(|error| Error::invalid(format!("the filter cannot be written as JSON: {error}")))
+}
+
+/// How a scope stands to what the replica has.
+#[derive(Debug)]
+pub(crate) enum State {
+    Joined,
+    New,
+    Stale,
+    /// The replica has this other scope instead.
+    Changed(Arc<Compiled>),
+}
+
+/// One scope of a request.
+#[derive(Debug)]
+pub(crate) struct ActiveScope {
+    pub(crate) slot: u32,
+    /// Whether the replica knows the rules already.
+    granted: bool,
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) state: State,
+}
+
+impl ActiveScope {
+    pub(crate) const fn bit(&self) -> u64 {
+        bit(self.slot)
+    }
+
+    pub(crate) const fn is_joined(&self) -> bool {
+        matches!(self.state, State::Joined)
+    }
+}
+
+/// The scopes of a request.
+#[derive(Debug, Default)]
+pub(crate) struct ScopeSet {
+    pub(crate) scopes: Vec<ActiveScope>,
+    pub(crate) refused: Vec<(u32, Text)>,
+}
+
+impl ScopeSet {
+    /// Mask of the scopes that the replica has.
+    pub(crate) fn joined(&self) -> u64 {
+        let joined = self.scopes.iter().filter(|scope| scope.is_joined());
+        joined.fold(0, |mask, scope| mask | scope.bit())
+    }
+
+    /// The first scope that the replica does not have yet.
+    pub(crate) fn next(&self) -> Option<&ActiveScope> {
+        self.scopes.iter().find(|scope| !scope.is_joined())
+    }
+
+    fn among(&self, mask: u64) -> impl Iterator<Item = &ActiveScope> {
+        let within = move |scope: &&ActiveScope| scope.bit() & mask != 0;
+        self.scopes.iter().filter(within)
+    }
+
+    /// Mask of the scopes among `mask` that cover a row.
+    pub(crate) fn covering(&self, mask: u64, table: TableId, row: &[Value]) -> u64 {
+        let covering = self
+            .among(mask)
+            .filter(|scope| scope.compiled.covers(table, row));
+        covering.fold(0, |mask, scope| mask | scope.bit())
+    }
+
+    /// The columns beside the key's that scopes among `mask` have of a table.
+    pub(crate) fn columns(&self, mask: u64, table: TableId) -> ColumnSet {
+        self.among(mask)
+            .filter_map(|scope| scope.compiled.table(table))
+            .fold(ColumnSet::EMPTY, |columns, table| {
+                columns.union(&table.columns)
+            })
+    }
+
+    /// Whether a replica knows by itself that it keeps every row of a table with all columns.
+    pub(crate) fn is_plain(&self, mask: u64, table: TableId) -> bool {
+        let mut scopes = self
+            .among(mask)
+            .filter_map(|scope| scope.compiled.table(table));
+        scopes.next().is_some_and(TableScope::is_whole) && scopes.next().is_none()
+    }
+
+    /// The same for the table of a name.
+    pub(crate) fn is_plain_named(&self, mask: u64, name: &str) -> bool {
+        let mut scopes = self
+            .among(mask)
+            .filter_map(|scope| scope.compiled.table_named(name));
+        scopes.next().is_some_and(TableScope::is_whole) && scopes.next().is_none()
+    }
+
+    /// Whether all scopes have all rows with all columns of their tables, so that no change moves a row in or out.
+    pub(crate) fn is_all_whole(&self) -> bool {
+        let mut tables = self.scopes.iter().flat_map(|scope| &scope.compiled.tables);
+        tables.all(TableScope::is_whole)
+    }
+
+    /// The tables of all scopes, by name.
+    pub(crate) fn tables(&self) -> BTreeMap<Text, &TableScope> {
+        let tables = self.scopes.iter().flat_map(|scope| &scope.compiled.tables);
+        tables
+            .map(|table| (table.schema.name.clone(), table))
+            .collect()
+    }
+
+    /// The rules of scopes that the replica does not know them of, among `mask`.
+    pub(crate) fn grants(&self, mask: u64) -> Vec<Grant> {
+        self.among(mask)
+            .filter(|scope| !scope.granted)
+            .map(|scope| scope.compiled.grant(scope.slot))
+            .collect()
+    }
+}
+
+/// Whether a change's record is one that a scope covered, now or before.
+pub(crate) fn ever(compiled: &Compiled, table: TableId, records: [Option<&Record>; 2]) -> bool {
+    let mut records = records.into_iter().flatten();
+    records.any(|record| compiled.covers(table, record))
+}
