@@ -305,8 +305,7 @@ impl Reading<'_> {
         Ok((says.then_some(staged), commit))
     }
 
-    /// Whether the changes since the replica's position concern nearly all of its rows: segments are shared between
-    /// replicas, changes are not.
+    /// Whether the changes since the replica's position are more rows than there are, because many were deleted.
     fn costs_more_by_log(&self, set: &ScopeSet) -> Result<bool> {
         let Some(cursor) = self.cursor else {
             return Ok(false);
@@ -324,7 +323,7 @@ impl Reading<'_> {
             own: self.own,
         };
         let changed = Delta::read(self.db, cursor, self.snapshot.seq(), &audience)?.len();
-        Ok(changed > LOG_ROWS_MIN && changed / 3 > rows / 4)
+        Ok(changed > LOG_ROWS_MIN.max(rows))
     }
 }
 
