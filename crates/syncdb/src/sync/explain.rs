@@ -17,6 +17,7 @@ use super::protocol::{Epoch, is_system};
 use super::queue;
 use super::rejected::{self, PendingMutation, Rejected};
 use super::replica::Replica;
+use super::subscription::Kept;
 use super::system::{State, find_in_ledger, read_all};
 
 /// Changes of a replica's log that are looked at in one go, for a deletion.
@@ -102,8 +103,13 @@ pub enum Presence {
     NoTable,
     /// The table belongs to this side alone and is not synced.
     Local,
-    /// No sync has come to its end yet, so nothing is known of it.
+    /// The rows that it may be among have not arrived yet, so nothing is known of it.
     NotSynced,
+    /// No subscription of the replica has brought it: it is in none of them, or not there at all.
+    OutsideSubscriptions {
+        /// Names of the subscriptions to parts of the table; without any, nothing of the table comes here.
+        subscriptions: Vec<Text>,
+    },
     /// Nobody has told of it up to this commit of the server, and nothing here remembers it: it was never there, or was
     /// deleted longer ago than is remembered.
     Unknown {
@@ -125,6 +131,8 @@ pub struct ColumnExplanation {
     pub group: Vec<Text>,
     /// Whether it was edited here and the server has not answered yet.
     pub pending: bool,
+    /// Whether it comes here at all; a column that no subscription has is null.
+    pub subscribed: bool,
     /// Who wrote it last; known at the server only.
     pub origin: Option<Origin>,
 }
@@ -177,7 +185,7 @@ pub(crate) fn at_server(authority: &Authority, table: &str, key: &RecordId) -> R
                 let writes = RowWrites::of(&tx, &authority.tables.rows, table, &row)?;
                 let origin = |field| Some(Origin::of(writes.last(field)));
                 let policy = authority.policy(table);
-                explanation.columns = columns(&schema, policy, &row, &origin, &|_| false);
+                explanation.columns = columns(&schema, policy, &row, &origin, &|_| (false, true));
                 here(&row)
             }
             None => not_here(authority, &tx, table, key)?,
@@ -247,13 +255,23 @@ pub(crate) fn at_replica(replica: &Replica, table: &str, key: &RecordId) -> Resu
         };
         return Ok(explanation);
     };
+    let subscriptions = replica.subscriptions();
+    let about = subscriptions.kept.iter();
+    let about: Vec<&Kept> = about.filter(|kept| kept.is_about(table)).collect();
     if let Some(row) = snapshot.view().get(&known.collection, key)? {
         let is_pending = |field: FieldId| {
             pending_row.as_ref().is_some_and(|row| {
                 row.inserted || row.columns.contains(&field) || row.deltas.contains_key(&field)
             })
         };
-        explanation.columns = columns(&known.schema, &known.policy, &row, &|_| None, &is_pending);
+        let subscribed = |field: FieldId| {
+            about.iter().any(|kept| {
+                let fields = kept.fields(table);
+                fields.is_none_or(|fields| fields.contains(&field))
+            })
+        };
+        let about_column = |field: FieldId| (is_pending(field), subscribed(field));
+        explanation.columns = columns(&known.schema, &known.policy, &row, &|_| None, &about_column);
         explanation.presence = here(&row);
         return Ok(explanation);
     }
@@ -265,7 +283,14 @@ pub(crate) fn at_replica(replica: &Replica, table: &str, key: &RecordId) -> Resu
         _ if pending_row.as_ref().is_some_and(|row| row.deleted) => Presence::DeletedHere,
         _ if was_rejected => Presence::Rejected,
         (Some(deleted), _) => deleted,
-        (None, Some((_, seq))) => Presence::Unknown { seq },
+        (None, Some(_)) if about.iter().any(|kept| kept.is_awaited()) => Presence::NotSynced,
+        // The subscription to everything has no name.
+        (None, Some((_, seq))) if about.iter().any(|kept| kept.name.is_empty()) => {
+            Presence::Unknown { seq }
+        }
+        (None, Some(_)) => Presence::OutsideSubscriptions {
+            subscriptions: about.iter().map(|kept| kept.name.clone()).collect(),
+        },
         (None, None) => Presence::NotSynced,
     };
     Ok(explanation)
@@ -324,18 +349,22 @@ fn columns(
     policy: &Policy,
     row: &Record,
     origin: &dyn Fn(FieldId) -> Option<Origin>,
-    is_pending: &dyn Fn(FieldId) -> bool,
+    pending_and_subscribed: &dyn Fn(FieldId) -> (bool, bool),
 ) -> Vec<ColumnExplanation> {
     let fields = schema.fields.iter().zip(row.iter());
     fields
         .skip(schema.key_columns)
-        .map(|(field, value)| ColumnExplanation {
-            column: field.name.clone(),
-            value: value.clone(),
-            strategy: policy.of(&field.name).clone(),
-            group: policy.group_of(&field.name).unwrap_or_default().to_vec(),
-            pending: is_pending(field.id),
-            origin: origin(field.id),
+        .map(|(field, value)| {
+            let (pending, subscribed) = pending_and_subscribed(field.id);
+            ColumnExplanation {
+                column: field.name.clone(),
+                value: value.clone(),
+                strategy: policy.of(&field.name).clone(),
+                group: policy.group_of(&field.name).unwrap_or_default().to_vec(),
+                pending,
+                subscribed,
+                origin: origin(field.id),
+            }
         })
         .collect()
 }
@@ -377,7 +406,7 @@ impl fmt::Display for Presence {
             ),
             Self::Deleted { seq, stamp, .. } => write!(
                 f,
-                "was deleted here or elsewhere and is gone since {stamp}, commit {} of this replica",
+                "was deleted, or left the subscriptions, and is gone since {stamp}, commit {} of this replica",
                 seq.0
             ),
             Self::DeletedHere => {
@@ -386,7 +415,17 @@ impl fmt::Display for Presence {
             Self::Rejected => f.write_str("was made here, and the server rejected that"),
             Self::NoTable => f.write_str("is not here: the server has no such table"),
             Self::Local => f.write_str("is in a table that is not synced"),
-            Self::NotSynced => f.write_str("is not here: no sync has come to its end yet"),
+            Self::NotSynced => {
+                f.write_str("is not here: the rows that it may be among have not arrived yet")
+            }
+            Self::OutsideSubscriptions { subscriptions } if subscriptions.is_empty() => {
+                f.write_str("is not here: no subscription is about the table")
+            }
+            Self::OutsideSubscriptions { subscriptions } => write!(
+                f,
+                "is not here: it is outside of the subscriptions {}, or not there at all",
+                subscriptions.join(", ")
+            ),
             Self::Unknown { seq } => write!(
                 f,
                 "is not here: up to the server's commit {} nobody has told of it; it was never there, or was deleted \
@@ -412,6 +451,9 @@ impl fmt::Display for Explanation {
             }
             if column.pending {
                 f.write_str(", edited here and not answered yet")?;
+            }
+            if !column.subscribed {
+                f.write_str(", never comes here: no subscription has the column")?;
             }
             if column.strategy != Strategy::default() {
                 write!(f, ", resolved by {:?}", column.strategy)?;

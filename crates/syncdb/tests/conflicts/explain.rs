@@ -1,8 +1,9 @@
 //! Explanations: where a row came from, and why one is not here.
 
+use common::query::Filter;
 use common::row;
 use common::versioning::ReplicaId;
-use syncdb::{Explanation, Policy, Presence, SyncDb};
+use syncdb::{Explanation, Policy, Presence, Subscription, SyncDb};
 
 use super::{Setting, database, reopened};
 
@@ -107,5 +108,45 @@ fn why_a_row_is_not_at_a_replica() {
     assert!(matches!(
         at_server(&setting, 9).presence,
         Presence::Unknown { .. }
+    ));
+}
+
+#[test]
+fn a_row_outside_of_the_subscriptions_is_said_to_be_that() {
+    let setting = Setting::new(Policy::default());
+    let a = SyncDb::open(database(&setting.wall), "a").unwrap();
+    let few = Subscription::new("few", "notes")
+        .filter(Filter::lt("id", 3))
+        .columns(["title"]);
+    a.subscribe(&few).unwrap();
+    setting.sync(&a);
+    let here = a.explain("notes", 1).unwrap();
+    assert!(matches!(here.presence, Presence::Here { .. }));
+    let subscribed: Vec<bool> = here
+        .columns
+        .iter()
+        .map(|column| column.subscribed)
+        .collect();
+    assert_eq!(subscribed, [true, false, false, false]);
+    let outside = a.explain("notes", 3).unwrap();
+    assert_eq!(
+        outside.presence,
+        Presence::OutsideSubscriptions {
+            subscriptions: vec!["few".into()]
+        }
+    );
+    assert!(
+        outside
+            .to_string()
+            .contains("outside of the subscriptions few")
+    );
+    // A row that leaves is gone since then.
+    let more = Subscription::new("few", "notes").filter(Filter::lt("id", 4));
+    a.subscribe(&more).unwrap();
+    assert_eq!(a.explain("notes", 3).unwrap().presence, Presence::NotSynced);
+    setting.sync(&a);
+    assert!(matches!(
+        a.explain("notes", 3).unwrap().presence,
+        Presence::Here { .. }
     ));
 }
