@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use common::schema::IndexKind;
 use common::storage::{Direction, KeyRange};
 use common::utils::id_generator::{Rng, SystemRng};
-use common::{Database, ErrorKind, Limits, RecordId, Result, Snapshot, Text, Value};
+use common::{Database, ErrorKind, Limits, RecordId, Result, Snapshot, Text, Timestamp, Value};
 use serde::Serialize;
 
 use crate::sync::authority::{Authority, ConflictRules};
@@ -17,6 +17,7 @@ use crate::sync::columns::at_server;
 use crate::sync::conflict::{Meeting, MergeFunction, Policy, Strategy};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
+use crate::sync::horizon::Horizon;
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
 use crate::sync::permission::Permissions;
 use crate::sync::protocol::{
@@ -46,6 +47,8 @@ pub struct SyncServerOptions {
     pub ledger: LedgerOptions,
     /// Which rows and columns somebody may see and change. Default: everybody everything.
     pub permissions: Option<Permissions>,
+    /// Days after which a replica that was not heard of no longer holds up [`SyncServer::prune`]. Default 30.
+    pub active_days: u32,
     /// Limits under which requests are read. Default: [`frame_limits`].
     pub limits: Limits,
     /// Where the name of a new log comes from. Default: the system's generator.
@@ -59,6 +62,7 @@ impl Default for SyncServerOptions {
             merge_functions: BTreeMap::new(),
             ledger: LedgerOptions::default(),
             permissions: None,
+            active_days: 30,
             limits: frame_limits(),
             rng: Arc::new(SystemRng),
         }
@@ -189,6 +193,8 @@ pub struct SyncServer {
     limits: Limits,
     epoch: Epoch,
     stock: Stock,
+    horizon: Horizon,
+    active_days: u32,
 }
 
 impl SyncServer {
@@ -223,8 +229,11 @@ impl SyncServer {
                 epoch
             }
         };
+        let horizon = Horizon::open(&core.db, &core.tables.readers)?;
         Ok(Self {
             core,
+            horizon,
+            active_days: options.active_days,
             limits: options.limits,
             epoch,
             stock: Stock::default(),
@@ -275,6 +284,10 @@ impl SyncServer {
         let cursor = cursor.filter(|cursor| *cursor >= db.log_compacted() || set.is_all_whole());
         if cursor.is_none() {
             set = scopes.of_request(db, principal, &request.scopes, false);
+        }
+        if let Some(cursor) = cursor {
+            self.horizon
+                .hear(&request.replica, cursor, db.clock().now());
         }
         let pushed = match cursor {
             Some(cursor) => push(&self.core, request, principal, cursor)?,
@@ -415,6 +428,26 @@ impl SyncServer {
             told = last;
         }
         Ok((entries, told))
+    }
+
+    /// Drops the part of the log that no active replica needs: up to the position that all have acknowledged of which was
+    /// heard within [`SyncServerOptions::active_days`]. Returns the number of changes dropped. A replica that comes
+    /// back later keeps its rows and its edits, and gets what differs by comparing ranges.
+    ///
+    /// Whatever replicas need, the log keeps no more changes than its database's
+    /// [`Retention::changes_max`](common::versioning::Retention::changes_max).
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub fn prune(&self) -> Result<usize> {
+        // What goes is accounted for first.
+        self.core.account()?;
+        let db = &self.core.db;
+        let days = i64::from(self.active_days) * 86_400_000_000;
+        let since = Timestamp(db.clock().now().0.saturating_sub(days));
+        let readers = &self.core.tables.readers;
+        let horizon = self.horizon.settle(db, readers, since, db.seq())?;
+        Ok(db.prune_log_to(horizon))
     }
 
     /// Notes which columns were written directly, past the push of any replica. Call it before the database is saved:

@@ -17,6 +17,7 @@ pub(crate) mod authority;
 pub(crate) mod columns;
 pub(crate) mod graves;
 pub(crate) mod holdings;
+pub(crate) mod horizon;
 pub(crate) mod increment;
 pub(crate) mod pinned;
 pub(crate) mod push;

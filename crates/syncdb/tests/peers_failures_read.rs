@@ -6,8 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::database::DatabaseOptions;
 use common::query::Filter;
 use common::schema::{Field, FieldType, Schema};
+use common::utils::time::{Clock, ManualClock};
 use common::{Database, Error, RecordId, Value, row};
 use syncdb::{
     Permission, Permissions, Subscription, SyncDb, SyncReport, SyncServer, SyncServerOptions,
@@ -347,4 +352,51 @@ fn a_replica_gone_for_long_gets_the_difference_and_loses_nothing() {
     assert_eq!(tasks.get(90_000).unwrap()[2], Value::from("new offline"));
     assert!(tasks.get(8).is_none());
     assert_eq!(phone.digest().unwrap(), server.digest().unwrap());
+}
+
+/// T17, T18: the log shrinks to what active replicas need, and a replica that does not come back holds up nothing.
+#[test]
+fn the_log_is_pruned_up_to_what_active_replicas_have() {
+    let wall = Arc::new(ManualClock::new(1_700_000_000_000_000));
+    let db = Database::with(DatabaseOptions {
+        clock: Arc::clone(&wall) as Arc<dyn Clock>,
+        ..DatabaseOptions::default()
+    });
+    let tasks = db.create_collection(schema()).unwrap();
+    let server = SyncServer::new(db).unwrap();
+    let insert = |id: i64| {
+        tasks
+            .insert(row! { "id": id, "owner": "anna", "title": "t" })
+            .unwrap();
+    };
+    insert(1);
+    let (phone, lost) = (
+        SyncDb::client("phone").unwrap(),
+        SyncDb::client("lost").unwrap(),
+    );
+    for db in [&phone, &lost] {
+        sync(db, &server);
+        sync(db, &server);
+    }
+    for id in 2..50 {
+        insert(id);
+    }
+    sync(&phone, &server);
+    sync(&phone, &server);
+    server.prune().unwrap();
+    let kept = server.database().log_extent().1;
+    assert!(kept >= 48, "the replica that is away needs {kept}");
+    sync(&lost, &server);
+    wall.advance(Duration::from_hours(31 * 24));
+    insert(50);
+    sync(&phone, &server);
+    sync(&phone, &server);
+    server.prune().unwrap();
+    assert!(server.database().log_extent().1 < 8);
+    // It returns after all.
+    lost.update("tasks", 1, row! { "title": "still here" })
+        .unwrap();
+    sync(&lost, &server);
+    assert_eq!(tasks.get(1).unwrap()[2], Value::from("still here"));
+    assert!(has(&lost, 50));
 }

@@ -390,6 +390,7 @@ impl State {
 pub(crate) struct ServerTables {
     pub(crate) server: Collection,
     pub(crate) clients: Collection,
+    pub(crate) readers: Collection,
     pub(crate) outcomes: Collection,
     pub(crate) rows: Collection,
     pub(crate) deleted: Collection,
@@ -411,6 +412,19 @@ impl ServerTables {
                     [text("replica"), int("last"), int("acknowledged")],
                 )
                 .field(text("principal").nullable())
+                .finish()?,
+            )?,
+            readers: open(
+                db,
+                table(
+                    "sync_readers",
+                    &["replica"],
+                    [
+                        text("replica"),
+                        int("cursor"),
+                        Field::new("seen", FieldType::Timestamp),
+                    ],
+                )
                 .finish()?,
             )?,
             outcomes: open(
