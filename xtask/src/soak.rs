@@ -15,15 +15,19 @@ Names:
   fuzz          every fuzz target, 10,000,000 inputs each unless an option says otherwise
   fuzz:TARGET   one fuzz target
   properties    the property tests, 100,000 cases for each property (--runs: another number)
+  sync-size     a replica away for 100,000 changes and a commit of 1,000,000 rows (--runs: another number of
+                changes, and ten times as many rows) over a connection that fails; prints bytes, exchanges,
+                time and peak memory
 
 Options:
   --seconds N   time for each fuzz target
-  --runs N      inputs for each fuzz target, or cases for each property
+  --runs N      inputs for each fuzz target, cases for each property, or changes of sync-size
 
 Inputs that were found stay in target/fuzz/corpus, inputs that failed in target/fuzz/failing.";
 
 const FUZZ_RUNS: u64 = 10_000_000;
 const PROPERTY_CASES: u64 = 100_000;
+const SYNC_CHANGES: u64 = 100_000;
 
 pub(crate) fn soak(args: &[String]) -> Result<bool> {
     let mut name = None;
@@ -59,6 +63,13 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             Some(Length::Executions(cases)) => properties(&context, cases),
             Some(Length::Seconds(_) | Length::Gate) => {
                 Err("property tests run a number of cases: --runs N".to_owned())
+            }
+        },
+        None if name == "sync-size" => match length {
+            None => sync_size(&context, SYNC_CHANGES),
+            Some(Length::Executions(changes)) => sync_size(&context, changes),
+            Some(Length::Seconds(_) | Length::Gate) => {
+                Err("sync-size runs a number of changes: --runs N".to_owned())
             }
         },
         _ => Err(format!("there is no soak `{name}`\n\n{HELP}")),
@@ -116,6 +127,28 @@ fn properties(context: &Context, cases: u64) -> Result<bool> {
     Ok(status.success())
 }
 
+fn sync_size(context: &Context, changes: u64) -> Result<bool> {
+    let mut command = tools::nextest(context)?;
+    // A process for each test, so that each says its own peak of memory.
+    command.args([
+        "run",
+        "--package",
+        "tandemdb-syncdb",
+        "--test",
+        "sync_size",
+        "--no-capture",
+        "--no-fail-fast",
+        "--cargo-profile",
+        "release",
+    ]);
+    command.env("TANDEM_CHANGES", changes.to_string());
+    command.env("TANDEM_ROWS", changes.saturating_mul(10).to_string());
+    let status = command
+        .status()
+        .map_err(|e| format!("cargo-nextest does not start: {e}"))?;
+    Ok(status.success())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +165,6 @@ mod tests {
         assert!(refused(&["fuzz", "--seconds", "long"]).contains("number"));
         assert!(refused(&["fuzz:no_such_target"]).contains("value_json"));
         assert!(refused(&["properties", "--seconds", "3"]).contains("--runs"));
+        assert!(refused(&["sync-size", "--seconds", "3"]).contains("--runs"));
     }
 }
