@@ -8,6 +8,7 @@ Benchmarks against other engines in one run, with the answers checked.
 Usage: cargo xtask bench NAME [OPTIONS]
 
   NAME      core: rows, indexes, transactions and queries against SQLite, redb and a bare HashMap
+            payload: bytes of rows, packing, filters on blocks, against JSON, Protocol Buffers, Arrow and Parquet
   OPTIONS   go to the benchmark; --json prints one JSON object a line
 
 Run it on a quiet machine: results are committed with the machine in docs/benchmarks.md.";

@@ -82,6 +82,8 @@ fn an_increment_of_one_percent_is_a_small_part_of_the_data() {
         assert!(report.converged && !report.repaired);
     }
     let total = full.bytes_up + full.bytes_down;
+    assert!(total < 240_000);
+    assert!(down.bytes_down < 1_300);
     assert!((up.bytes_up + up.bytes_down) * 10 < total);
     assert!((down.bytes_up + down.bytes_down) * 20 < total);
     assert!(idle.bytes_up + idle.bytes_down < 300);

@@ -4,10 +4,13 @@ use bench::Result;
 use bench::store::{CASES, Plan};
 
 pub(crate) const HELP: &str = "\
-Measures TandemDB beside other stores, with answers checked.
+Measures TandemDB beside others, with answers checked.
 
-Usage: tandemdb-bench-compare core [OPTIONS]
+Usage: tandemdb-bench-compare core|payload [OPTIONS]
 
+core: rows, indexes, transactions and queries. payload: bytes that rows take, and how fast they are packed.
+
+  --megabytes N       payload: size of the rows as JSON (default 10)
   --rows N[,N]        sizes of the table (default 100000,1000000)
   --rounds N          turns of each subject in each case (default 5)
   --only CASE[,CASE]  only these cases
@@ -16,13 +19,36 @@ Usage: tandemdb-bench-compare core [OPTIONS]
   --markdown          the tables of docs/benchmarks.md on standard output
 ";
 
+/// Which benchmark runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Bench {
+    #[default]
+    Core,
+    Payload,
+}
+
 /// What the command line asks for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Arguments {
+    pub(crate) bench: Bench,
+    pub(crate) json_bytes: usize,
     pub(crate) plan: Plan,
     pub(crate) json: bool,
     pub(crate) markdown: bool,
     pub(crate) help: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            bench: Bench::default(),
+            json_bytes: 10_000_000,
+            plan: Plan::default(),
+            json: false,
+            markdown: false,
+            help: false,
+        }
+    }
 }
 
 impl Arguments {
@@ -33,9 +59,13 @@ impl Arguments {
         let mut parsed = Self::default();
         match arguments.next().as_deref() {
             Some("core") => {}
+            Some("payload") => parsed.bench = Bench::Payload,
             None | Some("--help") => parsed.help = true,
             Some(other) => {
-                return Err(format!("there is no benchmark `{other}`; there is `core`").into());
+                return Err(format!(
+                    "there is no benchmark `{other}`; there are `core` and `payload`"
+                )
+                .into());
             }
         }
         while let Some(option) = arguments.next() {
@@ -53,6 +83,9 @@ impl Arguments {
                         .split(',')
                         .map(|rows| positive(&rows.replace('_', ""), "--rows", 1_000))
                         .collect::<Result<_>>()?;
+                }
+                "--megabytes" => {
+                    parsed.json_bytes = positive(&value()?, "--megabytes", 1)? * 1_000_000;
                 }
                 "--rounds" => parsed.plan.rounds = positive(&value()?, "--rounds", 1)?,
                 "--only" => {

@@ -1,6 +1,7 @@
 //! Measures TandemDB beside other stores in one run, and checks that all of them give the same answers.
 
 mod arguments;
+mod payload;
 mod redb;
 mod sqlite;
 
@@ -11,7 +12,7 @@ use bench::alloc::CountingAllocator;
 use bench::report::{Report, Target};
 use bench::store::{self, Contender, Layout, Limit, SharedLimit, Subject as _, Tandem};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Bench};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -164,8 +165,18 @@ fn run() -> bench::Result<()> {
         io::stdout().write_all(arguments::HELP.as_bytes())?;
         return Ok(());
     }
-    let mut report = Report::new("core", TANDEM, &TARGETS);
-    store::run(&arguments.plan, &CONTENDERS, &mut report, &mut io::stderr())?;
+    let report = match arguments.bench {
+        Bench::Core => {
+            let mut report = Report::new("core", TANDEM, &TARGETS);
+            store::run(&arguments.plan, &CONTENDERS, &mut report, &mut io::stderr())?;
+            report
+        }
+        Bench::Payload => {
+            let mut report = Report::new("payload", payload::SUBJECT, &payload::TARGETS);
+            payload::run(arguments.json_bytes, arguments.plan.rounds, &mut report)?;
+            report
+        }
+    };
     if arguments.markdown {
         report.write_markdown(&mut io::stdout())?;
     }
