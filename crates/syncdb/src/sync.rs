@@ -15,6 +15,7 @@
 pub(crate) mod apply;
 pub(crate) mod authority;
 pub(crate) mod columns;
+pub(crate) mod gone;
 pub(crate) mod graves;
 pub(crate) mod holdings;
 pub(crate) mod horizon;

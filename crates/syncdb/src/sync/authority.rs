@@ -9,7 +9,7 @@ use common::{
 };
 use parking_lot::Mutex;
 
-use super::columns;
+use super::columns::{self, Remember};
 use super::conflict::{MergeFunctions, Policy};
 use super::ledger::LedgerOptions;
 use super::permission::Permissions;
@@ -119,7 +119,14 @@ impl Authority {
             for change in &changes {
                 if let Some(table) = tables.get(&change.table) {
                     let policy = self.policy(table.name());
-                    let remember = remembered < self.rules.ledger.deleted_max;
+                    let ledger = &self.rules.ledger;
+                    let remember = if remembered < ledger.deleted_max {
+                        Remember::Row
+                    } else if remembered < ledger.gone_max {
+                        Remember::Key
+                    } else {
+                        Remember::Nothing
+                    };
                     remembered += usize::from(change.kind == ChangeKind::Delete);
                     columns::fold(tx, &self.tables, &table.schema(), policy, change, remember)?;
                 }
@@ -150,6 +157,7 @@ impl Authority {
             at.is_some_and(|at| at.0 < oldest)
         };
         forget_oldest(tx, &self.tables.conflicts, options.entries_max, &too_old)?;
-        forget_oldest(tx, &self.tables.deleted, options.deleted_max, &|_| false)
+        forget_oldest(tx, &self.tables.deleted, options.deleted_max, &|_| false)?;
+        forget_oldest(tx, &self.tables.gone, options.gone_max, &|_| false)
     }
 }

@@ -9,6 +9,7 @@ use common::{Collection, Record, Result, Seq, Transaction, Value};
 
 use super::conflict::{Policy, Strategy, Written};
 use super::delta::elements;
+use super::gone;
 use super::graves::Grave;
 use super::system::{
     ServerTables, damaged, number, read_list, read_number, read_text, row_key, stamp_value,
@@ -411,15 +412,24 @@ pub(crate) fn forget(
     Ok(())
 }
 
-/// Accounts for a change that was written at the server, past the push of any replica. A deletion is remembered when
-/// `remember` says so.
+/// What is kept of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remember {
+    /// What the row held, and its key.
+    Row,
+    /// That a row of this key was there.
+    Key,
+    Nothing,
+}
+
+/// Accounts for a change that was written at the server, past the push of any replica.
 pub(crate) fn fold(
     tx: &mut Transaction<'_>,
     tables: &ServerTables,
     schema: &Schema,
     policy: &Policy,
     change: &Change,
-    remember: bool,
+    remember: Remember,
 ) -> Result<()> {
     let rows = &tables.rows;
     let id = change.id();
@@ -433,7 +443,10 @@ pub(crate) fn fold(
     let written = at_server(change.stamp);
     match (change.kind, known) {
         (ChangeKind::Delete, known) => {
-            if remember {
+            if remember != Remember::Nothing {
+                gone::note(tx, tables, schema, &id, change.seq)?;
+            }
+            if remember == Remember::Row {
                 let before = change.before.as_deref();
                 Grave::new(change.seq, written, before, known.as_ref())
                     .write_later(tx, tables, schema, &id)?;
@@ -441,8 +454,9 @@ pub(crate) fn fold(
             forget(tx, rows, &schema.name, &id)
         }
         // A row without an entry says enough by its own metadata.
-        (ChangeKind::Insert, None) => Ok(()),
+        (ChangeKind::Insert, None) => gone::clear(tx, tables, schema, &id),
         (ChangeKind::Insert, Some(_)) => {
+            gone::clear(tx, tables, schema, &id)?;
             RowWrites::born(change.seq, written).write(tx, rows, &schema.name, id.values())
         }
         (ChangeKind::Update, known) => {

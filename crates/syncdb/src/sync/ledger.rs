@@ -105,6 +105,9 @@ pub struct LedgerOptions {
     pub age_seconds_max: u64,
     /// Most deleted rows of which the server remembers what they held and who deleted them. Default 10,000.
     pub deleted_max: usize,
+    /// Most deleted rows of which the server remembers that they were there, about 270 bytes each: who writes to one that
+    /// was deleted before the log's beginning is told so ([`ROW_GONE`](super::protocol::ROW_GONE)). Default 250,000.
+    pub gone_max: usize,
     /// Who is sent the entries. Default: who took part.
     pub visible_to: Visibility,
 }
@@ -115,6 +118,7 @@ impl Default for LedgerOptions {
             entries_max: 100_000,
             age_seconds_max: 90 * 24 * 3_600,
             deleted_max: 10_000,
+            gone_max: 250_000,
             visible_to: Visibility::default(),
         }
     }

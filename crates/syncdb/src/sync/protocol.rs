@@ -262,10 +262,13 @@ pub enum Outcome {
     Rejected(Rejection),
 }
 
+/// [`Rejection::code`] of a mutation that changes a row which was deleted before the beginning of the server's log.
+pub const ROW_GONE: &str = "row_gone";
+
 /// Why a mutation was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// Name of the kind of error.
+    /// Name of the kind of error, or [`ROW_GONE`].
     pub code: Text,
     /// The sentence for people.
     pub message: Text,

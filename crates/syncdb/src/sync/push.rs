@@ -15,7 +15,7 @@ use super::authority::Authority;
 use super::conflict::Written;
 use super::delta::Delta;
 use super::ledger::LedgerEntry;
-use super::protocol::{Action, Mutation, OUTCOMES_MAX, Op, Outcome, Rejection, Request};
+use super::protocol::{Action, Mutation, OUTCOMES_MAX, Op, Outcome, ROW_GONE, Rejection, Request};
 use super::system::{number, read_number};
 use super::wire;
 pub(crate) use revert::{Actor, revert};
@@ -238,8 +238,14 @@ impl Push<'_> {
         ) {
             return Err(refused);
         }
+        let mut violations = refused.violations().iter();
+        let code = if violations.any(|violation| violation.rule == ROW_GONE) {
+            ROW_GONE
+        } else {
+            refused.kind().name()
+        };
         let outcome = Outcome::Rejected(Rejection {
-            code: Text::new(refused.kind().name()),
+            code: Text::new(code),
             message: Text::new(refused.message()),
         });
         let mut tx = self.server.db.begin();

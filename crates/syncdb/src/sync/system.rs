@@ -394,6 +394,7 @@ pub(crate) struct ServerTables {
     pub(crate) outcomes: Collection,
     pub(crate) rows: Collection,
     pub(crate) deleted: Collection,
+    pub(crate) gone: Collection,
     pub(crate) conflicts: Collection,
 }
 
@@ -480,6 +481,12 @@ impl ServerTables {
                 )
                 .index(IndexSpec::ordered(["seq"]))
                 .finish()?,
+            )?,
+            gone: open(
+                db,
+                table("sync_gone", &["hash"], [int("hash"), int("seq")])
+                    .index(IndexSpec::ordered(["seq"]))
+                    .finish()?,
             )?,
             conflicts: open(db, ledger::schema()?)?,
         })

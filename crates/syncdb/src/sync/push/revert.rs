@@ -7,6 +7,7 @@ use super::rows::{entry, whole};
 use crate::sync::authority::Authority;
 use crate::sync::columns::{RowWrites, forget};
 use crate::sync::conflict::{Rule, Written};
+use crate::sync::gone;
 use crate::sync::graves::Grave;
 use crate::sync::ledger::{EntryId, LedgerEntry, Reverted, Side, Visibility};
 use crate::sync::system::number;
@@ -239,6 +240,7 @@ impl Revert<'_> {
                     return Ok(Reverted::Unchanged);
                 }
                 tx.upsert_values(self.collection, values)?;
+                gone::clear(tx, tables, &schema, key)?;
                 let row = tx.get(self.collection, key.clone())?;
                 entry.client = Value::Map(columns.clone());
                 entry.result = row.map_or(Value::Null, |row| whole(&schema, &row));
@@ -253,6 +255,7 @@ impl Revert<'_> {
                 let written = self.actor.written.clone();
                 Grave::new(tx.seq(), written, Some(&row), writes.as_ref())
                     .write(tx, tables, &schema, key)?;
+                gone::note(tx, tables, &schema, key, tx.seq())?;
                 tx.delete(self.collection, key.clone())?;
                 forget(tx, &tables.rows, &schema.name, key)?;
             }

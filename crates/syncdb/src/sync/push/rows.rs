@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use common::schema::{FieldId, Schema};
 use common::versioning::Hlc;
-use common::{Collection, Error, Map, Record, RecordId, Result, Seq, Text, Transaction, Value};
+use common::{
+    Collection, Error, ErrorKind, Map, Record, RecordId, Result, Seq, Text, Transaction, Value,
+    Violation,
+};
 
 use super::{Actor, Push, revert};
 use crate::sync::authority::Authority;
@@ -13,9 +16,10 @@ use crate::sync::conflict::{
     DeletionPolicy, Meeting, Policy, Rule, SetBias, Strategy, Verdict, Written, choose, resolve,
 };
 use crate::sync::delta::{Delta, canonical_set, elements};
+use crate::sync::gone;
 use crate::sync::graves::Grave;
 use crate::sync::ledger::{LedgerEntry, Side};
-use crate::sync::protocol::{Action, Op, is_system};
+use crate::sync::protocol::{Action, Op, ROW_GONE, is_system};
 use crate::sync::system::read_text;
 
 /// The row that an operation is about.
@@ -151,6 +155,7 @@ impl Push<'_> {
             }
         }
         tx.insert_values(target.collection, values)?;
+        gone::clear(tx, &self.server.tables, schema, &target.op.key)?;
         let writes = RowWrites::born(tx.seq(), self.written.clone());
         let rows = &self.server.tables.rows;
         writes.write(tx, rows, &schema.name, target.op.key.values())
@@ -548,6 +553,10 @@ impl Push<'_> {
             .collect();
         let client = named(schema, &said);
         let grave = Grave::of(tx, &self.server.tables, &schema.name, &target.op.key)?;
+        let deleted_at = match &grave {
+            Some(grave) => Some(grave.seq),
+            None => gone::deleted_at(tx, &self.server.tables, schema, &target.op.key)?,
+        };
         let deleted = grave.as_ref().map(|grave| grave.written.clone());
         let deleted = deleted.unwrap_or_else(|| Written {
             stamp: Hlc::default(),
@@ -563,6 +572,10 @@ impl Push<'_> {
         let Some((values, writes)) =
             known.filter(|(values, _)| values.len() == schema.fields.len())
         else {
+            let (log_start, _) = self.server.db.log_extent();
+            if let Some(seq) = deleted_at.filter(|seq| *seq <= log_start) {
+                return Err(row_gone(schema, &target.op.key, seq));
+            }
             conflicts.push(LedgerEntry {
                 client,
                 rule: Rule::DeleteWins,
@@ -572,6 +585,7 @@ impl Push<'_> {
             return Ok(());
         };
         tx.insert_values(target.collection, values)?;
+        gone::clear(tx, &self.server.tables, schema, &target.op.key)?;
         let writes = writes.map_or_else(
             || RowWrites::born(tx.seq(), self.written.clone()),
             |writes| writes.revived(tx.seq()),
@@ -643,6 +657,7 @@ impl Push<'_> {
             schema,
             &target.op.key,
         )?;
+        gone::note(tx, &self.server.tables, schema, &target.op.key, tx.seq())?;
         tx.delete(target.collection, target.op.key.clone())?;
         forget(tx, rows, &schema.name, &target.op.key)
     }
@@ -730,6 +745,19 @@ impl<'a> Target<'a> {
             .prepare_one(position, &mut value)?;
         Ok(value)
     }
+}
+
+fn row_gone(schema: &Schema, key: &RecordId, seq: Seq) -> Error {
+    let violation = Violation {
+        path: key.to_string(),
+        rule: ROW_GONE.to_owned(),
+        message: format!(
+            "was deleted in commit {}, before the log's beginning",
+            seq.0
+        ),
+    };
+    let subject = format!("an update of a row of table `{}`", schema.name);
+    Error::violations_of(ErrorKind::NotFound, &subject, vec![violation])
 }
 
 /// Columns by name, for the ledger.
