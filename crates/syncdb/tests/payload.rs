@@ -200,6 +200,10 @@ fn the_odd_ones_come_back() {
     assert_returns(&[extremes]);
     let deep = (0..100).fold(Value::from(1), |inner, _| Value::from(vec![inner]));
     assert_returns(&[vec![deep; 3]]);
+    let uneven = (0..120).fold(Value::from("core"), |inner, i| {
+        Value::from(vec![i64::from(i).into(), inner, Value::Null])
+    });
+    assert_returns(&[vec![uneven; 3]]);
 }
 
 #[test]

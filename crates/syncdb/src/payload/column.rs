@@ -6,6 +6,10 @@ use std::sync::Arc;
 use common::{Date, Text, Timestamp, Value, Vector};
 use uuid::Uuid;
 
+/// Columns inside columns go this deep; what lies deeper is kept value by value, so that whatever a reader's limit on
+/// nesting lets through as values, it lets through as columns.
+const DEPTH_MAX: usize = 16;
+
 /// Values of one column: which rows have one, and those values one after another.
 ///
 /// This is what a block decodes to. It holds numbers as numbers and texts in one piece, so that reading a million
@@ -181,19 +185,23 @@ impl Column {
 
     /// As [`Column::from_values`], for values that lie apart, as those of one column of many records do.
     pub fn from_refs(values: &[&Value]) -> Self {
+        Self::nested(values, 0)
+    }
+
+    fn nested(values: &[&Value], depth: usize) -> Self {
         let nulls = values.iter().filter(|value| value.is_null()).count();
         if nulls == 0 {
             return Self {
                 rows: values.len(),
                 present: None,
-                data: Data::from_present(values),
+                data: Data::from_present(values, depth),
             };
         }
         let there: Vec<&Value> = values.iter().copied().filter(|v| !v.is_null()).collect();
         Self {
             rows: values.len(),
             present: Some(values.iter().map(|value| !value.is_null()).collect()),
-            data: Data::from_present(&there),
+            data: Data::from_present(&there, depth),
         }
     }
 
@@ -234,13 +242,18 @@ impl Column {
 
 impl Data {
     /// The values of a column, none of which is null.
-    fn from_present(values: &[&Value]) -> Self {
+    fn from_present(values: &[&Value], depth: usize) -> Self {
         let Some(first) = values.first() else {
             return Self::Null;
         };
+        let other = || Self::Other(values.iter().map(|value| (*value).clone()).collect());
         let kind = first.kind();
-        if values.iter().any(|value| value.kind() != kind) {
-            return Self::mixed(values);
+        let mixed = values.iter().any(|value| value.kind() != kind);
+        if depth >= DEPTH_MAX && (mixed || matches!(first, Value::List(_) | Value::Map(_))) {
+            return other();
+        }
+        if mixed {
+            return Self::mixed(values, depth + 1);
         }
         let count = values.len();
         macro_rules! each {
@@ -276,10 +289,10 @@ impl Data {
                 let items: Vec<&Value> = lists().flatten().collect();
                 Self::List {
                     lengths,
-                    items: Box::new(Column::from_refs(&items)),
+                    items: Box::new(Column::nested(&items, depth + 1)),
                 }
             }
-            Value::Map(_) => Self::maps(values),
+            Value::Map(_) => Self::maps(values, depth + 1),
             Value::Vector(first) => {
                 let dimension = first.dimension();
                 let elements = |value: &&Value| {
@@ -298,13 +311,13 @@ impl Data {
                         elements: values.iter().filter_map(elements).flatten().collect(),
                     };
                 }
-                Self::Other(values.iter().map(|value| (*value).clone()).collect())
+                other()
             }
-            _ => Self::Other(values.iter().map(|value| (*value).clone()).collect()),
+            _ => other(),
         }
     }
 
-    fn mixed(values: &[&Value]) -> Self {
+    fn mixed(values: &[&Value], depth: usize) -> Self {
         let mut kinds = Vec::new();
         let mut of_kind: Vec<Vec<&Value>> = Vec::new();
         let mut part_of = Vec::with_capacity(values.len());
@@ -320,14 +333,14 @@ impl Data {
                 values.push(value);
             }
         }
-        let parts = of_kind.iter().map(|values| Column::from_refs(values));
+        let parts = of_kind.iter().map(|values| Column::nested(values, depth));
         Self::Mixed {
             part_of,
             parts: parts.collect(),
         }
     }
 
-    fn maps(values: &[&Value]) -> Self {
+    fn maps(values: &[&Value], depth: usize) -> Self {
         let mut known: BTreeMap<Vec<&Text>, usize> = BTreeMap::new();
         let mut shape_of = Vec::new();
         let mut of_shape: Vec<Vec<&common::Map>> = Vec::new();
@@ -352,7 +365,7 @@ impl Data {
         for (shape, maps) in shapes.iter().zip(&of_shape) {
             for key in shape {
                 let values: Vec<&Value> = maps.iter().filter_map(|map| map.get(key)).collect();
-                fields.push(Column::from_refs(&values));
+                fields.push(Column::nested(&values, depth));
             }
         }
         Self::Map {

@@ -15,7 +15,7 @@
 
 use common::limits::{COLUMNS_MAX, VECTOR_DIMENSION_MAX};
 use common::serialization::Format;
-use common::{Result, Text, Value, ValueKind};
+use common::{Error, Result, Text, Value, ValueKind};
 
 use super::column::{Column, Data, count_of};
 use super::shared::SharedColumn;
@@ -67,6 +67,17 @@ pub(super) fn write(column: &Column, shared: Option<&SharedColumn>, sink: &mut S
             sink.byte(kind | HAS_NULLS);
             write_flags(present, sink)?;
         }
+    }
+    let bytes = match &column.data {
+        Data::Text(texts) => texts.bytes.len(),
+        Data::Bytes(strings) => strings.bytes.len(),
+        _ => 0,
+    };
+    if bytes >= u32::MAX as usize {
+        // Positions in it are 32 bits wide; at this length they have saturated.
+        return Err(Error::limit_exceeded(
+            "a column of a block has less than 4 GiB of text",
+        ));
     }
     match &column.data {
         Data::Null => Ok(()),
