@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::bench::BENCH_SYNC;
 use crate::run::{Context, Result, without_colours};
 use crate::steps::{Counts, Report};
 use crate::{coverage, fuzz, tools};
@@ -12,6 +13,10 @@ pub(crate) fn fmt(context: &Context) -> Result<Report> {
     context.run(
         "fmt-fuzz",
         &mut context.cargo(["fmt", "--check", "--manifest-path", fuzz::MANIFEST]),
+    )?;
+    context.run(
+        "fmt-bench-sync",
+        &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_SYNC]),
     )?;
     Ok(Report::holds(""))
 }

@@ -5,11 +5,14 @@
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static BYTES_IN: AtomicU64 = AtomicU64::new(0);
 static BYTES_OUT: AtomicU64 = AtomicU64::new(0);
+static PEAKS: AtomicBool = AtomicBool::new(false);
+static LIVE: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
 
 /// The system's allocator, which counts while [`live_bytes_of`] runs and only looks at one flag otherwise.
 ///
@@ -51,6 +54,11 @@ fn count(bytes_in: usize, bytes_out: usize) {
         BYTES_IN.fetch_add(bytes_in as u64, Relaxed);
         BYTES_OUT.fetch_add(bytes_out as u64, Relaxed);
     }
+    if PEAKS.load(Relaxed) {
+        let change = bytes_in.cast_signed() as i64 - bytes_out.cast_signed() as i64;
+        let live = LIVE.fetch_add(change, Relaxed) + change;
+        PEAK.fetch_max(live, Relaxed);
+    }
 }
 
 /// Runs `build` and returns its result with the bytes it left allocated, as asked for and without the
@@ -65,4 +73,16 @@ pub fn live_bytes_of<T>(build: impl FnOnce() -> T) -> (T, u64) {
         .load(Relaxed)
         .saturating_sub(BYTES_OUT.load(Relaxed));
     (result, live)
+}
+
+/// Runs `step` and returns its result with the most bytes that it held at a time beyond what there was before, on all
+/// threads. One call at a time; without [`CountingAllocator`] installed, 0.
+pub fn peak_bytes_of<T>(step: impl FnOnce() -> T) -> (T, u64) {
+    LIVE.store(0, Relaxed);
+    PEAK.store(0, Relaxed);
+    PEAKS.store(true, Relaxed);
+    let result = step();
+    PEAKS.store(false, Relaxed);
+    let peak = PEAK.load(Relaxed).max(0);
+    (result, peak.cast_unsigned())
 }

@@ -43,7 +43,16 @@ impl Stopwatch {
 
 /// Processor time of the calling thread since it began.
 pub fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    since_start(ClockId::ThreadCPUTime)
+}
+
+/// Processor time of all threads of this process since it began.
+pub fn process_time() -> Duration {
+    since_start(ClockId::ProcessCPUTime)
+}
+
+fn since_start(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     // A processor-time clock starts at zero and never shows a negative time.
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or_default(),

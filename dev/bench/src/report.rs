@@ -37,10 +37,10 @@ pub struct Figure {
     pub series: Series,
 }
 
-/// What the project means to reach in a case, at every size.
+/// What the project means to reach in a case.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// The case, without its size.
+    /// The case, without its size where it holds at every size.
     pub case: &'static str,
     /// The metric.
     pub metric: &'static str,
@@ -187,7 +187,7 @@ impl Report {
 
     fn verdict(&self, figure: &Figure) -> Option<Verdict> {
         let target = self.targets.iter().find(|target| {
-            figure.case.split('@').next() == Some(target.case)
+            (figure.case == target.case || figure.case.split('@').next() == Some(target.case))
                 && figure.metric == target.metric
                 && figure.subject == target.rival.unwrap_or(self.ours)
         })?;
