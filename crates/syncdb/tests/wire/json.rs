@@ -255,6 +255,11 @@ proptest! {
         prop_assert_eq!(&read, &frame);
         prop_assert_eq!(encode(&read).unwrap(), bytes.clone());
         let json = to_json(&bytes, &frame_limits()).unwrap();
-        prop_assert_eq!(from_json(&json, &frame_limits()).unwrap(), bytes);
+        let again = from_json(&json, &frame_limits()).unwrap();
+        prop_assert_eq!(decode(&again, &frame_limits()).unwrap(), frame);
+        // JSON has one NaN, a float has many.
+        if !json.windows(3).any(|part| part == b"NaN") {
+            prop_assert_eq!(again, bytes);
+        }
     }
 }
