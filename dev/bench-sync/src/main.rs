@@ -165,6 +165,7 @@ fn run() -> Result<()> {
             .rounds
             .unwrap_or(if megabytes > 10 { 1 } else { 5 });
         let mut figures = Figures::default();
+        let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
         // Round 0 weighs and checks; the others are timed, by turns.
         for round in 0..=rounds {
             for contender in &CONTENDERS {
@@ -193,13 +194,14 @@ fn run() -> Result<()> {
                     contender.name
                 )?;
                 if round == 0 {
-                    slow.insert(contender.name, took);
+                    taken.insert(contender.name, took);
                 }
             }
         }
         if arguments.with_node {
             notes.extend(node::run(&course, megabytes, &mut figures)?);
         }
+        slow.extend(taken);
         figures.report(megabytes, &mut report);
     }
     let mut table: Box<dyn io::Write> = if arguments.json {
