@@ -27,7 +27,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test    everything that must hold before a change lands; CI runs the same
-  soak    the fuzz targets and the property tests at full length
+  soak    the fuzz targets, the property tests and the simulation at full length
   bench   benchmarks against other engines, with the answers checked
   help    this text
 

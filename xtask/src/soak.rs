@@ -1,15 +1,18 @@
 //! `cargo xtask soak`: what the gate does for seconds, for as long as it takes.
 
+mod sync;
+
 use std::time::Instant;
 
 use crate::fuzz::{self, Length};
 use crate::run::{Context, Result, seconds};
 use crate::tools;
+use sync::Seeds;
 
 const HELP: &str = "\
 Runs at full length, for a release or over night.
 
-Usage: cargo xtask soak NAME [--seconds N | --runs N]
+Usage: cargo xtask soak NAME [--seconds N | --runs N | --seeds N [--from S] | --seed S]
 
 Names:
   fuzz          every fuzz target, 10,000,000 inputs each unless an option says otherwise
@@ -18,8 +21,11 @@ Names:
   sync-size     a replica away for 100,000 changes and a commit of 1,000,000 rows (--runs: another number of
                 changes, and ten times as many rows) over a connection that fails; prints bytes, exchanges,
                 time and peak memory
+  sync          the simulation of sync: 10,000 seeds, on all cores; the run is noted in qa/ledger.json
 
 Options:
+  --seeds N     seeds of the simulation, from --from S on (0 unless it says otherwise)
+  --seed S      one seed of the simulation, with its steps and its trace
   --seconds N   time for each fuzz target
   --runs N      inputs for each fuzz target, cases for each property, or changes of sync-size
 
@@ -28,10 +34,12 @@ Inputs that were found stay in target/fuzz/corpus, inputs that failed in target/
 const FUZZ_RUNS: u64 = 10_000_000;
 const PROPERTY_CASES: u64 = 100_000;
 const SYNC_CHANGES: u64 = 100_000;
+const SEEDS: u64 = 10_000;
 
 pub(crate) fn soak(args: &[String]) -> Result<bool> {
     let mut name = None;
     let mut length = None;
+    let (mut from, mut count, mut one) = (0, SEEDS, None);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -40,6 +48,9 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
                 return Ok(true);
             }
             "--seconds" => length = Some(Length::Seconds(number(arg, args.next())?)),
+            "--seeds" => count = number(arg, args.next())?,
+            "--from" => from = number(arg, args.next())?,
+            "--seed" => one = Some(number(arg, args.next())?),
             "--runs" => length = Some(Length::Executions(number(arg, args.next())?)),
             other if name.is_none() && !other.starts_with('-') => name = Some(other),
             other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
@@ -72,6 +83,10 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
                 Err("sync-size runs a number of changes: --runs N".to_owned())
             }
         },
+        None if name == "sync" => {
+            let range = Seeds::Range { from, count };
+            sync::run(&context, one.map_or(range, Seeds::One))
+        }
         _ => Err(format!("there is no soak `{name}`\n\n{HELP}")),
     }
 }
@@ -166,5 +181,7 @@ mod tests {
         assert!(refused(&["fuzz:no_such_target"]).contains("value_json"));
         assert!(refused(&["properties", "--seconds", "3"]).contains("--runs"));
         assert!(refused(&["sync-size", "--seconds", "3"]).contains("--runs"));
+        assert!(refused(&["sync", "--seeds", "many"]).contains("number"));
+        assert!(refused(&["sync", "--seed"]).contains("number"));
     }
 }

@@ -21,6 +21,10 @@ pub(crate) mod holdings;
 pub(crate) mod horizon;
 pub(crate) mod increment;
 pub(crate) mod pinned;
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) mod planted;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub(crate) mod push;
 pub(crate) mod queue;
 pub(crate) mod reading;

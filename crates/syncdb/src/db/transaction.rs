@@ -429,7 +429,12 @@ impl<'db> SyncTransaction<'db> {
         }
         let tx = &mut self.tx;
         let mut state = State::read(tx, &tables.state, &self.core.name)?;
-        let base = state.base();
+        let base = queue::base(
+            tx,
+            &tables.queue,
+            ops.iter().map(|(op, _)| op),
+            state.base(),
+        )?;
         let stamp = self.core.db.clock().tick();
         for (op, before) in &mut ops {
             queue::coalesce(tx, &tables.queue, synced, state.sent, base, op, before)?;

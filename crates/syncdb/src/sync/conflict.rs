@@ -10,6 +10,7 @@ use common::versioning::{Hlc, ReplicaId};
 use common::{Error, RecordId, Result, Text, Value};
 use serde::{Deserialize, Serialize};
 
+use super::planted::{self, Bug};
 pub use super::policy::{DeletionPolicy, Policy, SetBias, Strategy};
 
 /// The rule by which one conflict was resolved, as the ledger names it.
@@ -167,6 +168,10 @@ pub fn choose(strategy: &Strategy, server: &Written, client: &Written) -> (Rule,
     match strategy {
         Strategy::ServerWins => (Rule::ServerWins, Verdict::Server),
         Strategy::ClientWins => (Rule::ClientWins, Verdict::Client),
+        _ if planted::has(Bug::ResolverByArrival) => (Rule::LastWriteWins, Verdict::Client),
+        _ if planted::has(Bug::TieByArrival) && client.stamp == server.stamp => {
+            (Rule::LastWriteWins, Verdict::Client)
+        }
         _ if client > server => (Rule::LastWriteWins, Verdict::Client),
         _ => (Rule::LastWriteWins, Verdict::Server),
     }

@@ -7,6 +7,7 @@ use common::schema::Schema;
 use common::versioning::{Change, ChangeKind, ColumnSet, TableId};
 use common::{Database, Record, RecordId, Result, Seq, Text, Value, View};
 
+use super::planted::{self, Bug};
 use super::protocol::{Block, BlockKind, SEGMENT_MEMORY_TARGET};
 use super::scope::{ScopeSet, TableScope, ever};
 
@@ -81,6 +82,9 @@ impl Delta {
         // What is before a compacted change may be older than what the replica has.
         let compacted = Some(db.log_compacted()).filter(|compacted| *compacted > from);
         let mut at = from;
+        if planted::has(Bug::OffByOneCursor) && at < to {
+            at = at.next();
+        }
         while at < to {
             let changes = db.changes_since(at, READ_CHANGES)?;
             let Some(last) = changes.last() else { break };
@@ -159,6 +163,9 @@ impl Delta {
             }
         };
         self.memory += 64;
+        if kind == BlockKind::Gone && planted::has(Bug::LostTombstone) {
+            return;
+        }
         if kind != BlockKind::Gone {
             self.memory += net.last.heap_bytes();
         }

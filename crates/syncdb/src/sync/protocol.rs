@@ -38,6 +38,9 @@ pub const QUESTIONS_MAX: usize = 256;
 pub const HASHES_MAX: usize = 4_096;
 /// Most outcomes that the server keeps for a replica that does not acknowledge them.
 pub const OUTCOMES_MAX: u64 = 10_000;
+/// Outcomes that the server keeps for a replica beyond their acknowledgement, so that it knows the mutations again that a
+/// replica sends once more after it was set back to an old copy of itself.
+pub const OUTCOMES_KEPT: u64 = 128;
 /// Most entries of the ledger in one answer, beside those in its outcomes.
 pub const LEDGER_ENTRIES_MAX: usize = 1_000;
 /// Longest name of a replica, in bytes of UTF-8.
@@ -168,6 +171,9 @@ pub struct Request {
     pub now: Hlc,
     /// The replica has been told of all entries of the ledger that concern it, up to this one.
     pub told: EntryId,
+    /// Number of the first mutation of this life of the replica. What it sent with smaller numbers before it was set back to an
+    /// old copy of itself, or installed anew under its old name, it knows only as far as it has pulled it. 0: all are of this life.
+    pub first: u64,
     /// What the replica has changed, with contiguous numbers.
     pub mutations: Vec<Mutation>,
 }

@@ -15,7 +15,10 @@ use super::authority::Authority;
 use super::conflict::Written;
 use super::delta::Delta;
 use super::ledger::LedgerEntry;
-use super::protocol::{Action, Mutation, OUTCOMES_MAX, Op, Outcome, ROW_GONE, Rejection, Request};
+use super::planted::{self, Bug};
+use super::protocol::{
+    Action, Mutation, OUTCOMES_KEPT, OUTCOMES_MAX, Op, Outcome, ROW_GONE, Rejection, Request,
+};
 use super::system::{number, read_number};
 use super::wire;
 pub(crate) use revert::{Actor, revert};
@@ -36,7 +39,6 @@ pub(crate) fn push(
     server: &Authority,
     request: &Request,
     principal: Option<&Text>,
-    cursor: Seq,
 ) -> Result<Pushed> {
     let mut pushed = Pushed::default();
     if request.mutations.is_empty() {
@@ -48,21 +50,18 @@ pub(crate) fn push(
         let identity = identity(mutation)?;
         let tx = server.db.begin();
         let client = Client::read(&tx, server, &request.replica)?;
-        if mutation.client_seq <= client.last {
-            let Some((seq, outcome)) = stored(
-                &tx,
-                server,
-                &request.replica,
-                mutation.client_seq,
-                &identity,
-            )?
-            else {
-                break;
+        let is_new = planted::has(Bug::ForgottenIdempotence);
+        if mutation.client_seq <= client.last && !is_new {
+            let number = mutation.client_seq;
+            let outcome = match stored(&tx, server, &request.replica, number, &identity)? {
+                Stored::Outcome(outcome) => outcome,
+                // It takes a new number for it.
+                Stored::Another => break,
+                Stored::Forgotten => forgotten(number),
             };
-            // The position is beyond that commit, so nothing else in the answer shows what it did.
-            if seq <= cursor || !matches!(outcome, Outcome::Applied) {
-                pushed.differing.extend(rows_of(mutation));
-            }
+            // What happened to these rows since, the changes after the position need not show: of a row that was inserted by
+            // this mutation and deleted after it, they say nothing to a replica that should never have had it.
+            pushed.differing.extend(rows_of(mutation));
             pushed.outcomes.push((mutation.client_seq, outcome));
             continue;
         }
@@ -71,7 +70,7 @@ pub(crate) fn push(
                 .acknowledged
                 .max(request.acknowledged)
                 .min(client.last);
-        if mutation.client_seq != client.last + 1 || unanswered >= OUTCOMES_MAX {
+        if (mutation.client_seq != client.last + 1 && !is_new) || unanswered >= OUTCOMES_MAX {
             break;
         }
         let push = Push {
@@ -79,6 +78,7 @@ pub(crate) fn push(
             replica: &request.replica,
             principal,
             acknowledged: request.acknowledged,
+            first: request.first,
             client,
             mutation,
             identity,
@@ -88,6 +88,13 @@ pub(crate) fn push(
                 client_seq: mutation.client_seq,
             },
         };
+        if let Some(outcome) = push.said_before(&tx)? {
+            // Under another number, before the replica was set back to an old copy of itself.
+            push.repeat(tx, &outcome)?;
+            pushed.differing.extend(rows_of(mutation));
+            pushed.outcomes.push((mutation.client_seq, outcome));
+            continue;
+        }
         let (outcome, committed) = push.apply(tx)?;
         if matches!(outcome, Outcome::Applied) && push.is_verbatim(&committed) {
             pushed.own.insert(committed.seq);
@@ -144,7 +151,7 @@ fn restamp(clock: &HybridClock, stamp: Hlc, shift: i64) -> Hlc {
 pub(crate) struct Client {
     /// Number of its last mutation.
     pub(crate) last: u64,
-    /// Outcomes up to this number were received and are forgotten.
+    /// Outcomes up to this number were received; all but the last of them are forgotten.
     acknowledged: u64,
 }
 
@@ -176,23 +183,48 @@ fn outcome_key(replica: &ReplicaId, client_seq: u64) -> RecordId {
     RecordId::composite([Value::Text(replica.0.clone()), number(client_seq)])
 }
 
-/// The stored outcome of a mutation with its commit, unless it was another mutation or is forgotten.
+/// What the server knows of a mutation whose number it has seen.
+enum Stored {
+    /// Its outcome.
+    Outcome(Outcome),
+    /// Another mutation had that number: the replica was set back to an old copy of itself.
+    Another,
+    /// Nothing any more.
+    Forgotten,
+}
+
+/// The answer to a mutation that may have been applied long ago. To apply it could be a second time, to drop it could
+/// lose it: so it is for the replica's user to say.
+fn forgotten(client_seq: u64) -> Outcome {
+    let kind = ErrorKind::Conflict;
+    Outcome::Rejected(Rejection {
+        code: Text::new(kind.name()),
+        message: Text::new(format!(
+            "mutation {client_seq} is older than the last {OUTCOMES_KEPT} that the server remembers of this replica, which \
+             was set back to an old copy of itself; whether it was applied is not known: look at the rows, then try it \
+             again or discard it"
+        )),
+    })
+}
+
 fn stored(
     tx: &Transaction<'_>,
     server: &Authority,
     replica: &ReplicaId,
     client_seq: u64,
     identity: &[u8],
-) -> Result<Option<(Seq, Outcome)>> {
+) -> Result<Stored> {
     let Some(record) = tx.get(&server.tables.outcomes, outcome_key(replica, client_seq))? else {
-        return Ok(None);
+        return Ok(Stored::Forgotten);
     };
     if record.get(3).and_then(Value::as_bytes) != Some(identity) {
-        return Ok(None);
+        return Ok(Stored::Another);
     }
-    let seq = Seq(read_number(&record, 2)?);
-    let outcome = record.get(4).cloned().unwrap_or_default();
-    Ok(Some((seq, wire::read_outcome(&outcome)?)))
+    read_stored(&record).map(Stored::Outcome)
+}
+
+fn read_stored(record: &Record) -> Result<Outcome> {
+    wire::read_outcome(&record.get(4).cloned().unwrap_or_default())
 }
 
 /// One mutation on its way into the database.
@@ -201,6 +233,7 @@ struct Push<'a> {
     replica: &'a ReplicaId,
     principal: Option<&'a Text>,
     acknowledged: u64,
+    first: u64,
     client: Client,
     mutation: &'a Mutation,
     identity: Vec<u8>,
@@ -208,6 +241,31 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
+    /// The outcome that the mutation has under an earlier number.
+    fn said_before(&self, tx: &Transaction<'_>) -> Result<Option<Outcome>> {
+        let outcomes = &self.server.tables.outcomes;
+        let Some(index) = outcomes.indexes().first().cloned() else {
+            return Ok(None);
+        };
+        if self.mutation.ops.is_empty() || planted::has(Bug::ForgottenIdempotence) {
+            return Ok(None);
+        }
+        let key = [
+            Value::Text(self.replica.0.clone()),
+            Value::from(&*self.identity),
+        ];
+        let found = tx.view().equal(outcomes, &index, &key)?;
+        found.first().map(read_stored).transpose()
+    }
+
+    /// Gives the mutation, under its new number, the outcome that it had.
+    fn repeat(&self, mut tx: Transaction<'_>, outcome: &Outcome) -> Result<()> {
+        self.server.account_for_direct_writes(&mut tx)?;
+        self.note(&mut tx, outcome)?;
+        self.server.committed(&tx.commit()?);
+        Ok(())
+    }
+
     fn apply(&self, mut tx: Transaction<'_>) -> Result<(Outcome, Committed)> {
         self.server.account_for_direct_writes(&mut tx)?;
         let tried = self.try_ops(&mut tx).and_then(|conflicts| {
@@ -256,15 +314,33 @@ impl Push<'_> {
         Ok((outcome, committed))
     }
 
-    /// Writes the outcome, and what the replica has come to.
+    /// Writes the outcome with its conflicts, and what the replica has come to.
     fn store(&self, tx: &mut Transaction<'_>, outcome: &Outcome) -> Result<()> {
+        self.note(tx, outcome)?;
+        if let Outcome::Resolved(conflicts) = outcome {
+            for entry in conflicts {
+                tx.insert_values(&self.server.tables.conflicts, entry.to_values())?;
+            }
+        }
+        self.server.forget_old(tx)
+    }
+
+    fn note(&self, tx: &mut Transaction<'_>, outcome: &Outcome) -> Result<()> {
         let tables = &self.server.tables;
         let client_seq = self.mutation.client_seq;
         let acknowledged = self
             .acknowledged
             .min(self.client.last)
             .max(self.client.acknowledged);
-        for forgotten in self.client.acknowledged + 1..=acknowledged {
+        // Up to which number they are forgotten when this many were acknowledged.
+        let end =
+            |acknowledged: u64, last: u64| acknowledged.min(last.saturating_sub(OUTCOMES_KEPT));
+        let mut before = end(self.client.acknowledged, self.client.last);
+        let mut end = end(acknowledged, client_seq);
+        if planted::has(Bug::OutcomeForgottenEarly) {
+            (before, end) = (end, client_seq.saturating_sub(1));
+        }
+        for forgotten in before + 1..=end {
             let key = outcome_key(self.replica, forgotten);
             if tx.get(&tables.outcomes, key.clone())?.is_some() {
                 tx.delete(&tables.outcomes, key)?;
@@ -284,21 +360,24 @@ impl Push<'_> {
             Value::from(&*self.identity),
             wire::write_outcome(outcome),
         ];
-        tx.upsert_values(&tables.outcomes, row)?;
-        if let Outcome::Resolved(conflicts) = outcome {
-            for entry in conflicts {
-                tx.insert_values(&tables.conflicts, entry.to_values())?;
-            }
-        }
-        self.server.forget_old(tx)
+        tx.upsert_values(&tables.outcomes, row).map(drop)
     }
 
     /// Applies the operations and returns the conflicts that were resolved.
     fn try_ops(&self, tx: &mut Transaction<'_>) -> Result<Vec<LedgerEntry>> {
         let mut conflicts = Vec::new();
-        for (position, op) in self.mutation.ops.iter().enumerate() {
-            self.permitted(tx, op, &mut conflicts)
-                .map_err(|error| error.at(format!("operation {}", position + 1)))?;
+        let mut ops = self.mutation.ops.as_slice();
+        if planted::has(Bug::LastOpDropped) && ops.len() > 1 {
+            ops = ops.split_last().map_or(ops, |(_, rest)| rest);
+        }
+        for _ in 0..=usize::from(planted::has(Bug::AppliedTwice)) {
+            for (position, op) in ops.iter().enumerate() {
+                self.permitted(tx, op, &mut conflicts)
+                    .map_err(|error| error.at(format!("operation {}", position + 1)))?;
+            }
+        }
+        if planted::has(Bug::ConflictNotTold) {
+            conflicts.pop();
         }
         Ok(conflicts)
     }

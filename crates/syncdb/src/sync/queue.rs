@@ -9,6 +9,7 @@ use common::{Collection, RecordId, Result, Seq, Text, Transaction, Value, View};
 
 use super::delta::Delta;
 use super::ledger::EntryId;
+use super::planted::{self, Bug};
 use super::policy::DeletionPolicy;
 use super::protocol::{Action, MUTATIONS_MAX, Mutation, Op, REQUEST_BYTES_TARGET};
 use super::system::{SyncedTables, damaged, number, read_list, read_number, read_text};
@@ -176,6 +177,36 @@ pub(crate) fn all(view: View<'_>, queue: &Collection) -> Result<Vec<Queued>> {
     }
     found.sort_by_key(|queued| (queued.client_seq, queued.number));
     Ok(found)
+}
+
+/// The commit that an edit of these rows starts from: that of the earliest edit of them that is not answered yet, because
+/// it hides what the server has had there since. Without one, the replica's position `cursor`.
+pub(crate) fn base<'a>(
+    tx: &Transaction<'_>,
+    queue: &Collection,
+    ops: impl Iterator<Item = &'a Op>,
+    cursor: Seq,
+) -> Result<Seq> {
+    if planted::has(Bug::BaseTooNew) {
+        return Ok(Seq(u64::from(u32::MAX) << 30));
+    }
+    let mut base = cursor;
+    if queue.is_empty() {
+        return Ok(base);
+    }
+    let Some(index) = queue.indexes().first().cloned() else {
+        return Ok(base);
+    };
+    for op in ops {
+        let key = [
+            Value::Text(op.table.clone()),
+            Value::List(op.key.values().into()),
+        ];
+        for record in tx.view().equal(queue, &index, &key)? {
+            base = base.min(Seq(read_number(&record, 2)?));
+        }
+    }
+    Ok(base)
 }
 
 /// Takes away what a later operation makes pointless: columns that an unsent mutation of one operation, on the
@@ -359,13 +390,15 @@ pub(crate) fn pending(queued: &[Queued]) -> HashMap<(Text, RecordId), Pending> {
     rows
 }
 
-/// Gives the queue new numbers from `first` on, because the server counts otherwise. Returns the number after
-/// the last.
+/// Gives the queue new numbers from `first` on, because the server counts otherwise: one of the two was set back to an old
+/// copy. If it was the server, its positions have gone with the log that they counted in, and the edits are
+/// concurrent with all that is there. Returns the number after the last.
 pub(crate) fn renumber(
     tx: &mut Transaction<'_>,
     queue: &Collection,
     queued: &mut [Queued],
     first: u64,
+    positions_lost: bool,
 ) -> Result<u64> {
     for op in queued.iter() {
         tx.delete(queue, op.id())?;
@@ -377,6 +410,9 @@ pub(crate) fn renumber(
             next += 1;
             next - 1
         });
+        if positions_lost {
+            op.base = Seq::ZERO;
+        }
         op.write(tx, queue)?;
     }
     Ok(next)

@@ -11,6 +11,7 @@ use super::apply::Apply;
 use super::digest::Digest;
 use super::ledger::LedgerEntry;
 use super::pinned::Own;
+use super::planted::{self, Bug};
 use super::protocol::{
     Action, Answer, Block, BlockKind, Commit, Outcome, Position, RangeQuestion, Request, Staged,
     bit, frame_limits,
@@ -193,6 +194,7 @@ impl<'db> Session<'db> {
             acknowledged: state.acknowledged,
             now,
             told: state.told(),
+            first: state.first,
             mutations,
         };
         let bytes = wire::encode_request(&request)?;
@@ -288,6 +290,14 @@ impl<'db> Session<'db> {
                 "another session of this replica has gone on meanwhile; run one at a time",
             ));
         }
+        if planted::has(Bug::CursorBeforeApply)
+            && let Some(commit) = &answer.commit
+        {
+            state.cursor = Some((answer.epoch, commit.seq));
+            state.write(&mut tx, &tables.state)?;
+            tx.commit()?;
+            tx = self.db.db.begin();
+        }
         let mut report = self.report.clone();
         let mut queued = queue::all(tx.view(), &tables.queue)?;
         let taken = self.hear(&mut tx, &mut state, &mut queued, answer, &mut report)?;
@@ -382,11 +392,23 @@ impl<'db> Session<'db> {
             }
             state.acknowledged = *client_seq;
         }
+        let next = answer.next.max(1);
+        if !answer.heard && state.next == state.acknowledged + 1 && state.next != next {
+            // Nothing waits for an answer: numbers go on where the server is. A replica that was installed anew under its old
+            // name would begin with numbers that the server has seen.
+            state.next = next;
+            state.first = next;
+            state.acknowledged = next - 1;
+            state.sent = next - 1;
+        }
         if answer.heard && answer.next != state.acknowledged + 1 {
             // One of the sides was set back to an old copy; what is in the queue gets new numbers.
             let first = answer.next.max(1);
             self.goal = (self.goal + first).saturating_sub(state.acknowledged + 1);
-            state.next = queue::renumber(tx, &tables.queue, queued, first)?;
+            // Of a server that was set back, no position is known.
+            let lost = answer.next <= state.acknowledged;
+            state.next = queue::renumber(tx, &tables.queue, queued, first, lost)?;
+            state.first = first;
             state.acknowledged = first - 1;
             state.sent = first - 1;
             self.goal = self.goal.min(state.next - 1);
@@ -406,8 +428,10 @@ impl<'db> Session<'db> {
         report: &mut SyncReport,
     ) -> Result<()> {
         let tables = &self.db.tables;
-        for op in answered {
-            queue::remove(tx, &tables.queue, op)?;
+        if !planted::has(Bug::QueueNotEmptied) {
+            for op in answered {
+                queue::remove(tx, &tables.queue, op)?;
+            }
         }
         let name = match outcome {
             Outcome::Applied => "applied",
@@ -432,7 +456,9 @@ impl<'db> Session<'db> {
                     message: rejection.message.clone(),
                     ops: rejected::edits(answered, &self.db.synced()),
                 };
-                rejected.write(tx, &tables.rejected, answered)?;
+                if !planted::has(Bug::RejectionDropped) {
+                    rejected.write(tx, &tables.rejected, answered)?;
+                }
                 "rejected"
             }
         };

@@ -147,6 +147,7 @@ impl ReplicaTables {
                         ["ledger_epoch", "ledger_seq", "ledger_number"]
                             .map(|name| int(name).nullable()),
                     )
+                    .field(int("first").default_value(0))
                     .finish()?,
             )?,
             schemas: open(
@@ -262,6 +263,8 @@ pub(crate) struct State {
     pub(crate) ledger: Option<(Epoch, EntryId)>,
     /// What is staged.
     pub(crate) staging: Staging,
+    /// Number of the first mutation of this life; see [`Request::first`](super::protocol::Request::first).
+    pub(crate) first: u64,
 }
 
 /// What a replica keeps aside.
@@ -289,6 +292,7 @@ impl State {
             cursor: None,
             ledger: None,
             staging: Staging::default(),
+            first: 0,
         }
     }
 
@@ -335,6 +339,7 @@ impl State {
                 let seq = Seq(seq);
                 (Epoch(epoch), EntryId { seq, number })
             }),
+            first: optional(14).unwrap_or_default(),
         })
     }
 
@@ -357,6 +362,7 @@ impl State {
             Value::from(self.ledger.map(|(epoch, _)| number(epoch.0))),
             Value::from(self.ledger.map(|(_, id)| number(id.seq.0))),
             Value::from(self.ledger.map(|(_, id)| i64::from(id.number))),
+            number(self.first),
         ];
         tx.upsert_values(table, values).map(drop)
     }
@@ -441,6 +447,7 @@ impl ServerTables {
                         any("outcome"),
                     ],
                 )
+                .index(IndexSpec::hash(["replica", "identity"]))
                 .finish()?,
             )?,
             rows: open(

@@ -50,7 +50,6 @@ static LEDGER_COLUMNS: LazyLock<Vec<Text>> = LazyLock::new(|| {
 
 /// What a frame holds.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Frame {
     /// What a replica says.
     Request(Request),

@@ -47,6 +47,7 @@ pub(crate) fn request() -> Request {
             seq: Seq(9),
             number: 1,
         },
+        first: 2,
         mutations: vec![
             mutation(
                 4,

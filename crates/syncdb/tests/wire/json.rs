@@ -167,6 +167,7 @@ fn request() -> impl Strategy<Value = Request> {
                     seq: Seq(acknowledged),
                     number: 3,
                 },
+                first,
                 mutations: (first..)
                     .zip(mutations)
                     .map(|(client_seq, (base, stamp, ops))| Mutation {

@@ -98,6 +98,7 @@ fn requests_are_what_the_published_file_says() {
     assert_eq!(at("scopes.3.slot"), "63");
     assert_eq!(at("scopes.3.changed.old.table"), "\"notes\"");
     assert_eq!(at("ranges.questions.1.after.table"), "\"notes\"");
+    assert_eq!(at("first"), "2");
 }
 
 #[test]

@@ -241,10 +241,15 @@ impl Push<'_> {
         })
     }
 
+    /// Whether the replica did not make a write itself, or may not know that it did.
+    fn is_unknown(&self, written: &Written) -> bool {
+        written.replica != *self.replica || written.client_seq < self.first
+    }
+
     fn is_concurrent(&self, target: &Target<'_>, writes: &RowWrites, field: FieldId) -> bool {
         let inserts = matches!(target.op.action, Action::Insert(_));
         let (seq, written) = writes.last(field);
-        (inserts || seq > self.mutation.base) && written.replica != *self.replica
+        (inserts || seq > self.mutation.base) && self.is_unknown(written)
     }
 
     /// Decides between what the server has in a column and what the replica sends.
@@ -566,7 +571,7 @@ impl Push<'_> {
         let known = grave.filter(|grave| {
             target.policy.deletion == DeletionPolicy::UpdateResurrects
                 && grave.seq > self.mutation.base
-                && grave.written.replica != *self.replica
+                && self.is_unknown(&grave.written)
         });
         let known = known.and_then(|grave| Some((grave.values?, grave.writes)));
         let Some((values, writes)) =
@@ -623,7 +628,7 @@ impl Push<'_> {
         let writes = RowWrites::of(tx, rows, &schema.name, row)?;
         let later = |field: FieldId| {
             let (seq, written) = writes.last(field);
-            (seq > self.mutation.base && written.replica != *self.replica).then_some(written)
+            (seq > self.mutation.base && self.is_unknown(written)).then_some(written)
         };
         let fields = schema.fields.iter().skip(schema.key_columns);
         let last = fields.filter_map(|field| later(field.id)).max().cloned();

@@ -19,6 +19,7 @@ pub(super) mod request {
     pub(crate) const TOKEN: u32 = 17;
     pub(crate) const RANGES: u32 = 18;
     pub(crate) const TOLD: u32 = 21;
+    pub(crate) const FIRST: u32 = 25;
 }
 
 pub(super) mod position {

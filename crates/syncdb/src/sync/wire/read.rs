@@ -54,6 +54,7 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
         acknowledged: 0,
         now: Hlc(0),
         told: EntryId::default(),
+        first: 0,
         mutations: Vec::new(),
     };
     let mut place = None;
@@ -85,6 +86,7 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
                 scope::questions(part.message()?, budget)?,
             )?,
             at::TOLD => found.told = entry_id(part.message()?)?,
+            at::FIRST => found.first = part.number()?,
             _ => {}
         }
     }

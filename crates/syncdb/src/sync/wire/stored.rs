@@ -27,7 +27,7 @@ fn number(value: u64) -> Value {
     Value::Int(value.cast_signed())
 }
 
-/// What a mutation's identity is made of.
+/// What a mutation's identity is made of: when it was made and what it does, whatever number it goes under.
 pub(crate) fn mutation_value(mutation: &Mutation) -> Value {
     let mut tables: Vec<Text> = Vec::new();
     let ops = mutation.ops.iter().map(|op| {
@@ -39,12 +39,7 @@ pub(crate) fn mutation_value(mutation: &Mutation) -> Value {
         operation(op, table)
     });
     let ops = list(ops);
-    let mutation = list([
-        number(mutation.client_seq),
-        number(mutation.base.0),
-        number(mutation.stamp.0),
-        ops,
-    ]);
+    let mutation = list([number(mutation.stamp.0), ops]);
     list([list(tables.into_iter().map(Value::Text)), mutation])
 }
 

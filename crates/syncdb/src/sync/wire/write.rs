@@ -31,7 +31,9 @@ pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
         out,
     )?;
     scope::write_request(request, out)?;
-    entry_id(at::TOLD, request.told, out)
+    entry_id(at::TOLD, request.told, out)?;
+    put_number(at::FIRST, request.first, out);
+    Ok(())
 }
 
 fn entry_id(field: u32, id: EntryId, out: &mut Vec<u8>) -> Result<()> {

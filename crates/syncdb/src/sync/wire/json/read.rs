@@ -182,6 +182,7 @@ fn request(value: &Value, limits: &Limits) -> Result<Request> {
         acknowledged: request.read("acknowledged", number)?,
         now: request.read("now", stamp)?,
         told: request.optional("told", entry_id)?.unwrap_or_default(),
+        first: request.optional("first", number)?.unwrap_or_default(),
         mutations: request.each("mutations", mutation)?,
     };
     check("mutations", found.mutations.len(), MUTATIONS_MAX)?;

@@ -78,6 +78,7 @@ fn request(request: &Request, limits: &Limits) -> Result<Value> {
         ("acknowledged", number(request.acknowledged)),
         ("now", stamp(request.now)),
         ("told", entry_id(request.told)),
+        ("first", number(request.first)),
         ("mutations", list(&request.mutations, mutation)),
         ("scopes", scopes),
         ("token", optional_bytes(&request.token)),

@@ -1,0 +1,368 @@
+//! The oracle: a sequential account of every write and of what its writer saw, and what must have become of each.
+//!
+//! It knows nothing of the protocol. Every value carries the number of its write. In the end each write stands, or
+//! somebody who had seen it wrote over it, or a conflict in the ledger names it as the loser, or its transaction was
+//! rejected; and no value stands that somebody who had seen it replaced.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use common::versioning::Hlc;
+use common::{Database, Value};
+use syncdb::{LedgerEntry, Rejected, Rule, Side, Strategy, SyncServer};
+
+use super::Failure;
+use super::plan::Config;
+use super::tables::{self, FIRST_TOKEN, TRACKED, token};
+
+/// Where a value stands: table, key, position of the column.
+pub(crate) type Cell = (&'static str, i64, usize);
+
+/// One write of one column.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) cell: Cell,
+    pub(crate) token: u64,
+    /// What the writer saw there; `None` in a new row.
+    pub(crate) seen: Option<u64>,
+}
+
+/// One transaction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tx {
+    /// The client; `None` for the server.
+    pub(crate) client: Option<usize>,
+    pub(crate) writes: Vec<Write>,
+    /// Rows that it deleted, with what the writer saw in them.
+    pub(crate) deletes: Vec<(&'static str, i64, Vec<(Cell, u64)>)>,
+    /// What it added to which tally.
+    pub(crate) adds: Vec<(i64, i64)>,
+    /// Its client was set back to a time before it: it may have reached the server or not.
+    pub(crate) optional: bool,
+}
+
+/// When, by whom, and what.
+type Latest = ((Hlc, String), Value);
+
+#[derive(Default)]
+pub(crate) struct Oracle {
+    pub(crate) txs: Vec<Tx>,
+    next_token: u64,
+    /// The writes of columns of kept notes, each with the number of its transaction.
+    stamped: Vec<((i64, usize), Latest, usize)>,
+}
+
+impl Oracle {
+    pub(crate) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        FIRST_TOKEN + self.next_token
+    }
+
+    /// A write of the last transaction whose stamp decides, whatever its value.
+    pub(crate) fn stamped(
+        &mut self,
+        key: i64,
+        position: usize,
+        stamp: Hlc,
+        by: &str,
+        value: &Value,
+    ) {
+        let written = ((stamp, by.to_owned()), value.clone());
+        self.stamped
+            .push(((key, position), written, self.txs.len() - 1));
+    }
+
+    /// Checks what the server holds in the end against everything that was written.
+    pub(crate) fn check(
+        &self,
+        config: &Config,
+        server: &SyncServer,
+        rejected: &[Rejected],
+    ) -> Result<(), Failure> {
+        let ledger = server.conflicts().unwrap();
+        check_ledger(config, &ledger)?;
+        let refused = tokens_of_rejected(rejected);
+        let reported = losers(&ledger);
+        let stands = standing(server.database());
+        // Who replaced what he saw: certainly, or only perhaps.
+        let mut replaced: HashMap<(Cell, u64), Vec<(bool, Option<u64>)>> = HashMap::new();
+        let is_refused = |tx: &Tx| tx.writes.iter().any(|w| refused.contains(&w.token));
+        // Who saw a value that was rejected later knew of what that value had replaced.
+        let below: HashMap<u64, u64> = self
+            .txs
+            .iter()
+            .filter(|tx| is_refused(tx))
+            .flat_map(|tx| tx.writes.iter().filter_map(|w| Some((w.token, w.seen?))))
+            .collect();
+        let mut replace = |cell: Cell, seen: u64, by: (bool, Option<u64>)| {
+            let mut seen = Some(seen);
+            while let Some(token) = seen {
+                replaced.entry((cell, token)).or_default().push(by);
+                seen = below.get(&token).copied();
+            }
+        };
+        for tx in self.txs.iter().filter(|tx| !is_refused(tx)) {
+            for write in &tx.writes {
+                if let Some(seen) = write.seen {
+                    replace(write.cell, seen, (tx.optional, Some(write.token)));
+                }
+            }
+            for (cell, seen) in tx.deletes.iter().flat_map(|(_, _, seen)| seen) {
+                replace(*cell, *seen, (tx.optional, None));
+            }
+        }
+        // A write that its own writer replaced before it was sent is not sent; what was rejected then is the later one.
+        let mut unsent: HashSet<(Option<usize>, u64)> = HashSet::new();
+        for tx in self.txs.iter().filter(|tx| is_refused(tx)) {
+            unsent.extend(tx.writes.iter().filter_map(|w| Some((tx.client, w.seen?))));
+        }
+        let mut known: HashSet<(Cell, u64)> = HashSet::new();
+        for tx in &self.txs {
+            known.extend(tx.writes.iter().map(|w| (w.cell, w.token)));
+            if tx.optional || is_refused(tx) {
+                continue;
+            }
+            for write in &tx.writes {
+                let kept = stands.get(&write.cell) == Some(&write.token)
+                    || replaced.contains_key(&(write.cell, write.token))
+                    || reported.contains(&write.token)
+                    || unsent.contains(&(tx.client, write.token));
+                if !kept {
+                    return Err(Failure::new(
+                        "lost write",
+                        format!(
+                            "write {} of {:?} to {:?} is gone: nobody who saw it replaced it, and no conflict \
+                             names it; {:?} stands there{}",
+                            write.token,
+                            tx.client,
+                            write.cell,
+                            stands.get(&write.cell),
+                            self.history(write.cell, &ledger)
+                        ),
+                    ));
+                }
+            }
+            for (table, key, _) in tx.deletes.iter().filter(|(table, ..)| *table == "notes") {
+                if stands.keys().any(|(t, k, _)| t == table && k == key) {
+                    return Err(Failure::new(
+                        "resurrection",
+                        format!("{table} {key} was deleted by {:?} and is there", tx.client),
+                    ));
+                }
+            }
+        }
+        for (cell, token) in &stands {
+            if *token != 0 && !known.contains(&(*cell, *token)) {
+                return Err(Failure::new(
+                    "unknown value",
+                    format!("nobody wrote {token} to {cell:?}"),
+                ));
+            }
+            if refused.contains(token) {
+                return Err(Failure::new(
+                    "rejected value",
+                    format!("write {token} was rejected and stands in {cell:?}"),
+                ));
+            }
+            let by = replaced.get(&(*cell, *token)).into_iter().flatten();
+            let certain = by
+                .filter(|(optional, by)| !optional && by.is_none_or(|by| !reported.contains(&by)));
+            if let Some((_, by)) = certain.into_iter().next() {
+                return Err(Failure::new(
+                    "stale value",
+                    format!("{cell:?} holds {token}, which {by:?} had replaced"),
+                ));
+            }
+        }
+        self.check_tallies(server.database(), &is_refused)?;
+        let is_sent =
+            |tx: &Tx, token: u64| !is_refused(tx) && !unsent.contains(&(tx.client, token));
+        self.check_latest(config, server, &is_sent)
+    }
+
+    /// Everything that was added is in the sum, once.
+    fn check_tallies(
+        &self,
+        db: &Database,
+        is_refused: &dyn Fn(&Tx) -> bool,
+    ) -> Result<(), Failure> {
+        for (key, tally) in tables::rows(db, "tallies") {
+            // What may have been added, beyond what was.
+            let (mut sum, mut least, mut most) = (0, 0, 0);
+            for tx in self.txs.iter().filter(|tx| !is_refused(tx)) {
+                for (_, by) in tx.adds.iter().filter(|(to, _)| *to == key) {
+                    match (tx.optional, *by > 0) {
+                        (false, _) => sum += by,
+                        (true, true) => most += by,
+                        (true, false) => least += by,
+                    }
+                }
+            }
+            let found = tally[1].as_int().unwrap();
+            if !(sum + least..=sum + most).contains(&found) {
+                return Err(Failure::new(
+                    "wrong sum",
+                    format!(
+                        "tally {key} holds {found}; {sum} was added, and perhaps {least} to {most}"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that was written to a cell, and its conflicts.
+    fn history(&self, cell: Cell, ledger: &[LedgerEntry]) -> String {
+        let mut lines = String::new();
+        for tx in &self.txs {
+            for write in tx.writes.iter().filter(|write| write.cell == cell) {
+                lines += &format!(
+                    "\n    {:?} wrote {}, where it saw {:?}{}",
+                    tx.client,
+                    write.token,
+                    write.seen,
+                    if tx.optional {
+                        ", before it was set back"
+                    } else {
+                        ""
+                    }
+                );
+            }
+        }
+        for entry in ledger {
+            if entry.table == cell.0 && entry.key.values().first() == Some(&Value::Int(cell.1)) {
+                lines += &format!("\n    ledger: {entry}");
+            }
+        }
+        lines
+    }
+
+    fn check_latest(
+        &self,
+        config: &Config,
+        server: &SyncServer,
+        is_sent: &dyn Fn(&Tx, u64) -> bool,
+    ) -> Result<(), Failure> {
+        if !config.exact || config.strategy != Strategy::LastWriteWins {
+            return Ok(());
+        }
+        let notes = tables::rows(server.database(), "notes");
+        let mut latest: BTreeMap<(i64, usize), &Latest> = BTreeMap::new();
+        for (at, written, tx) in &self.stamped {
+            if !is_sent(&self.txs[*tx], token(&written.1)) {
+                continue;
+            }
+            let known = latest.entry(*at).or_insert(written);
+            if known.0 < written.0 {
+                *known = written;
+            }
+        }
+        for ((key, position), (written, value)) in &latest {
+            let found = notes.get(key).and_then(|note| note.get(*position));
+            if found != Some(value) {
+                return Err(Failure::new(
+                    "wrong winner",
+                    format!(
+                        "column {position} of note {key} holds {found:?}; the latest write is {value:?} of {written:?}"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands at the server, by cell.
+fn standing(db: &Database) -> BTreeMap<Cell, u64> {
+    let mut stands = BTreeMap::new();
+    for table in TRACKED {
+        for (key, record) in tables::rows(db, table) {
+            for position in tracked(table, record.len()) {
+                stands.insert((table, key, position), token(&record[position]));
+            }
+        }
+    }
+    stands
+}
+
+/// The columns of a table that carry numbers of writes.
+pub(crate) fn tracked(table: &str, columns: usize) -> std::ops::Range<usize> {
+    match table {
+        "notes" => tables::FREE..columns,
+        "names" => 2..3,
+        _ => 1..3,
+    }
+}
+
+fn tokens(value: &Value, found: &mut HashSet<u64>) {
+    match value {
+        Value::Map(map) => map.values().for_each(|value| tokens(value, found)),
+        value => found.extend(Some(token(value)).filter(|token| *token != 0)),
+    }
+}
+
+fn tokens_of_rejected(rejected: &[Rejected]) -> HashSet<u64> {
+    let mut found = HashSet::new();
+    for edit in rejected.iter().flat_map(|rejected| &rejected.ops) {
+        if TRACKED.contains(&edit.table.as_str()) {
+            for value in edit.columns.values() {
+                tokens(value, &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// The writes that a conflict discarded.
+fn losers(ledger: &[LedgerEntry]) -> HashSet<u64> {
+    let mut found = HashSet::new();
+    for entry in ledger {
+        if TRACKED.contains(&entry.table.as_str()) {
+            match entry.winner {
+                Side::Server => tokens(&entry.client, &mut found),
+                Side::Client => tokens(&entry.server, &mut found),
+                Side::Merged => {
+                    tokens(&entry.client, &mut found);
+                    tokens(&entry.server, &mut found);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Each conflict was resolved by its table's rule, and stands in the ledger once.
+fn check_ledger(config: &Config, ledger: &[LedgerEntry]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    for entry in ledger {
+        if !seen.insert((entry.seq, entry.number)) {
+            return Err(Failure::new("ledger", format!("{entry:?} comes twice")));
+        }
+        let client = (entry.client_stamp, &entry.replica);
+        let server = (entry.server_stamp, &entry.server_replica);
+        let winner = match entry.rule {
+            Rule::LastWriteWins if client > server => Side::Client,
+            Rule::LastWriteWins | Rule::ServerWins => Side::Server,
+            Rule::ClientWins => Side::Client,
+            // The deletion, of whichever side.
+            _ => entry.winner,
+        };
+        let rule = match config.strategy {
+            Strategy::ServerWins if entry.table == "notes" => Rule::ServerWins,
+            Strategy::ClientWins if entry.table == "notes" => Rule::ClientWins,
+            _ => Rule::LastWriteWins,
+        };
+        // Two lives of one replica, whose stamps were cut at the same bound: the later mutation.
+        let winner = if client == server {
+            entry.winner
+        } else {
+            winner
+        };
+        if entry.winner != winner || (entry.rule != Rule::DeleteWins && entry.rule != rule) {
+            return Err(Failure::new(
+                "wrong winner",
+                format!("{entry:?}; {winner:?} should have won"),
+            ));
+        }
+    }
+    Ok(())
+}
