@@ -204,7 +204,7 @@ fn no_row_comes_back_and_no_insertion_is_refused() {
     }
 }
 
-/// T17, R21: what a server keeps of 10,000 rows that were made and deleted, by replicas and directly, is bounded, and a replica
+/// T17, R21: what a server keeps of 5,000 rows that were made and deleted, by replicas and directly, is bounded, and a replica
 /// that was away for all of it gets the difference.
 #[test]
 fn t17_the_memory_of_deleted_rows_is_bounded() {
