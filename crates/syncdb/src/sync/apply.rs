@@ -180,9 +180,11 @@ impl Apply<'_, '_> {
         } else {
             None
         };
-        let is_pending = |field: &FieldId| pending.is_some_and(|p| p.columns.contains(field));
         // What was said here and is not answered yet stays on top of what the server has.
         let on_top = |field: FieldId, value: Value| -> Value {
+            if let Some(set) = pending.and_then(|p| p.columns.get(&field)) {
+                return set.clone();
+            }
             let deltas = pending.and_then(|p| p.deltas.get(&field));
             deltas.into_iter().flatten().fold(value, |value, delta| {
                 // A delta that does not fit any more is rejected when the server gets it.
@@ -192,7 +194,6 @@ impl Apply<'_, '_> {
         let values = columns
             .into_iter()
             .zip(&layout.positions)
-            .filter(|((field, _), _)| current.is_none() || !is_pending(field))
             .map(|((field, value), position)| (*position, on_top(field, value)));
         let values: Vec<(usize, Value)> = values.collect();
         match (kind, current) {
@@ -208,12 +209,17 @@ impl Apply<'_, '_> {
             (_, current) => {
                 let mut whole: Vec<Value> = vec![Value::Null; layout.columns];
                 if let Some(current) = &current {
-                    let fields = synced.schema.fields.iter().map(|field| field.id);
-                    let places = whole.iter_mut().zip(current.iter()).zip(fields).enumerate();
-                    for (position, ((to, value), field)) in places {
-                        if keeping.has_column(mask, position) || is_pending(&field) {
+                    let places = whole.iter_mut().zip(current.iter()).enumerate();
+                    for (position, (to, value)) in places {
+                        if keeping.has_column(mask, position) {
                             *to = value.clone();
                         }
+                    }
+                }
+                let fields = synced.schema.fields.iter().map(|field| field.id);
+                for (to, field) in whole.iter_mut().zip(fields) {
+                    if let Some(set) = pending.and_then(|p| p.columns.get(&field)) {
+                        *to = set.clone();
                     }
                 }
                 for (to, value) in whole.iter_mut().zip(key.values()) {
@@ -286,7 +292,7 @@ impl Apply<'_, '_> {
             .filter(|(position, (field, value))| {
                 !value.is_null()
                     && !keeping.has_column(mask, *position)
-                    && pending.is_none_or(|pending| !pending.columns.contains(&field.id))
+                    && pending.is_none_or(|pending| !pending.columns.contains_key(&field.id))
             })
             .map(|(position, _)| (position, Value::Null));
         let unwanted: Vec<(usize, Value)> = unwanted.collect();

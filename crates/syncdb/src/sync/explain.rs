@@ -261,7 +261,7 @@ pub(crate) fn at_replica(replica: &Replica, table: &str, key: &RecordId) -> Resu
     if let Some(row) = snapshot.view().get(&known.collection, key)? {
         let is_pending = |field: FieldId| {
             pending_row.as_ref().is_some_and(|row| {
-                row.inserted || row.columns.contains(&field) || row.deltas.contains_key(&field)
+                row.inserted || row.columns.contains_key(&field) || row.deltas.contains_key(&field)
             })
         };
         let subscribed = |field: FieldId| {

@@ -4,6 +4,10 @@
 /// A bug of the kind that sync protocols have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(
+    not(feature = "planted-bugs"),
+    expect(unreachable_pub, reason = "public where tests can plant")
+)]
 pub enum Bug {
     /// The server applies a mutation again when it comes again.
     ForgottenIdempotence,

@@ -337,8 +337,8 @@ pub(crate) struct Pending {
     pub(crate) inserted: bool,
     /// The row was deleted here.
     pub(crate) deleted: bool,
-    /// All columns, or some, were set here.
-    pub(crate) columns: HashSet<FieldId>,
+    /// What columns were set to here: the row itself may be gone in between, and come again from the server.
+    pub(crate) columns: HashMap<FieldId, Value>,
     /// What was said here about other columns, relative to what the server has, in order.
     pub(crate) deltas: HashMap<FieldId, Vec<Delta>>,
 }
@@ -350,10 +350,10 @@ impl Pending {
             Action::Insert(columns) => {
                 self.inserted = true;
                 self.deleted = false;
-                self.columns.extend(columns.iter().map(|(field, _)| *field));
+                self.columns.extend(columns.iter().cloned());
             }
             Action::Update(columns) => {
-                self.columns.extend(columns.iter().map(|(field, _)| *field));
+                self.columns.extend(columns.iter().cloned());
             }
             Action::Delete => {
                 *self = Self {
@@ -363,12 +363,13 @@ impl Pending {
             }
             Action::Deltas(columns) => {
                 for (field, delta) in columns {
-                    if self.columns.contains(field) {
-                        continue;
-                    }
-                    if matches!(delta, Delta::Replace { .. }) {
+                    if let Some(value) = self.columns.get_mut(field) {
+                        if let Ok(changed) = delta.apply(value) {
+                            *value = changed;
+                        }
+                    } else if let Delta::Replace { value, .. } = delta {
                         self.deltas.remove(field);
-                        self.columns.insert(*field);
+                        self.columns.insert(*field, value.clone());
                     } else {
                         self.deltas.entry(*field).or_default().push(delta.clone());
                     }
