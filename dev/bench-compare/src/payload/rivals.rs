@@ -109,7 +109,7 @@ pub(super) fn parquet(table: &MobileTable) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// Reads the file that [`parquet`] made.
+/// Reads the file that [`parquet()`] made.
 pub(super) fn read_parquet(table: &MobileTable, file: &[u8]) -> Result<Vec<Vec<Value>>> {
     Ok(Format::Parquet.decode_rows(&table.schema, file, &common::Limits::default())?)
 }
