@@ -1,5 +1,6 @@
 //! [`serve`]: a [`SyncServer`] behind a listener, until told to stop.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct ServeOptions {
     pub stall_timeout: Duration,
     /// How long a request may take from its head to its answer. Default 30 s.
     pub request_timeout: Duration,
+    /// How often it is looked whether a table's shared dictionary is to be learned (anew). Default 60 s.
+    pub train_every: Duration,
     /// How long running requests may go on once the server is told to stop. Default 10 s.
     pub drain_timeout: Duration,
     /// Most connections at a time; further ones wait to be accepted. Default 1,024.
@@ -49,6 +52,7 @@ impl Default for ServeOptions {
             header_timeout: Duration::from_secs(15),
             stall_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            train_every: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(10),
             connections_max: 1_024,
         }
@@ -89,6 +93,7 @@ pub async fn serve(
     options: ServeOptions,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
+    let training = tokio::spawn(train(Arc::clone(&server), options.train_every));
     let app = router(server, &options);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(options.connections_max.max(1)));
@@ -137,8 +142,21 @@ pub async fn serve(
         });
     }
     drop(listener);
+    training.abort();
     let _ = tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await;
     Ok(())
+}
+
+/// Learns shared dictionaries when they are due, beside the requests.
+async fn train(server: Arc<SyncServer>, every: Duration) {
+    let mut interval = tokio::time::interval(every.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let server = Arc::clone(&server);
+        // Without a dictionary, or with the one before, everything goes on.
+        let _ = tokio::task::spawn_blocking(move || server.train_dictionaries()).await;
+    }
 }
 
 /// Whether only this one connection failed.
@@ -236,17 +254,19 @@ fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {
 fn answer(server: &SyncServer, headers: &HeaderMap, body: &[u8]) -> Result<Response> {
     let limits = frame_limits();
     let from_json = names(headers, header::CONTENT_TYPE, JSON);
-    let answer = if from_json {
-        server.handle(&wire::from_json(body, &limits)?)?
-    } else {
-        server.handle(body)?
-    };
     let asked = |media| names(headers, header::ACCEPT, media);
+    let request = if from_json {
+        Cow::Owned(wire::from_json(body, &limits)?)
+    } else {
+        Cow::Borrowed(body)
+    };
     // Who accepts anything gets what they speak themselves.
     if asked(JSON) || (from_json && !asked(OCTETS)) {
+        let answer = server.handle_plainly_for(None, &request)?;
         let json = wire::to_json(&answer, &limits)?;
         return Ok(([(header::CONTENT_TYPE, JSON)], json).into_response());
     }
+    let answer = server.handle(&request)?;
     if asked(OCTETS) {
         return Ok(([(header::CONTENT_TYPE, OCTETS)], answer).into_response());
     }

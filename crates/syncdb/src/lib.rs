@@ -31,3 +31,4 @@ pub use sync::protocol::{Outcome, Rejection};
 pub use sync::rejected::{PendingMutation, Rejected, RejectedId, RowEdit};
 pub use sync::session::SyncReport;
 pub use sync::subscription::{Subscription, SubscriptionState};
+pub use sync::training::TrainedDictionary;

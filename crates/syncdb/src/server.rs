@@ -21,7 +21,8 @@ use crate::sync::horizon::Horizon;
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
 use crate::sync::permission::Permissions;
 use crate::sync::protocol::{
-    Answer, Block, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request, frame_limits,
+    Answer, Block, DictionaryId, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request,
+    frame_limits,
 };
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::reading::{Reading, Stock};
@@ -29,6 +30,7 @@ use crate::sync::scope::ScopeSet;
 use crate::sync::system::{
     find_in_ledger, number, read_number, schema_set, user_schemas, user_tables,
 };
+use crate::sync::training::{Shelf, TrainedDictionary};
 use crate::sync::{increment, wire};
 
 /// Entries of the ledger that are looked at for one answer; the next goes on after them.
@@ -194,6 +196,7 @@ pub struct SyncServer {
     epoch: Epoch,
     stock: Stock,
     horizon: Horizon,
+    dictionaries: Shelf,
     active_days: u32,
 }
 
@@ -230,9 +233,11 @@ impl SyncServer {
             }
         };
         let horizon = Horizon::open(&core.db, &core.tables.readers)?;
+        let dictionaries = Shelf::open(&core.db)?;
         Ok(Self {
             core,
             horizon,
+            dictionaries,
             active_days: options.active_days,
             limits: options.limits,
             epoch,
@@ -262,8 +267,80 @@ impl SyncServer {
     /// # Errors
     /// As [`SyncServer::handle`].
     pub fn handle_for(&self, principal: Option<&Text>, request: &[u8]) -> Result<Vec<u8>> {
+        let db = &self.core.db;
+        // What a dictionary knows comes from all rows of its table.
+        let may_see = |table: &str| {
+            let rights = self.core.scopes.rights(db, principal, table);
+            rights.is_ok_and(|rights| rights.is_none())
+        };
+        let lookup = |id: DictionaryId| {
+            let found = self.dictionaries.find(id);
+            found.filter(|found| may_see(&found.sent.table))
+        };
+        let read = wire::decode_request_with(request, &self.limits, &lookup)?;
+        let request = &read.request;
+        let mut answer = if read.unread {
+            self.unread(request)?
+        } else {
+            self.answer(principal, request)?
+        };
+        let here = read.dictionaries.ids();
+        let lost = request.dictionaries.iter();
+        answer.lost = lost.filter(|id| !here.contains(id)).copied().collect();
+        if !read.unread {
+            answer.dictionaries = self.dictionaries.offer(request, &answer, may_see);
+        }
+        wire::encode_answer_with(&answer, &read.dictionaries)
+    }
+
+    /// As [`SyncServer::handle_for`], with an answer that can be read without shared dictionaries: for whoever looks into
+    /// it, or turns it into JSON.
+    ///
+    /// # Errors
+    /// As [`SyncServer::handle`]; [`ErrorKind::NotFound`] for a request that is packed with a shared dictionary.
+    pub fn handle_plainly_for(&self, principal: Option<&Text>, request: &[u8]) -> Result<Vec<u8>> {
         let request = wire::decode_request(request, &self.limits)?;
         wire::encode_answer(&self.answer(principal, &request)?)
+    }
+
+    /// Learns shared dictionaries from the rows of tables: of those with 256 rows or more that have none, and of those that
+    /// have become other tables since: another schema, twice or half as many rows, as many commits as there were rows.
+    /// Returns those that are new.
+    ///
+    /// Call it from time to time, as often as is convenient; when nothing is due it does nothing. A table takes in the order
+    /// of 0.2 seconds, of which it learns from 4,000 rows at most. Replicas that may see all of a table are given its
+    /// dictionary once the rows that they exchange would have saved as many bytes as it takes, and small changes
+    /// are fewer bytes from then on, in both directions.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub fn train_dictionaries(&self) -> Result<Vec<TrainedDictionary>> {
+        self.dictionaries.train(&self.core.db)
+    }
+
+    /// The answer to a request whose rows are packed with a dictionary that is not here.
+    fn unread(&self, request: &Request) -> Result<Answer> {
+        let client = &self.core.tables.clients;
+        let client = Client::from_record(client.try_get(request.replica.0.clone())?.as_ref())?;
+        Ok(Answer {
+            number: request.number,
+            epoch: self.epoch,
+            now: self.core.db.clock().tick(),
+            policies: BTreeMap::new(),
+            schemas: None,
+            next: client.last + 1,
+            heard: false,
+            outcomes: Vec::new(),
+            ledger: Vec::new(),
+            told: request.told,
+            known: 0,
+            truth: Vec::new(),
+            refused: Vec::new(),
+            dictionaries: Vec::new(),
+            lost: Vec::new(),
+            staged: None,
+            commit: None,
+        })
     }
 
     /// Answers one request that was read already.
@@ -349,6 +426,8 @@ impl SyncServer {
             outcomes: pushed.outcomes,
             ledger,
             told,
+            dictionaries: Vec::new(),
+            lost: Vec::new(),
             known,
             truth,
             refused,

@@ -15,6 +15,7 @@
 pub(crate) mod apply;
 pub(crate) mod authority;
 pub(crate) mod columns;
+pub(crate) mod dictionaries;
 pub(crate) mod gone;
 pub(crate) mod graves;
 pub(crate) mod holdings;
@@ -33,6 +34,7 @@ pub(crate) mod replica;
 pub(crate) mod scope;
 pub(crate) mod system;
 pub(crate) mod token;
+pub(crate) mod training;
 
 pub mod conflict;
 pub mod delta;

@@ -13,6 +13,7 @@ use super::delta::Delta;
 use super::digest::Digest;
 use super::ledger::{EntryId, LedgerEntry};
 use super::policy::Policy;
+pub use crate::payload::DictionaryId;
 
 /// Edition of the wire format: the first byte of every frame.
 pub const WIRE_VERSION: u8 = 1;
@@ -43,6 +44,10 @@ pub const OUTCOMES_MAX: u64 = 10_000;
 pub const OUTCOMES_KEPT: u64 = 128;
 /// Most entries of the ledger in one answer, beside those in its outcomes.
 pub const LEDGER_ENTRIES_MAX: usize = 1_000;
+/// Most shared dictionaries that a request names, and that an answer brings.
+pub const DICTIONARIES_MAX: usize = 64;
+/// Most bytes of one shared dictionary.
+pub const DICTIONARY_BYTES_MAX: usize = 256 << 10;
 /// Longest name of a replica, in bytes of UTF-8.
 pub const REPLICA_BYTES_MAX: usize = 128;
 /// Most bytes that one mutation may take, so that it fits a frame with room to spare.
@@ -174,6 +179,9 @@ pub struct Request {
     /// Number of the first mutation of this life of the replica. What it sent with smaller numbers before it was set back to an
     /// old copy of itself, or installed anew under its old name, it knows only as far as it has pulled it. 0: all are of this life.
     pub first: u64,
+    /// The shared dictionaries that the replica has, at most [`DICTIONARIES_MAX`]. Blocks of the request and of its answer
+    /// name one by its place here.
+    pub dictionaries: Vec<DictionaryId>,
     /// What the replica has changed, with contiguous numbers.
     pub mutations: Vec<Mutation>,
 }
@@ -251,6 +259,10 @@ pub struct Answer {
     pub truth: Vec<Block>,
     /// Scopes that cannot be served, by slot, with the reason.
     pub refused: Vec<(u32, Text)>,
+    /// Shared dictionaries that the replica does not have and that pay for themselves, for the next exchanges.
+    pub dictionaries: Vec<SentDictionary>,
+    /// Those of the request's dictionaries that the server does not have: nothing may be packed with them.
+    pub lost: Vec<DictionaryId>,
     /// What is to be kept aside until the next commit.
     pub staged: Option<Staged>,
     /// What makes the staged rows visible, with what happened at the server up to a commit.
@@ -379,6 +391,20 @@ pub struct RangeSum {
     pub rows: u64,
     /// Sum of the lower 64 bits of their hashes.
     pub sum: u64,
+}
+
+/// A shared dictionary on its way: what it knows the columns of, and its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentDictionary {
+    /// Name of the table.
+    pub table: Text,
+    /// Number of its key columns, which are the content's first.
+    pub key_columns: u32,
+    /// The columns beyond the key's, in the content's order.
+    pub fields: Vec<FieldId>,
+    /// What [`SharedDictionary::read`](crate::payload::SharedDictionary::read) reads, at most
+    /// [`DICTIONARY_BYTES_MAX`].
+    pub content: Arc<[u8]>,
 }
 
 /// What a block says about its rows.

@@ -6,20 +6,22 @@ use std::sync::Arc;
 
 use common::schema::Schema;
 use common::versioning::ReplicaId;
-use common::{Database, Error, Record, Result, Seq, Text, Transaction, Value};
+use common::{Collection, Database, Error, Record, Result, Seq, Text, Transaction, Value};
 use parking_lot::{Mutex, RwLock};
 
 use super::apply::Apply;
+use super::dictionaries::{self, Dictionaries};
 use super::digest::Digest;
 use super::holdings::Holdings;
 use super::pinned::Own;
 use super::policy::Policy;
-use super::protocol::{ScopeId, is_system};
+use super::protocol::{ScopeId, SentDictionary, is_system};
 use super::queue;
 use super::subscription::{Having, Kept, Subscriptions};
 use super::system::{
     ReplicaTables, Staging, State, SyncedTables, damaged, replica_schema, schema_row,
 };
+use crate::payload::DictionaryId;
 
 /// A replica's database with the tables that sync keeps in it.
 pub(crate) struct Replica {
@@ -29,6 +31,8 @@ pub(crate) struct Replica {
     synced: RwLock<Arc<SyncedTables>>,
     subscriptions: RwLock<Arc<Subscriptions>>,
     digests: Mutex<Tracked>,
+    dictionary_rows: Collection,
+    dictionaries: RwLock<Dictionaries>,
 }
 
 /// A staged frame, and the slot of the scope that it holds rows of.
@@ -58,6 +62,8 @@ impl Replica {
         }
         let synced = SyncedTables::load(&db, &tables.schemas)?;
         let subscriptions = Subscriptions::read(db.snapshot().view(), &tables.subscriptions)?;
+        let dictionary_rows = dictionaries::open(&db, &["table"], Vec::new())?;
+        let dictionaries = dictionaries::at_replica(&db, &dictionary_rows)?;
         Ok(Self {
             db,
             name,
@@ -65,6 +71,8 @@ impl Replica {
             synced: RwLock::new(Arc::new(synced)),
             subscriptions: RwLock::new(Arc::new(subscriptions)),
             digests: Mutex::default(),
+            dictionaries: RwLock::new(dictionaries),
+            dictionary_rows,
         })
     }
 
@@ -139,6 +147,35 @@ impl Replica {
 
     pub(crate) fn subscriptions(&self) -> Arc<Subscriptions> {
         Arc::clone(&self.subscriptions.read())
+    }
+
+    /// The shared dictionaries that are here, one for each table at most.
+    pub(crate) fn dictionaries(&self) -> Dictionaries {
+        self.dictionaries.read().clone()
+    }
+
+    /// Takes over the shared dictionaries that the server gave, and forgets those that it no longer has. Returns
+    /// whether that changed anything.
+    pub(crate) fn take_dictionaries(
+        &self,
+        given: &[SentDictionary],
+        lost: &[DictionaryId],
+    ) -> Result<bool> {
+        if given.is_empty() && lost.is_empty() {
+            return Ok(false);
+        }
+        let synced = self.synced();
+        let has_table = |name: &str| synced.by_name.contains_key(name);
+        let here = self.dictionaries();
+        let mut tx = self.db.begin();
+        let rows = &self.dictionary_rows;
+        let now = dictionaries::take_over(&mut tx, rows, &here, given, lost, has_table)?;
+        let Some(now) = now else {
+            return Ok(false);
+        };
+        tx.commit()?;
+        *self.dictionaries.write() = now;
+        Ok(true)
     }
 
     /// Notes what the subscriptions are, after the commit that wrote them.

@@ -8,6 +8,7 @@ use common::{Error, RecordId, Result, Seq, Text, Transaction, Value};
 use serde::Serialize;
 
 use super::apply::Apply;
+use super::dictionaries::Dictionaries;
 use super::digest::Digest;
 use super::ledger::LedgerEntry;
 use super::pinned::Own;
@@ -112,6 +113,8 @@ struct Asked {
     /// The subscriptions that it spoke of: an answer says nothing about others.
     subscriptions: Arc<Subscriptions>,
     questions: Vec<RangeQuestion>,
+    /// Those that blocks of the answer may be packed with.
+    dictionaries: Dictionaries,
 }
 
 impl<'db> Session<'db> {
@@ -182,6 +185,7 @@ impl<'db> Session<'db> {
             _ => None,
         };
         let now = self.db.db.clock().tick();
+        let dictionaries = self.db.dictionaries();
         let request = Request {
             replica: self.db.name.clone(),
             // Stamps never repeat, not even after a restart.
@@ -195,14 +199,16 @@ impl<'db> Session<'db> {
             now,
             told: state.told(),
             first: state.first,
+            dictionaries: dictionaries.ids(),
             mutations,
         };
-        let bytes = wire::encode_request(&request)?;
+        let bytes = wire::encode_request_with(&request, &dictionaries)?;
         self.awaiting = Some(Asked {
             number: request.number,
             position,
             subscriptions,
             questions: questions.unwrap_or_default(),
+            dictionaries,
         });
         self.report.round_trips += 1;
         self.report.bytes_up += bytes.len() as u64;
@@ -227,7 +233,12 @@ impl<'db> Session<'db> {
     /// [`common::ErrorKind::LimitExceeded`] for too many; nothing is changed then.
     pub fn receive(&mut self, answer: &[u8]) -> Result<()> {
         self.report.bytes_down += answer.len() as u64;
-        let answer = wire::decode_answer(answer, &frame_limits())?;
+        let dictionaries = self
+            .awaiting
+            .as_ref()
+            .map(|asked| asked.dictionaries.clone());
+        let dictionaries = dictionaries.unwrap_or_default();
+        let answer = wire::decode_answer_with(answer, &frame_limits(), &dictionaries)?;
         let asked = match self.awaiting.take() {
             Some(asked) if asked.number == answer.number => asked,
             other => {
@@ -240,6 +251,13 @@ impl<'db> Session<'db> {
         };
         // A stamp too far ahead is a wrong clock, here or there; the server measures by how much.
         let _ = self.db.db.clock().observe(answer.now);
+        let taken = self
+            .db
+            .take_dictionaries(&answer.dictionaries, &answer.lost)?;
+        if taken && !answer.lost.is_empty() && !answer.heard {
+            // It could not read what was packed with them: the next message says the same without.
+            return Ok(());
+        }
         if let Some(schemas) = &answer.schemas
             && self.db.adopt(schemas, &answer.policies)?
         {

@@ -21,6 +21,8 @@ mod field;
 mod fields;
 mod json;
 mod operations;
+#[cfg(test)]
+mod packed;
 mod read;
 mod scope;
 mod stored;
@@ -31,9 +33,11 @@ use std::sync::LazyLock;
 use common::optimization::compression::{CodecRegistry, Compression};
 use common::{Error, Limits, Result, Text};
 
+use super::dictionaries::Dictionaries;
 use super::ledger;
 use super::protocol::{Answer, Block, Request, WIRE_VERSION};
 use fields::{Budget, Fields, put_message};
+use read::ReadRequest;
 
 pub use json::{from_json, to_json};
 pub(crate) use stored::{mutation_value, read_outcome, write_outcome};
@@ -50,6 +54,10 @@ static LEDGER_COLUMNS: LazyLock<Vec<Text>> = LazyLock::new(|| {
 
 /// What a frame holds.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, for as long as it is read or written"
+)]
 pub enum Frame {
     /// What a replica says.
     Request(Request),
@@ -86,6 +94,29 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`decode_request`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame> {
+    match read_frame(bytes, limits, &|_| None, Dictionaries::default())? {
+        Read::Request(read) if read.unread => Err(Error::not_found(
+            "the rows of the request are packed with a shared dictionary, which is not here",
+        )),
+        Read::Request(read) => Ok(Frame::Request(read.request)),
+        Read::Other(frame) => Ok(*frame),
+    }
+}
+
+/// A frame, and of a request what it takes to answer it.
+enum Read {
+    Request(Box<ReadRequest>),
+    Other(Box<Frame>),
+}
+
+/// Reads a frame whose blocks may be packed with the dictionaries that a request names, or that the request had named
+/// which it answers.
+fn read_frame(
+    bytes: &[u8],
+    limits: &Limits,
+    lookup: read::Lookup<'_>,
+    dictionaries: Dictionaries,
+) -> Result<Read> {
     let Some((version, packed)) = bytes.split_first() else {
         return Err(Error::corrupt("the frame is empty"));
     };
@@ -96,18 +127,19 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame> {
     }
     let content = CodecRegistry::default().decode(packed, limits)?;
     let mut budget = Budget::new(limits);
+    budget.with_dictionaries(dictionaries);
     let mut fields = Fields::of(&content);
     let mut found = None;
     while let Some((number, part)) = fields.next()? {
         let frame = match number {
-            field::frame::REQUEST => read::request(part.message()?, &mut budget)
-                .map(Frame::Request)
+            field::frame::REQUEST => read::request(part.message()?, lookup, &mut budget)
+                .map(|request| Read::Request(Box::new(request)))
                 .map_err(|error| error.at("request"))?,
             field::frame::ANSWER => read::answer(part.message()?, &mut budget)
-                .map(Frame::Answer)
+                .map(|answer| Read::Other(Box::new(Frame::Answer(answer))))
                 .map_err(|error| error.at("answer"))?,
             field::frame::BLOCKS => read::blocks(part.message()?, &mut budget)
-                .map(Frame::Blocks)
+                .map(|blocks| Read::Other(Box::new(Frame::Blocks(blocks))))
                 .map_err(|error| error.at("blocks"))?,
             _ => continue,
         };
@@ -129,16 +161,37 @@ fn other(found: &Frame, expected: &str) -> Error {
 /// # Errors
 /// As [`encode`].
 pub fn encode_request(request: &Request) -> Result<Vec<u8>> {
+    encode_request_with(request, &Dictionaries::default())
+}
+
+/// The frame of a request, whose rows are packed with the dictionaries that it names: these.
+pub(crate) fn encode_request_with(
+    request: &Request,
+    dictionaries: &Dictionaries,
+) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     put_message(field::frame::REQUEST, &mut content, |out| {
-        write::request(request, out)
+        write::request(request, dictionaries, out)
     })?;
     pack(&content, true)
+}
+
+/// Reads the frame of a request with the dictionaries that `lookup` has.
+pub(crate) fn decode_request_with(
+    bytes: &[u8],
+    limits: &Limits,
+    lookup: read::Lookup<'_>,
+) -> Result<ReadRequest> {
+    match read_frame(bytes, limits, lookup, Dictionaries::default())? {
+        Read::Request(read) => Ok(*read),
+        Read::Other(found) => Err(other(&found, "request")),
+    }
 }
 
 /// Reads the frame of a request.
 ///
 /// # Errors
+/// [`common::ErrorKind::NotFound`] for one whose rows are packed with a shared dictionary;
 /// [`common::ErrorKind::Corrupt`] for bytes that are none, [`common::ErrorKind::LimitExceeded`] beyond
 /// `limits`, [`common::ErrorKind::Unsupported`] for another version of the format.
 pub fn decode_request(bytes: &[u8], limits: &Limits) -> Result<Request> {
@@ -153,9 +206,14 @@ pub fn decode_request(bytes: &[u8], limits: &Limits) -> Result<Request> {
 /// # Errors
 /// As [`encode`].
 pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>> {
+    encode_answer_with(answer, &Dictionaries::default())
+}
+
+/// The frame of an answer, whose blocks may be packed with these dictionaries of the request.
+pub(crate) fn encode_answer_with(answer: &Answer, dictionaries: &Dictionaries) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     put_message(field::frame::ANSWER, &mut content, |out| {
-        write::answer(answer, out)
+        write::answer(answer, dictionaries, out)
     })?;
     // What is staged is packed already.
     let packed = answer
@@ -171,9 +229,21 @@ pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`decode_request`].
 pub fn decode_answer(bytes: &[u8], limits: &Limits) -> Result<Answer> {
-    match decode(bytes, limits)? {
-        Frame::Answer(answer) => Ok(answer),
-        found => Err(other(&found, "answer")),
+    decode_answer_with(bytes, limits, &Dictionaries::default())
+}
+
+/// Reads the frame of an answer to a request that named these dictionaries.
+pub(crate) fn decode_answer_with(
+    bytes: &[u8],
+    limits: &Limits,
+    dictionaries: &Dictionaries,
+) -> Result<Answer> {
+    match read_frame(bytes, limits, &|_| None, dictionaries.clone())? {
+        Read::Other(found) => match *found {
+            Frame::Answer(answer) => Ok(answer),
+            found => Err(other(&found, "answer")),
+        },
+        Read::Request(read) => Err(other(&Frame::Request(read.request), "answer")),
     }
 }
 

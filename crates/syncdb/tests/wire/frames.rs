@@ -8,12 +8,13 @@ use common::query::Filter;
 use common::schema::{Field, FieldId, FieldType, Schema};
 use common::versioning::Hlc;
 use common::{RecordId, Seq, Timestamp, Value};
+use syncdb::payload::DictionaryId;
 use syncdb::sync::conflict::Rule;
 use syncdb::sync::ledger::{LedgerEntry, Side};
 use syncdb::sync::protocol::{
     Action, Answer, Block, BlockKind, Bound, Commit, Epoch, Grant, Held, Mutation, Op, Outcome,
     Position, Range, RangeAnswer, RangeQuestion, RangeReply, RangeSum, Rejection, Request,
-    SchemaSetId, Scope, ScopeId, Staged, WIRE_VERSION, Want, frame_limits,
+    SchemaSetId, Scope, ScopeId, SentDictionary, Staged, WIRE_VERSION, Want, frame_limits,
 };
 use syncdb::sync::wire::{encode_answer, encode_blocks, encode_request};
 use syncdb::{Delta, Digest, EntryId, Policy, Strategy};
@@ -48,6 +49,7 @@ pub(crate) fn request() -> Request {
             number: 1,
         },
         first: 2,
+        dictionaries: vec![DictionaryId([1, 2, 3, 4]), DictionaryId([255, 0, 0, 9])],
         mutations: vec![
             mutation(
                 4,
@@ -179,6 +181,15 @@ pub(crate) fn entry() -> LedgerEntry {
     }
 }
 
+fn dictionary() -> SentDictionary {
+    SentDictionary {
+        table: "notes".into(),
+        key_columns: 1,
+        fields: vec![FieldId(2), FieldId(9)],
+        content: Arc::from(b"TPD1 and so on".as_slice()),
+    }
+}
+
 pub(crate) fn answers() -> [Answer; 2] {
     let schema = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
     let gone = Block {
@@ -246,6 +257,8 @@ pub(crate) fn answers() -> [Answer; 2] {
             seq: Seq(50),
             number: u32::MAX,
         },
+        dictionaries: vec![dictionary()],
+        lost: vec![DictionaryId([255, 0, 0, 9])],
     };
     let part = |upto, rows, sum| RangeSum { upto, rows, sum };
     let staged = Answer {
@@ -257,6 +270,8 @@ pub(crate) fn answers() -> [Answer; 2] {
         known: 0,
         truth: vec![],
         refused: vec![],
+        dictionaries: vec![],
+        lost: vec![],
         staged: Some(Staged {
             token: vec![4, 5],
             restart: true,

@@ -51,6 +51,8 @@ fn a_part_that_cannot_be_shown_exactly_stands_as_bytes() {
         policies: BTreeMap::new(),
         ledger: vec![],
         told: EntryId::default(),
+        dictionaries: vec![],
+        lost: vec![],
         heard: true,
         known: 1,
         truth: vec![],
@@ -168,6 +170,7 @@ fn request() -> impl Strategy<Value = Request> {
                     number: 3,
                 },
                 first,
+                dictionaries: crate::frames::request().dictionaries,
                 mutations: (first..)
                     .zip(mutations)
                     .map(|(client_seq, (base, stamp, ops))| Mutation {
@@ -236,6 +239,8 @@ fn answer() -> impl Strategy<Value = Answer> {
                 policies: BTreeMap::new(),
                 ledger: vec![],
                 told: EntryId::default(),
+                dictionaries: crate::frames::answers()[0].dictionaries.clone(),
+                lost: crate::frames::request().dictionaries,
             },
         )
 }

@@ -10,13 +10,18 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::ops::Range;
+
 use common::limits::{COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
+use common::optimization::compression::Compression;
 use common::schema::FieldId;
 use common::serialization::Format;
 use common::{Error, Limits, Result, Text, Value};
 
+use super::COMPRESS_BYTES_MIN;
 use super::fields::{Budget, Fields, Part, expected, put_bytes, put_number, put_numbers};
-use crate::payload::{self, Column, Level, pack, pack_for_frame};
+use crate::payload::{self, Column, DictionaryId, Level, Shared, pack, pack_for_frame};
+use crate::sync::dictionaries::Dictionaries;
 use crate::sync::protocol::{Block, BlockKind};
 
 /// Field numbers of the message.
@@ -27,6 +32,7 @@ mod field {
     pub(super) const FIELDS: u32 = 4;
     pub(super) const ENCODING: u32 = 5;
     pub(super) const DATA: u32 = 6;
+    pub(super) const DICTIONARY: u32 = 7;
     pub(super) const SCOPES: u32 = 8;
 }
 
@@ -36,12 +42,12 @@ const MESSAGE_PACK: u32 = 0;
 const PAYLOAD: u32 = 1;
 
 /// How hard a block's columns are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Packing<'a> {
     /// Once, for all who start: as a payload block that is compressed by itself.
     Snapshot,
-    /// For a frame that is compressed as a whole: as whatever is shorter.
-    Message,
+    /// For a frame that is compressed as a whole: as whatever is shorter, also with one of these dictionaries.
+    Message(&'a Dictionaries),
 }
 
 /// What is said about rows: an answer's blocks and a request's operations share the numbers.
@@ -51,7 +57,7 @@ const GONE: u32 = 2;
 const DELTA: u32 = 3;
 const REVERT: u32 = 4;
 
-pub(super) fn write(block: &Block, packing: Packing, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write(block: &Block, packing: Packing<'_>, out: &mut Vec<u8>) -> Result<()> {
     let Block {
         table,
         kind,
@@ -69,7 +75,7 @@ pub(super) fn put(
     kind: BlockKind,
     fields: &[FieldId],
     columns: &[Vec<Value>],
-    packing: Packing,
+    packing: Packing<'_>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let kind = match kind {
@@ -87,33 +93,108 @@ pub(super) fn put(
         out,
     );
     put_numbers(field::FIELDS, fields.iter().map(|field| field.0), out);
-    let (encoding, data) = pack_columns(columns, packing)?;
+    let Packed {
+        encoding,
+        data,
+        dictionary,
+    } = pack_columns(table, fields, columns, packing)?;
     put_number(field::ENCODING, encoding.into(), out);
     put_bytes(field::DATA, &data, out);
+    put_number(field::DICTIONARY, dictionary.into(), out);
     Ok(())
 }
 
-fn pack_columns(columns: &[Vec<Value>], packing: Packing) -> Result<(u32, Vec<u8>)> {
+/// Columns as the message holds them.
+struct Packed {
+    encoding: u32,
+    data: Vec<u8>,
+    /// 0 for none.
+    dictionary: u32,
+}
+
+impl Packed {
+    const fn plain(encoding: u32, data: Vec<u8>) -> Self {
+        Self {
+            encoding,
+            data,
+            dictionary: 0,
+        }
+    }
+}
+
+/// A block packed with a dictionary names it by 4 bytes after its first; the message says that by a number.
+const NAME: Range<usize> = 1..5;
+/// Blocks of more rows are described well enough by themselves.
+const DICTIONARY_ROWS_MAX: usize = 1_024;
+
+fn pack_columns(
+    table: &str,
+    fields: &[FieldId],
+    columns: &[Vec<Value>],
+    packing: Packing<'_>,
+) -> Result<Packed> {
     let by_type: Vec<Column> = columns
         .iter()
         .map(|values| Column::from_values(values))
         .collect();
-    if packing == Packing::Snapshot {
-        return Ok((PAYLOAD, pack(&by_type, Level::Balanced, None)?));
-    }
+    let Packing::Message(dictionaries) = packing else {
+        return Ok(Packed::plain(
+            PAYLOAD,
+            pack(&by_type, Level::Balanced, None)?,
+        ));
+    };
+    let rows = columns.first().map_or(0, Vec::len);
     let payload = pack_for_frame(&by_type)?;
     // One row of short values takes fewer bytes without descriptions of its columns.
-    if columns.first().is_some_and(|column| column.len() > 4) {
-        return Ok((PAYLOAD, payload));
+    let mut plain = Packed::plain(PAYLOAD, payload);
+    if rows <= 4 {
+        let columns = columns.iter().map(|column| Value::from(column.clone()));
+        let mut data = Vec::new();
+        Format::MsgPack.encode_value(&Value::List(columns.collect()), &mut data)?;
+        if data.len() <= plain.data.len() {
+            plain = Packed::plain(MESSAGE_PACK, data);
+        }
     }
-    let columns = columns.iter().map(|column| Value::from(column.clone()));
-    let mut data = Vec::new();
-    Format::MsgPack.encode_value(&Value::List(columns.collect()), &mut data)?;
-    Ok(if data.len() <= payload.len() {
-        (MESSAGE_PACK, data)
+    let known = dictionaries.of_table(table);
+    let Some((number, dictionary)) = known.filter(|_| (1..=DICTIONARY_ROWS_MAX).contains(&rows))
+    else {
+        return Ok(plain);
+    };
+    let positions = dictionary.positions(columns.len() - fields.len(), fields);
+    let mut data = pack(&by_type, Level::Fast, Some(dictionary.at(&positions)))?;
+    data.drain(NAME);
+    // What the plain form comes to once the frame is compressed.
+    let mut compressed = Vec::new();
+    if plain.data.len() >= COMPRESS_BYTES_MIN {
+        let codec = Compression::zstd().codec()?;
+        codec.compress(&plain.data, &mut compressed)?;
+    }
+    let whole = plain.data.len();
+    let comes_to = if compressed.is_empty() {
+        whole
     } else {
-        (PAYLOAD, payload)
+        whole.min(compressed.len())
+    };
+    Ok(if data.len() < comes_to {
+        Packed {
+            encoding: PAYLOAD,
+            data,
+            dictionary: number,
+        }
+    } else {
+        plain
     })
+}
+
+/// The number of the dictionary that a block is packed with, 0 for none.
+pub(super) fn dictionary_of(mut fields: Fields<'_>) -> Result<u32> {
+    let mut found = 0;
+    while let Some((number, part)) = fields.next()? {
+        if number == field::DICTIONARY {
+            found = part.small()?;
+        }
+    }
+    Ok(found)
 }
 
 /// A block of an answer.
@@ -143,6 +224,7 @@ struct Wire<'a> {
     fields: Vec<u32>,
     encoding: u32,
     data: &'a [u8],
+    dictionary: u32,
     scopes: u64,
 }
 
@@ -155,6 +237,7 @@ impl<'a> Wire<'a> {
             field::FIELDS => part.numbers(COLUMNS_MAX, budget, &mut self.fields)?,
             field::ENCODING => self.encoding = part.small()?,
             field::DATA => self.data = part.bytes()?,
+            field::DICTIONARY => self.dictionary = part.small()?,
             field::SCOPES => self.scopes = part.number()?,
             _ => {}
         }
@@ -175,9 +258,26 @@ impl<'a> Wire<'a> {
         if sorted.len() != self.fields.len() {
             return Err(expected("each column once"));
         }
+        let ids: Vec<FieldId> = self.fields.iter().copied().map(FieldId).collect();
         let columns = match self.encoding {
             MESSAGE_PACK => message_pack(self.data, budget)?,
-            PAYLOAD => payload(self.data, budget)?,
+            PAYLOAD if self.dictionary == 0 => payload(self.data, None, budget)?,
+            PAYLOAD => {
+                let dictionaries = budget.dictionaries();
+                let dictionary = dictionaries.get(self.dictionary);
+                let dictionary = dictionary.ok_or_else(|| {
+                    Error::not_found(format!(
+                        "a block is packed with dictionary {} of the request, which is not here",
+                        self.dictionary
+                    ))
+                })?;
+                if dictionary.sent.table != self.table {
+                    return Err(expected("the dictionary of the block's table"));
+                }
+                let positions = dictionary.positions(key_columns, &ids);
+                let data = named(self.data, dictionary.shared.id())?;
+                payload(&data, Some(dictionary.at(&positions)), budget)?
+            }
             other => {
                 return Err(Error::unsupported(format!(
                     "the columns of a block are written in encoding {other}, this side knows \
@@ -204,7 +304,7 @@ impl<'a> Wire<'a> {
             table: self.table,
             kind,
             scopes: self.scopes,
-            fields: self.fields.into_iter().map(FieldId).collect(),
+            fields: ids,
             columns,
         })
     }
@@ -225,8 +325,25 @@ fn message_pack(data: &[u8], budget: &mut Budget) -> Result<Vec<Vec<Value>>> {
     Ok(found)
 }
 
-fn payload(data: &[u8], budget: &mut Budget) -> Result<Vec<Vec<Value>>> {
-    let opened = payload::Block::open(data, budget.limits(), None)?;
+/// The block with the name of its dictionary in its place.
+fn named(data: &[u8], id: DictionaryId) -> Result<Vec<u8>> {
+    let (first, rest) = data
+        .split_at_checked(NAME.start)
+        .ok_or_else(|| expected("a block"))?;
+    let whole = [first, &id.0, rest].concat();
+    if payload::dictionary_of(&whole)? == Some(id) {
+        Ok(whole)
+    } else {
+        Err(expected("a block that is packed with a dictionary"))
+    }
+}
+
+fn payload(
+    data: &[u8],
+    shared: Option<Shared<'_>>,
+    budget: &mut Budget,
+) -> Result<Vec<Vec<Value>>> {
+    let opened = payload::Block::open(data, budget.limits(), shared)?;
     let columns = opened.decode()?;
     let mut found = Vec::with_capacity(columns.len());
     for column in columns {

@@ -20,6 +20,7 @@ pub(super) mod request {
     pub(crate) const RANGES: u32 = 18;
     pub(crate) const TOLD: u32 = 21;
     pub(crate) const FIRST: u32 = 25;
+    pub(crate) const DICTIONARIES: u32 = 19;
 }
 
 pub(super) mod position {
@@ -43,6 +44,15 @@ pub(super) mod answer {
     pub(crate) const POLICIES: u32 = 22;
     pub(crate) const LEDGER: u32 = 23;
     pub(crate) const TOLD: u32 = 24;
+    pub(crate) const DICTIONARIES: u32 = 19;
+    pub(crate) const LOST: u32 = 26;
+}
+
+pub(super) mod dictionary {
+    pub(crate) const TABLE: u32 = 1;
+    pub(crate) const KEY_COLUMNS: u32 = 2;
+    pub(crate) const FIELDS: u32 = 3;
+    pub(crate) const CONTENT: u32 = 4;
 }
 
 pub(super) mod policy {

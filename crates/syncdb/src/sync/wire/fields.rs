@@ -16,17 +16,32 @@
 use common::{Error, Limits, Result, Text};
 use prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
 
+use crate::payload::DictionaryId;
+use crate::sync::dictionaries::Dictionaries;
+
 /// What a frame may still take in memory.
 #[derive(Debug)]
 pub(super) struct Budget {
     limits: Limits,
+    /// Those that blocks may be packed with.
+    dictionaries: Dictionaries,
 }
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
+            dictionaries: Dictionaries::default(),
         }
+    }
+
+    /// Reads blocks with these from here on.
+    pub(super) fn with_dictionaries(&mut self, dictionaries: Dictionaries) {
+        self.dictionaries = dictionaries;
+    }
+
+    pub(super) fn dictionaries(&self) -> Dictionaries {
+        self.dictionaries.clone()
     }
 
     /// The limits for a decoder of a part: what is left.
@@ -226,6 +241,24 @@ impl<'a> Part<'a> {
     }
 }
 
+impl Part<'_> {
+    /// Appends the identities of a packed list of 4 bytes each, at most `most` in all.
+    pub(super) fn ids(self, most: usize, found: &mut Vec<DictionaryId>) -> Result<()> {
+        let (ids, []) = self.bytes()?.as_chunks::<4>() else {
+            return Err(expected("identities of 4 bytes"));
+        };
+        if found.len() + ids.len() > most {
+            return Err(Error::limit_exceeded(format!(
+                "{} dictionaries, but the limit is {most}",
+                found.len() + ids.len()
+            )));
+        }
+        let id = |bytes: &[u8; 4]| DictionaryId(u32::from_le_bytes(*bytes).to_be_bytes());
+        found.extend(ids.iter().map(id));
+        Ok(())
+    }
+}
+
 /// Puts a message's part into its place, which it takes once.
 pub(super) fn once<T>(place: &mut Option<T>, part: T) -> Result<()> {
     if place.is_some() {
@@ -271,6 +304,14 @@ pub(super) fn put_numbers(field: u32, numbers: impl IntoIterator<Item = u32>, ou
     }
     if !packed.is_empty() {
         put_bytes(field, &packed, out);
+    }
+}
+
+/// Appends a packed list of identities, unless it is empty.
+pub(super) fn put_ids(field: u32, ids: &[DictionaryId], out: &mut Vec<u8>) {
+    if !ids.is_empty() {
+        let ids = ids.iter().map(|id| u32::from_be_bytes(id.0).to_le_bytes());
+        put_bytes(field, &ids.collect::<Vec<_>>().concat(), out);
     }
 }
 

@@ -11,9 +11,10 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use common::limits::COLLECTIONS_MAX;
-use common::schema::Schema;
+use common::limits::{COLLECTIONS_MAX, COLUMNS_MAX};
+use common::schema::{FieldId, Schema};
 use common::serialization::{Format, decode_schema};
 use common::versioning::{Hlc, ReplicaId};
 use common::{Error, Result, Seq, Text, Value};
@@ -21,11 +22,13 @@ use common::{Error, Result, Seq, Text, Value};
 use super::fields::{Budget, Fields, expected, once};
 use super::operations::{Header, Rows};
 use super::{LEDGER_COLUMNS, block, field, operations, scope};
+use crate::payload::DictionaryId;
+use crate::sync::dictionaries::{Dictionaries, TableDictionary};
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::policy::Policy;
 use crate::sync::protocol::{
-    Answer, Block, Epoch, MUTATIONS_MAX, Mutation, Outcome, Position, REPLICA_BYTES_MAX, Rejection,
-    Request, SchemaSetId, Scope,
+    Answer, Block, DICTIONARIES_MAX, DICTIONARY_BYTES_MAX, Epoch, MUTATIONS_MAX, Mutation, Outcome,
+    Position, REPLICA_BYTES_MAX, Rejection, Request, SchemaSetId, Scope, SentDictionary,
 };
 use crate::sync::system::read_policy;
 
@@ -41,8 +44,34 @@ pub(super) fn check(what: &str, found: usize, max: usize) -> Result<()> {
     )))
 }
 
-pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Request> {
+/// Which of the dictionaries of a request this side has.
+pub(super) type Lookup<'a> = &'a dyn Fn(DictionaryId) -> Option<Arc<TableDictionary>>;
+
+/// A request, and what it takes to answer it.
+pub(crate) struct ReadRequest {
+    pub(crate) request: Request,
+    /// Those of its dictionaries that are here, by number.
+    pub(crate) dictionaries: Dictionaries,
+    /// Whether some of its rows are packed with one that is not here, so that its mutations were not read.
+    pub(crate) unread: bool,
+}
+
+pub(super) fn request(
+    mut fields: Fields<'_>,
+    lookup: Lookup<'_>,
+    budget: &mut Budget,
+) -> Result<ReadRequest> {
     use field::request as at;
+    let mut ids = Vec::new();
+    let mut ahead = fields;
+    while let Some((number, part)) = ahead.next()? {
+        if number == at::DICTIONARIES {
+            part.ids(DICTIONARIES_MAX, &mut ids)?;
+        }
+    }
+    let dictionaries = Dictionaries::new(ids.iter().map(|id| lookup(*id)).collect());
+    budget.with_dictionaries(dictionaries.clone());
+    let mut unread = false;
     let mut found = Request {
         replica: ReplicaId::from(""),
         number: 0,
@@ -55,6 +84,7 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
         now: Hlc(0),
         told: EntryId::default(),
         first: 0,
+        dictionaries: ids,
         mutations: Vec::new(),
     };
     let mut place = None;
@@ -70,6 +100,13 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
             at::NOW => found.now = Hlc(part.fixed()?),
             at::ROWS => {
                 budget.element::<Rows>()?;
+                let number = block::dictionary_of(part.message()?)?;
+                let is_here = number == 0 || dictionaries.get(number).is_some();
+                let is_named = usize::try_from(number).is_ok_and(|n| n <= found.dictionaries.len());
+                if !is_here && is_named {
+                    unread = true;
+                    continue;
+                }
                 rows.push(Rows::of(block::read_operations(part.message()?, budget)?));
             }
             at::MUTATIONS => {
@@ -91,12 +128,18 @@ pub(super) fn request(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Req
         }
     }
     found.position = place.unwrap_or_default();
-    found.mutations = operations::read(headers, &mut rows, found.now, budget)?;
-    if rows.iter().any(|rows| rows.left() > 0) {
-        return Err(expected("an operation for each row"));
+    if !unread {
+        found.mutations = operations::read(headers, &mut rows, found.now, budget)?;
+        if rows.iter().any(|rows| rows.left() > 0) {
+            return Err(expected("an operation for each row"));
+        }
     }
     check_request(&found)?;
-    Ok(found)
+    Ok(ReadRequest {
+        request: found,
+        dictionaries,
+        unread,
+    })
 }
 
 /// What is true of every request, whatever it was written in.
@@ -110,6 +153,7 @@ pub(super) fn check_request(request: &Request) -> Result<()> {
         REPLICA_BYTES_MAX,
     )?;
     scope::check(request)?;
+    check("dictionaries", request.dictionaries.len(), DICTIONARIES_MAX)?;
     let mutations = &request.mutations;
     let next_to = |pair: &[Mutation]| match pair {
         [a, b] => a.client_seq.checked_add(1) == Some(b.client_seq),
@@ -143,6 +187,7 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
     let (mut refused, mut staged, mut commit) = (Vec::new(), None, None);
     let mut policies = BTreeMap::new();
     let (mut ledger, mut told) = (Vec::new(), EntryId::default());
+    let (mut dictionaries, mut lost) = (Vec::new(), Vec::new());
     while let Some((number, part)) = fields.next()? {
         match number {
             at::NUMBER => exchange = part.fixed()?,
@@ -176,10 +221,17 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
                 ledger.push(conflict(part.message()?, budget)?);
             }
             at::TOLD => told = entry_id(part.message()?)?,
+            at::DICTIONARIES => {
+                check("dictionaries", dictionaries.len() + 1, DICTIONARIES_MAX)?;
+                dictionaries.push(dictionary(part.message()?, budget)?);
+            }
+            at::LOST => part.ids(DICTIONARIES_MAX, &mut lost)?,
             _ => {}
         }
     }
     Ok(Answer {
+        dictionaries,
+        lost,
         number: exchange,
         epoch,
         now,
@@ -195,6 +247,38 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
         refused,
         staged,
         commit,
+    })
+}
+
+fn dictionary(mut fields: Fields<'_>, budget: &mut Budget) -> Result<SentDictionary> {
+    use field::dictionary as at;
+    let (mut table, mut key_columns, mut content) = (Text::default(), 0, None);
+    let mut numbers = Vec::new();
+    while let Some((number, part)) = fields.next()? {
+        match number {
+            at::TABLE => table = budget.text(part.text()?)?,
+            at::KEY_COLUMNS => key_columns = part.small()?,
+            at::FIELDS => part.numbers(COLUMNS_MAX, budget, &mut numbers)?,
+            at::CONTENT => {
+                let bytes = part.bytes()?;
+                check("bytes in a dictionary", bytes.len(), DICTIONARY_BYTES_MAX)?;
+                content = Some(budget.bytes(bytes)?.into());
+            }
+            _ => {}
+        }
+    }
+    let content = content.ok_or_else(|| expected("the content of a dictionary"))?;
+    let mut sorted = numbers.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != numbers.len() {
+        return Err(expected("each column once"));
+    }
+    Ok(SentDictionary {
+        table,
+        key_columns,
+        fields: numbers.into_iter().map(FieldId).collect(),
+        content,
     })
 }
 

@@ -120,7 +120,11 @@ fn put_bound(number: u32, bound: Option<&Bound>, out: &mut Vec<u8>) -> Result<()
     })
 }
 
-pub(super) fn write_answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_answer(
+    answer: &Answer,
+    packing: block::Packing<'_>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     use field::answer as at;
     for (slot, reason) in &answer.refused {
         put_message(at::REFUSED, out, |out| {
@@ -133,7 +137,7 @@ pub(super) fn write_answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
         put_message(at::STAGED, out, |out| write_staged(staged, out))?;
     }
     if let Some(commit) = &answer.commit {
-        put_message(at::COMMIT, out, |out| write_commit(commit, out))?;
+        put_message(at::COMMIT, out, |out| write_commit(commit, packing, out))?;
     }
     Ok(())
 }
@@ -182,10 +186,10 @@ fn write_reply(reply: &RangeReply, out: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-fn write_commit(commit: &Commit, out: &mut Vec<u8>) -> Result<()> {
+fn write_commit(commit: &Commit, packing: block::Packing<'_>, out: &mut Vec<u8>) -> Result<()> {
     use field::commit as at;
     put_number(at::SEQ, commit.seq.0, out);
-    write::blocks(at::BLOCKS, &commit.blocks, block::Packing::Message, out)?;
+    write::blocks(at::BLOCKS, &commit.blocks, packing, out)?;
     put_number(at::JOINED, commit.joined, out);
     for grant in &commit.grants {
         put_message(at::GRANTS, out, |out| {

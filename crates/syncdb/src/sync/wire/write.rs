@@ -4,13 +4,18 @@ use common::serialization::{Format, encode_schema};
 use common::{Result, Value};
 
 use super::block::{self, Packing};
-use super::fields::{put_bytes, put_fixed, put_message, put_number};
+use super::fields::{put_bytes, put_fixed, put_ids, put_message, put_number, put_numbers};
 use super::{field, operations, scope};
+use crate::sync::dictionaries::Dictionaries;
 use crate::sync::ledger::{EntryId, LedgerEntry};
-use crate::sync::protocol::{Answer, Block, Outcome, Position, Request};
+use crate::sync::protocol::{Answer, Block, Outcome, Position, Request, SentDictionary};
 use crate::sync::system::write_policy;
 
-pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn request(
+    request: &Request,
+    dictionaries: &Dictionaries,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     use field::request as at;
     put_bytes(at::REPLICA, request.replica.0.as_bytes(), out);
     put_fixed(at::NUMBER, request.number, out);
@@ -28,9 +33,11 @@ pub(super) fn request(request: &Request, out: &mut Vec<u8>) -> Result<()> {
         &request.mutations,
         request.now,
         (at::ROWS, at::MUTATIONS),
+        dictionaries,
         out,
     )?;
     scope::write_request(request, out)?;
+    put_ids(at::DICTIONARIES, &request.dictionaries, out);
     entry_id(at::TOLD, request.told, out)?;
     put_number(at::FIRST, request.first, out);
     Ok(())
@@ -52,8 +59,13 @@ fn entry_id(field: u32, id: EntryId, out: &mut Vec<u8>) -> Result<()> {
     })
 }
 
-pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn answer(
+    answer: &Answer,
+    dictionaries: &Dictionaries,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     use field::answer as at;
+    let packing = Packing::Message(dictionaries);
     put_fixed(at::NUMBER, answer.number, out);
     put_fixed(at::EPOCH, answer.epoch.0, out);
     put_fixed(at::NOW, answer.now.0, out);
@@ -71,8 +83,14 @@ pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
     }
     put_number(at::HEARD, u64::from(answer.heard), out);
     put_number(at::KNOWN, answer.known, out);
-    blocks(at::TRUTH, &answer.truth, Packing::Message, out)?;
-    scope::write_answer(answer, out)?;
+    blocks(at::TRUTH, &answer.truth, packing, out)?;
+    scope::write_answer(answer, packing, out)?;
+    for sent in &answer.dictionaries {
+        put_message(at::DICTIONARIES, out, |out| {
+            dictionary(sent, out);
+            Ok(())
+        })?;
+    }
     for (table, policy) in &answer.policies {
         put_message(at::POLICIES, out, |out| {
             put_bytes(field::policy::TABLE, table.as_bytes(), out);
@@ -83,7 +101,17 @@ pub(super) fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<()> {
     for entry in &answer.ledger {
         put_message(at::LEDGER, out, |out| conflict(entry, out))?;
     }
-    entry_id(at::TOLD, answer.told, out)
+    entry_id(at::TOLD, answer.told, out)?;
+    put_ids(at::LOST, &answer.lost, out);
+    Ok(())
+}
+
+fn dictionary(sent: &SentDictionary, out: &mut Vec<u8>) {
+    use field::dictionary as at;
+    put_bytes(at::TABLE, sent.table.as_bytes(), out);
+    put_number(at::KEY_COLUMNS, sent.key_columns.into(), out);
+    put_numbers(at::FIELDS, sent.fields.iter().map(|field| field.0), out);
+    put_bytes(at::CONTENT, &sent.content, out);
 }
 
 fn outcome(client_seq: u64, outcome: &Outcome, out: &mut Vec<u8>) -> Result<()> {
@@ -122,7 +150,7 @@ fn conflict(entry: &LedgerEntry, out: &mut Vec<u8>) -> Result<()> {
 pub(super) fn blocks(
     field: u32,
     blocks: &[Block],
-    packing: Packing,
+    packing: Packing<'_>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     blocks

@@ -20,12 +20,13 @@ use common::versioning::{Hlc, ReplicaId};
 use common::{Limits, Map, RecordId, Result, Seq, Text, Value};
 
 use super::{check_version, scope_read as scope};
+use crate::payload::DictionaryId;
 use crate::sync::delta::Delta;
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::policy::Policy;
 use crate::sync::protocol::{
-    Action, Answer, Block, BlockKind, Epoch, MUTATIONS_MAX, Mutation, OPS_MAX, Op, Outcome,
-    Position, Rejection, Request, SchemaSetId,
+    Action, Answer, Block, BlockKind, DICTIONARIES_MAX, DICTIONARY_BYTES_MAX, Epoch, MUTATIONS_MAX,
+    Mutation, OPS_MAX, Op, Outcome, Position, Rejection, Request, SchemaSetId, SentDictionary,
 };
 use crate::sync::system::read_policy;
 use crate::sync::wire::fields::expected;
@@ -183,11 +184,39 @@ fn request(value: &Value, limits: &Limits) -> Result<Request> {
         now: request.read("now", stamp)?,
         told: request.optional("told", entry_id)?.unwrap_or_default(),
         first: request.optional("first", number)?.unwrap_or_default(),
+        dictionaries: dictionary_ids(request, "dictionaries")?,
         mutations: request.each("mutations", mutation)?,
     };
     check("mutations", found.mutations.len(), MUTATIONS_MAX)?;
     check_request(&found)?;
     Ok(found)
+}
+
+fn dictionary_ids(of: Object<'_>, name: &str) -> Result<Vec<DictionaryId>> {
+    let ids = of.optional(name, |value| {
+        let ids = list(value)?.iter().map(|value| {
+            let digits = value.as_text().filter(|text| text.len() == 8);
+            let id = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            let id = id.ok_or_else(|| expected("8 hexadecimal digits"))?;
+            Ok(DictionaryId(id.to_be_bytes()))
+        });
+        ids.collect::<Result<Vec<_>>>()
+    })?;
+    let ids = ids.unwrap_or_default();
+    check("dictionaries", ids.len(), DICTIONARIES_MAX)?;
+    Ok(ids)
+}
+
+fn dictionary(value: &Value) -> Result<SentDictionary> {
+    let sent = Object::of(value)?;
+    let content = sent.read("content", optional_bytes)?;
+    check("bytes in a dictionary", content.len(), DICTIONARY_BYTES_MAX)?;
+    Ok(SentDictionary {
+        table: sent.read("table", text)?,
+        key_columns: sent.read("key_columns", small)?,
+        fields: sent.read("fields", field_ids)?,
+        content: content.into(),
+    })
 }
 
 fn mutation(value: &Value) -> Result<Mutation> {
@@ -316,7 +345,21 @@ fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
             })?
             .unwrap_or_default(),
         told: answer.optional("told", entry_id)?.unwrap_or_default(),
+        dictionaries: sent_dictionaries(answer)?,
+        lost: dictionary_ids(answer, "lost")?,
     })
+}
+
+fn sent_dictionaries(answer: Object<'_>) -> Result<Vec<SentDictionary>> {
+    let sent = answer.optional("dictionaries", |value| {
+        list(value)?
+            .iter()
+            .map(dictionary)
+            .collect::<Result<Vec<_>>>()
+    })?;
+    let sent = sent.unwrap_or_default();
+    check("dictionaries", sent.len(), DICTIONARIES_MAX)?;
+    Ok(sent)
 }
 
 fn schema(value: &Value, limits: &Limits) -> Result<Schema> {

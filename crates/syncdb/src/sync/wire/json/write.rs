@@ -10,14 +10,17 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::sync::Arc;
+
 use common::serialization::{Format, encode_schema};
 use common::versioning::Hlc;
 use common::{Limits, Map, Result, Text, Value};
 
 use super::{scope_write as scope, version};
+use crate::payload::DictionaryId;
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{
-    Action, Answer, Block, BlockKind, Mutation, Op, Outcome, Position, Request,
+    Action, Answer, Block, BlockKind, Mutation, Op, Outcome, Position, Request, SentDictionary,
 };
 use crate::sync::queue::write_action;
 use crate::sync::system::write_policy;
@@ -79,11 +82,25 @@ fn request(request: &Request, limits: &Limits) -> Result<Value> {
         ("now", stamp(request.now)),
         ("told", entry_id(request.told)),
         ("first", number(request.first)),
+        ("dictionaries", list(&request.dictionaries, |id| id_of(*id))),
         ("mutations", list(&request.mutations, mutation)),
         ("scopes", scopes),
         ("token", optional_bytes(&request.token)),
         ("ranges", scope::questions(request.ranges.as_deref())),
     ]))
+}
+
+fn id_of(id: DictionaryId) -> Value {
+    Value::from(id.to_string())
+}
+
+fn dictionary(sent: &SentDictionary) -> Value {
+    object([
+        ("table", Value::Text(sent.table.clone())),
+        ("key_columns", Value::from(sent.key_columns)),
+        ("fields", list(&sent.fields, |field| Value::from(field.0))),
+        ("content", Value::Bytes(Arc::clone(&sent.content))),
+    ])
 }
 
 fn mutation(mutation: &Mutation) -> Value {
@@ -147,6 +164,8 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
         ("policies", Value::from(policies.collect::<Result<Map>>()?)),
         ("ledger", list(&answer.ledger, conflict)),
         ("told", entry_id(answer.told)),
+        ("dictionaries", list(&answer.dictionaries, dictionary)),
+        ("lost", list(&answer.lost, |id| id_of(*id))),
     ]))
 }
 
