@@ -51,6 +51,8 @@ pub struct SyncServerOptions {
     pub permissions: Option<Permissions>,
     /// Days after which a replica that was not heard of no longer holds up [`SyncServer::prune`]. Default 30.
     pub active_days: u32,
+    /// Tables of fewer rows have no shared dictionary. Default 256.
+    pub dictionary_rows_min: usize,
     /// Limits under which requests are read. Default: [`frame_limits`].
     pub limits: Limits,
     /// Where the name of a new log comes from. Default: the system's generator.
@@ -65,6 +67,7 @@ impl Default for SyncServerOptions {
             ledger: LedgerOptions::default(),
             permissions: None,
             active_days: 30,
+            dictionary_rows_min: 256,
             limits: frame_limits(),
             rng: Arc::new(SystemRng),
         }
@@ -233,7 +236,7 @@ impl SyncServer {
             }
         };
         let horizon = Horizon::open(&core.db, &core.tables.readers)?;
-        let dictionaries = Shelf::open(&core.db)?;
+        let dictionaries = Shelf::open(&core.db, options.dictionary_rows_min)?;
         Ok(Self {
             core,
             horizon,
@@ -303,7 +306,7 @@ impl SyncServer {
         wire::encode_answer(&self.answer(principal, &request)?)
     }
 
-    /// Learns shared dictionaries from the rows of tables: of those with 256 rows or more that have none, and of those that
+    /// Learns shared dictionaries from the rows of tables: of those with [`SyncServerOptions::dictionary_rows_min`] rows or more that have none, and of those that
     /// have become other tables since: another schema, twice or half as many rows, as many commits as there were rows.
     /// Returns those that are new.
     ///

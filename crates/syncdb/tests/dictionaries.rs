@@ -321,3 +321,84 @@ fn a_table_that_has_become_another_one_is_learned_anew() {
     assert_eq!(server.train_dictionaries().unwrap(), vec![]);
     assert!(db.collection("sync_dictionaries").unwrap().is_empty());
 }
+
+/// By seed: three replicas edit over a connection that loses and doubles, while the server learns anew, loses what it
+/// learned and comes back. Whatever happens to dictionaries, rows converge and every edit is applied.
+#[test]
+fn whatever_happens_to_dictionaries_rows_converge() {
+    let (mut packed, mut given, mut lost) = (0, 0, 0);
+    for seed in 0..12_u64 {
+        let mut state = seed * 2 + 1;
+        let mut below = |bound: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % bound
+        };
+        let db = database(400);
+        let mut server = SyncServer::new(db.clone()).unwrap();
+        server.train_dictionaries().unwrap();
+        let phones: Vec<SyncDb> = (0..3)
+            .map(|at| SyncDb::client(format!("phone-{at}").as_str()).unwrap())
+            .collect();
+        for phone in &phones {
+            exchange(phone, &server);
+        }
+        for _ in 0..30 {
+            let phone = &phones[usize::try_from(below(3)).unwrap()];
+            for _ in 0..40 {
+                let id = i64::try_from(below(400)).unwrap();
+                let word = |at: u64| WORDS[usize::try_from(at).unwrap()];
+                let title = format!("{} and {}", word(below(8)), word(below(8)));
+                phone
+                    .update("tasks", id, row! { "title": title, "state": "done" })
+                    .unwrap();
+            }
+            if below(10) == 0 {
+                // It comes back without what it had learned, and learns something else.
+                let kept = db.collection("sync_dictionaries").unwrap();
+                db.drop_collection(kept.name()).unwrap();
+                server = SyncServer::new(db.clone()).unwrap();
+                db.collection("tasks")
+                    .unwrap()
+                    .insert(row! { "id": 1_000 + i64::try_from(below(1 << 30)).unwrap(), "title": "new", "state": "new" })
+                    .unwrap();
+                server.train_dictionaries().unwrap();
+            }
+            let mut transport = |request: &[u8]| {
+                if below(4) == 0 {
+                    return Err(common::Error::closed("lost on its way"));
+                }
+                packed += usize::from(decode_request(request, &frame_limits()).is_err());
+                let answer = server.handle(request)?;
+                if let Ok(read) = decode_answer(&answer, &frame_limits()) {
+                    given += read.dictionaries.len();
+                    lost += read.lost.len();
+                }
+                match below(6) {
+                    0 => Err(common::Error::closed("lost on its way back")),
+                    1 => server.handle(request),
+                    _ => Ok(answer),
+                }
+            };
+            let _ = phone.sync(&mut transport);
+        }
+        for _ in 0..2 {
+            for phone in &phones {
+                let report = phone
+                    .sync(&mut |request: &[u8]| server.handle(request))
+                    .unwrap();
+                assert!(report.converged, "seed {seed}: {report:?}");
+            }
+        }
+        let digest = server.digest().unwrap();
+        for phone in &phones {
+            assert_eq!(phone.digest().unwrap(), digest, "seed {seed}");
+            assert_eq!(phone.pending(), 0, "seed {seed}");
+        }
+    }
+    assert!(
+        packed > 20 && given > 10 && lost > 5,
+        "{packed} packed, {given} given, {lost} lost"
+    );
+}

@@ -30,8 +30,6 @@ use super::protocol::{Action, Answer, DICTIONARY_BYTES_MAX, Request, SentDiction
 use super::system::{damaged, number, read_number, user_tables};
 use crate::payload::{Column, DictionaryId, Level, Shared, SharedDictionary, pack};
 
-/// Tables of fewer rows have too little to learn from.
-const ROWS_MIN: usize = 256;
 /// Rows that are learned from and measured on.
 const SAMPLE_ROWS: usize = 4_000;
 /// Rows of a batch in the sample: neighbours, as an increment has them.
@@ -136,10 +134,12 @@ pub(crate) struct Shelf {
     /// Bytes, in thousandths, that a replica could have saved with the dictionary of a table.
     missed: Mutex<HashMap<(ReplicaId, Text), u64>>,
     training: Mutex<()>,
+    /// Tables of fewer rows are left alone.
+    rows_min: usize,
 }
 
 impl Shelf {
-    pub(crate) fn open(db: &Database) -> Result<Self> {
+    pub(crate) fn open(db: &Database, rows_min: usize) -> Result<Self> {
         let int = |name: &str| Field::new(name, FieldType::Int);
         let more = vec![
             int("version"),
@@ -157,6 +157,7 @@ impl Shelf {
             table,
             missed: Mutex::default(),
             training: Mutex::default(),
+            rows_min,
         })
     }
 
@@ -256,7 +257,7 @@ impl Shelf {
             let is_due = newest
                 .as_ref()
                 .is_none_or(|newest| newest.is_outdated(table, db.seq()));
-            if table.len() < ROWS_MIN || !is_due {
+            if table.len() < self.rows_min || !is_due {
                 continue;
             }
             trained.extend(self.train_table(db, table, newest.as_deref())?);

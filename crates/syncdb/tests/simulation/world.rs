@@ -188,6 +188,8 @@ impl<'a> World<'a> {
         let config = self.config();
         let options = SyncServerOptions {
             rng: Arc::new(SeededRng::new(config.seed)),
+            // Its tables are small, and blocks packed with what they taught belong to what it is about.
+            dictionary_rows_min: 8,
             ..SyncServerOptions::default()
         };
         let options = options
@@ -363,11 +365,13 @@ impl<'a> World<'a> {
                 if let Some(server) = &self.server {
                     let db = server.database();
                     db.compact_log(db.seq());
+                    server.train_dictionaries().unwrap();
                 }
                 Ok(())
             }
             Action::Prune => {
                 if let Some(server) = &self.server {
+                    server.train_dictionaries().unwrap();
                     server.database().prune_log();
                 }
                 Ok(())
@@ -386,6 +390,7 @@ impl<'a> World<'a> {
         }
         self.extra_tables += 1;
         self.server_wrote = true;
+        server.train_dictionaries().unwrap();
         let schema = Schema::build(format!("extra{}", self.extra_tables), ["id"])
             .field(Field::new("id", FieldType::Int))
             .field(Field::new("what", FieldType::Any));
