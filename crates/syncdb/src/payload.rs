@@ -14,15 +14,20 @@
 //! the rows that a filter means by looking at distinct values and numbers of the columns it names, and at no others.
 
 mod block;
+mod coder;
 mod column;
 mod filter;
 mod floats;
 mod ints;
+mod model;
+mod modelled;
 mod nested;
+mod numbers;
 mod shared;
 mod statistics;
 mod stream;
 mod texts;
+mod tokens;
 mod uuids;
 
 use std::fmt;

@@ -203,8 +203,17 @@ fn a_dictionary_that_the_server_has_lost_heals_itself() {
         kept.delete(key).unwrap();
     }
     let server = SyncServer::new(db).unwrap();
-    for id in 0..20 {
-        let title = format!("{} and {} no {id}", WORDS[2], WORDS[5]);
+    let title_of = |id: i64| {
+        let word = |at: i64| WORDS[usize::try_from(at % 8).unwrap()];
+        format!(
+            "{} and {} no {}",
+            word(id * id),
+            word(id / 3),
+            id * 37 % 101
+        )
+    };
+    for id in (0..60).step_by(3) {
+        let title = title_of(id);
         phone
             .update("tasks", id, row! { "title": title, "state": "open" })
             .unwrap();
@@ -226,11 +235,8 @@ fn a_dictionary_that_the_server_has_lost_heals_itself() {
     assert_eq!(named(&exchanges[1].0), 0, "it is forgotten");
     assert_eq!(report.outcomes["applied"], 20);
     let tasks = server.database().collection("tasks").unwrap();
-    let title = tasks.get(7).unwrap()[1].clone();
-    assert_eq!(
-        title,
-        Value::from(format!("{} and {} no 7", WORDS[2], WORDS[5]))
-    );
+    let title = tasks.get(9).unwrap()[1].clone();
+    assert_eq!(title, Value::from(title_of(9)));
 }
 
 #[test]

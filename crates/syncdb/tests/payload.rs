@@ -506,6 +506,158 @@ fn texts_are_read_in_one_piece() {
     let _: Text = texts.get(0).unwrap().into();
 }
 
+/// Rows with a column of each kind that a model is for, as an application has them.
+fn of_each_kind(rows: i64) -> Vec<Vec<Value>> {
+    let word = |at: i64| {
+        ["", "a house", "by the sea", "ünder the bridge"][usize::try_from(at % 4).unwrap()]
+    };
+    let uuid = |id: i64| {
+        let random = u128::try_from(id)
+            .unwrap()
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_1234_5678)
+            >> 3;
+        let low = random & ((1 << 62) - 1) | 2 << 62;
+        let millis = u128::try_from(1_700_000_000_000 + id * 977).unwrap();
+        Uuid::from_u128(millis << 80 | 7 << 76 | (random >> 100 & 0xfff) << 64 | low)
+    };
+    let column = |value: &dyn Fn(i64) -> Value| (0..rows).map(value).collect::<Vec<_>>();
+    let sometimes = |at: i64, value: Value| if at % 5 == 0 { Value::Null } else { value };
+    vec![
+        column(&|at| uuid(at).into()),
+        column(&|at| Timestamp((1_700_000_000_000 + at * 977) * 1_000).into()),
+        column(&|at| sometimes(at, Timestamp(at * at * 1_000).into())),
+        column(&|at| (at % 3 == 0).into()),
+        column(&|at| sometimes(at, (at * 7 % 100).into())),
+        column(&|at| Value::from((at * 31 % 4_001) as f64 / 100.0)),
+        column(&|at| Value::from(f64::from((at % 180) as f32 * 0.002_394_2))),
+        column(&|at| Date(i32::try_from(at % 50).unwrap()).into()),
+        column(&|at| format!("{} {} {}", word(at), word(at / 4), word(at / 16)).into()),
+        column(&|at| word(at * at).into()),
+        column(&|at| sometimes(at, uuid(at % 9).into())),
+        column(&|at| {
+            Value::from(
+                (0..at % 4)
+                    .map(|n| Value::from(word(n + at)))
+                    .collect::<Vec<_>>(),
+            )
+        }),
+        column(&|at| {
+            let mut map = Map::new();
+            map.insert("colour".into(), word(at).into());
+            if at % 2 == 0 {
+                map.insert("size".into(), (at % 6).into());
+            }
+            Value::from(map)
+        }),
+    ]
+}
+
+#[test]
+fn a_few_rows_by_models_are_fewer_bytes_and_answer_as_any_block() {
+    let all = of_each_kind(3_000);
+    let dictionary = SharedDictionary::train(&columns(&all), 16 << 10).unwrap();
+    let dictionary = SharedDictionary::read(dictionary.content(), &Limits::default()).unwrap();
+    let shared = Some(Shared::new(&dictionary));
+    for (begin, rows) in [
+        (2_000, 1),
+        (2_500, 3),
+        (1_000, 60),
+        (10, 255),
+        (10, 256),
+        (0, 0),
+    ] {
+        let few: Vec<Vec<Value>> = all
+            .iter()
+            .map(|c| c[begin..begin + rows].to_vec())
+            .collect();
+        let block = pack(&columns(&few), Level::Fast, shared).unwrap();
+        let plain = pack(&columns(&few), Level::Fast, None).unwrap();
+        if (3..100).contains(&rows) {
+            assert!(
+                block.len() * 3 < plain.len() * 2,
+                "{} and {}",
+                block.len(),
+                plain.len()
+            );
+        }
+        let opened = Block::open(&block, &Limits::default(), shared).unwrap();
+        assert_identical(&few, &opened.decode().unwrap());
+        for at in [0, 8, 12] {
+            assert_identical(&few[at..=at], &[opened.column(at).unwrap()]);
+        }
+        // Some columns, in another order, as an update of them has.
+        let positions = [12, 0, 3, 9, usize::MAX];
+        let some: Vec<Vec<Value>> = [12, 0, 3, 9, 5].iter().map(|at| few[*at].clone()).collect();
+        let shared = Some(Shared::of_columns(&dictionary, &positions));
+        let block = pack(&columns(&some), Level::Fast, shared).unwrap();
+        let opened = Block::open(&block, &Limits::default(), shared).unwrap();
+        assert_identical(&some, &opened.decode().unwrap());
+        // Times that follow an identifier which is not there.
+        let positions = [1];
+        let shared = Some(Shared::of_columns(&dictionary, &positions));
+        let block = pack(&columns(&few[1..2]), Level::Fast, shared).unwrap();
+        let opened = Block::open(&block, &Limits::default(), shared).unwrap();
+        assert_identical(&few[1..2], &opened.decode().unwrap());
+    }
+}
+
+#[test]
+fn damage_to_a_block_by_models_or_to_its_dictionary_is_no_panic() {
+    let all = of_each_kind(600);
+    let dictionary = SharedDictionary::train(&columns(&all), 4 << 10).unwrap();
+    let few: Vec<Vec<Value>> = all.iter().map(|c| c[70..76].to_vec()).collect();
+    let limits = Limits::default().total_bytes_max(1 << 20);
+    let shared = Some(Shared::new(&dictionary));
+    let block = pack(&columns(&few), Level::Fast, shared).unwrap();
+    for at in 0..block.len() * 8 {
+        let mut damaged = block.clone();
+        damaged[at / 8] ^= 1 << (at % 8);
+        if let Ok(opened) = Block::open(&damaged, &limits, shared) {
+            let _ = opened.decode();
+        }
+        assert!(Block::open(&block[..at / 8], &limits, shared).is_err());
+    }
+    let content = dictionary.content();
+    let mut read = 0;
+    for at in (0..content.len()).step_by(content.len() / 400) {
+        let mut damaged = content.to_vec();
+        damaged[at] ^= 1 << (at % 8);
+        if let Ok(other) = SharedDictionary::read(&damaged, &limits) {
+            // It is another dictionary, and as good as any.
+            read += 1;
+            let shared = Some(Shared::new(&other));
+            let block = pack(&columns(&few), Level::Fast, shared).unwrap();
+            let opened = Block::open(&block, &Limits::default(), shared).unwrap();
+            assert_identical(&few, &opened.decode().unwrap());
+        }
+    }
+    assert!(read > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(testkit::cases(48)))]
+
+    #[test]
+    fn any_values_come_back_with_a_dictionary_of_others(
+        learned in vec(prop_oneof![values::value(), Just(Value::Null)], 1..60),
+        values in vec(prop_oneof![values::value(), Just(Value::Null)], 0..40),
+        kinds in any::<bool>(),
+    ) {
+        // Of one kind, as columns are, or of any.
+        let kind = learned[0].kind();
+        let of_kind = |values: &[Value]| -> Vec<Value> {
+            values.iter().filter(|value| !kinds || value.kind() == kind).cloned().collect()
+        };
+        let dictionary = SharedDictionary::train(&columns(&[of_kind(&learned)]), 4 << 10).unwrap();
+        let shared = Some(Shared::new(&dictionary));
+        for values in [of_kind(&values), values.clone(), learned.clone()] {
+            let block = pack(&columns(std::slice::from_ref(&values)), Level::Fast, shared).unwrap();
+            let read = unpack_all(&block, &Limits::default(), Some(&dictionary)).unwrap();
+            assert_identical(&[values], &read);
+        }
+    }
+}
+
 /// The name of a golden file, and the columns in it.
 type Named = (&'static str, Vec<Vec<Value>>);
 

@@ -1,9 +1,16 @@
 //! Payload blocks: never a panic, and what is accepted survives being packed and read again.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use common::Limits;
 use libfuzzer_sys::fuzz_target;
-use syncdb::payload::{Block, Column, Level, SharedDictionary, pack, unpack_all};
+use syncdb::payload::{Block, Column, Level, Shared, SharedDictionary, pack, unpack_all};
+
+static KNOWN: LazyLock<SharedDictionary> = LazyLock::new(|| {
+    let content = include_bytes!("../corpus/payload_block/dictionary.bin");
+    SharedDictionary::read(content, &Limits::default()).expect("it was trained")
+});
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default()
@@ -14,10 +21,29 @@ fuzz_target!(|data: &[u8]| {
     if data.starts_with(b"TPD1") {
         if let Ok(read) = SharedDictionary::read(data, &limits) {
             assert_eq!(read.content(), data);
+            // Whatever it expects of values, others come back as well.
+            let numbers = (0..9).map(common::Value::from).collect::<Vec<_>>();
+            let texts = ["a", "open", "waiting", ""].map(common::Value::from);
+            for values in [&numbers[..], &texts[..]] {
+                let shared = Some(Shared::new(&read));
+                let block = pack(&[Column::from_values(values)], Level::Fast, shared);
+                let block = block.expect("any values can be packed");
+                let opened = Block::open(&block, &Limits::default(), shared);
+                let opened = opened.expect("what was packed can be opened");
+                let column = opened.column(0).expect("what was packed can be read");
+                assert_eq!(column.to_values(), values);
+            }
         }
         return;
     }
-    let Ok(block) = Block::open(data, &limits, None) else {
+    // A block that needs a dictionary gets the one that is here.
+    let mut data = data.to_vec();
+    if data.first().is_some_and(|first| first & 1 == 1)
+        && let Some(id) = data.get_mut(1..5)
+    {
+        id.copy_from_slice(&KNOWN.id().0);
+    }
+    let Ok(block) = Block::open(&data, &limits, Some(Shared::new(&KNOWN))) else {
         return;
     };
     for column in 0..block.columns().min(4) {

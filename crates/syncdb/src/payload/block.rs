@@ -10,6 +10,7 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use common::limits::COLUMNS_MAX;
@@ -20,7 +21,7 @@ use super::column::Column;
 use super::shared::{DictionaryId, Shared, SharedColumn, SharedDictionary};
 use super::statistics::Statistics;
 use super::stream::{Group, METHOD_STORED, Sink, Source, corrupt, pack as pack_bytes, unpack};
-use super::{Level, nested};
+use super::{Level, modelled, nested};
 
 /// The edition of the format, in the upper half of a block's first byte.
 const EDITION: u8 = 1;
@@ -28,7 +29,7 @@ const HAS_DICTIONARY: u8 = 1;
 const HAS_DIRECTORY: u8 = 2;
 const METHOD_SHIFT: u8 = 2;
 /// Blocks of fewer rows have no directory: to read a column of them, the ones before it are read too.
-const DIRECTORY_ROWS_MIN: usize = 256;
+pub(super) const DIRECTORY_ROWS_MIN: usize = 256;
 
 /// Packs columns of equal length into a block.
 ///
@@ -59,6 +60,24 @@ pub(crate) fn pack_for_frame(columns: &[Column]) -> Result<Vec<u8>> {
 }
 
 pub(super) fn pack_with(
+    columns: &[Column],
+    level: Level,
+    zstd: Option<i32>,
+    shared: Option<Shared<'_>>,
+) -> Result<Vec<u8>> {
+    let rows = check(columns)?;
+    let directory = rows >= DIRECTORY_ROWS_MIN;
+    if let Some(shared) = shared
+        && !directory
+        && let Some(block) = modelled::pack(columns, level, zstd, shared)?
+    {
+        return Ok(block);
+    }
+    pack_described(columns, level, zstd, shared)
+}
+
+/// A block that describes its columns.
+pub(super) fn pack_described(
     columns: &[Column],
     level: Level,
     zstd: Option<i32>,
@@ -209,7 +228,7 @@ pub struct Block<'a> {
     head: Vec<u8>,
     /// Where the columns begin in the head.
     start: usize,
-    bits: &'a [u8],
+    bits: Cow<'a, [u8]>,
     groups: Vec<Group<'a>>,
     entries: Option<Vec<Entry>>,
     limits: Limits,
@@ -228,6 +247,10 @@ pub fn dictionary_of(block: &[u8]) -> Result<Option<DictionaryId>> {
     }
     let id = rest.first_chunk().ok_or_else(|| corrupt("it ends early"))?;
     Ok(Some(DictionaryId(*id)))
+}
+
+pub(super) const fn first_byte(method: u8) -> u8 {
+    EDITION << 4 | method << METHOD_SHIFT | HAS_DICTIONARY
 }
 
 fn flags(block: &[u8]) -> Result<(u8, &[u8])> {
@@ -267,6 +290,10 @@ impl<'a> Block<'a> {
                 }
             },
         };
+        if flags >> METHOD_SHIFT == modelled::METHOD {
+            let shared = shared.ok_or_else(|| corrupt("it names no dictionary"))?;
+            return Self::described(&modelled::read(rest, limits, shared)?, limits, shared);
+        }
         let mut number = || -> Result<usize> {
             usize::try_from(read_varint(&mut rest)?).map_err(|_| corrupt("a number is too large"))
         };
@@ -301,13 +328,13 @@ impl<'a> Block<'a> {
         let mut groups = Vec::with_capacity(lengths.len());
         for (method, raw_bytes, packed) in lengths {
             groups.push(Group {
-                packed: part(packed)?,
+                packed: Cow::Borrowed(part(packed)?),
                 raw_bytes,
                 method,
             });
         }
         let head = Group {
-            packed: rest,
+            packed: Cow::Borrowed(rest),
             raw_bytes: head_bytes,
             method: flags >> METHOD_SHIFT,
         };
@@ -315,9 +342,9 @@ impl<'a> Block<'a> {
         let mut opened = Self {
             rows,
             columns,
-            head: unpack(head, dictionary)?,
+            head: unpack(&head, dictionary)?,
             start: 0,
-            bits,
+            bits: Cow::Borrowed(bits),
             groups,
             entries: None,
             limits: limits.clone(),
@@ -327,6 +354,27 @@ impl<'a> Block<'a> {
             opened.read_directory()?;
         }
         Ok(opened)
+    }
+
+    /// Columns that were read from symbols, as a block that can be asked as any other.
+    fn described(columns: &[Column], limits: &Limits, shared: Shared<'a>) -> Result<Self> {
+        let sink = write_columns(columns, Level::None, false, None)?;
+        let group = |bytes: Vec<u8>| Group {
+            raw_bytes: bytes.len(),
+            packed: Cow::Owned(bytes),
+            method: METHOD_STORED,
+        };
+        Ok(Self {
+            rows: columns.first().map_or(0, Column::rows),
+            columns: columns.len(),
+            head: sink.head,
+            start: 0,
+            bits: Cow::Owned(sink.bits),
+            groups: sink.groups.into_iter().map(group).collect(),
+            entries: None,
+            limits: limits.clone(),
+            shared: Some(shared),
+        })
     }
 
     fn read_directory(&mut self) -> Result<()> {
@@ -381,7 +429,7 @@ impl<'a> Block<'a> {
     ) -> Result<Source<'s>> {
         let head = self.head.get(self.start..).unwrap_or_default();
         let (head, bits, groups) = match entry {
-            None => (Some(head), Some(self.bits), Some(self.groups.as_slice())),
+            None => (Some(head), Some(&*self.bits), Some(self.groups.as_slice())),
             Some(entry) => (
                 head.get(entry.head.0..entry.head.1),
                 self.bits.get(entry.bits.0..entry.bits.1),

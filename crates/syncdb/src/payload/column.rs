@@ -401,7 +401,7 @@ impl Data {
         self.len() == 0
     }
 
-    fn to_values(&self) -> Vec<Value> {
+    pub(super) fn to_values(&self) -> Vec<Value> {
         match self {
             Self::Null => Vec::new(),
             Self::Bool(values) => values.iter().copied().map(Value::Bool).collect(),

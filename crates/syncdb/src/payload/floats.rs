@@ -38,7 +38,7 @@ const DISTINCT: u8 = 5;
 
 const MODELLED_MIN: usize = 64;
 /// Powers of ten up to here are tried: beyond, the integers of usual numbers no longer fit.
-const EXPONENT_MAX: usize = 14;
+pub(super) const EXPONENT_MAX: usize = 14;
 const POWERS: [f64; EXPONENT_MAX + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
 ];
@@ -89,6 +89,28 @@ fn exponent(values: &[f64]) -> Option<usize> {
         }
     }
     Some(least)
+}
+
+/// The exponent and the integers, when all of many floats are decimal fractions.
+pub(super) fn decimals(values: &[f64]) -> Option<(usize, Vec<i64>)> {
+    let exponent = exponent(values)?;
+    Some((exponent, as_decimals(values, exponent)?))
+}
+
+/// The integers that divided by a power of ten are exactly these.
+pub(super) fn as_decimals(values: &[f64], exponent: usize) -> Option<Vec<i64>> {
+    let power = *POWERS.get(exponent)?;
+    values.iter().map(|value| scaled(*value, power)).collect()
+}
+
+/// What [`as_decimals`] was given.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the writer compared the results; from strangers any float will do"
+)]
+pub(super) fn of_decimals(whole: &[i64], exponent: usize) -> Vec<f64> {
+    let power = POWERS.get(exponent).copied().unwrap_or(1.0);
+    whole.iter().map(|whole| *whole as f64 / power).collect()
 }
 
 /// Appends floats whose number the reader knows.

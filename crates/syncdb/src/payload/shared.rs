@@ -2,7 +2,7 @@
 //!
 //! Layout of its bytes: the four letters `TPD1`; the length of a Zstandard dictionary as a varint, and it; the number
 //! of columns as a varint; then for each column the length of a payload block as a varint, and the block, which holds
-//! the column's common values, the most common first (no bytes where there are none).
+//! the column's common values, the most common first (no bytes where there are none), and its model, likewise.
 
 #![deny(
     clippy::cast_possible_truncation,
@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::block::{Block, pack, raw_head};
 use super::column::{Column, Data, Texts, count_of};
+use super::model::Model;
 use super::{Level, corrupt};
 
 const MAGIC: &[u8; 4] = b"TPD1";
@@ -77,6 +78,7 @@ pub struct SharedDictionary {
     content: Vec<u8>,
     bytes: Option<Arc<Dictionary>>,
     columns: Vec<SharedColumn>,
+    models: Vec<Option<Model>>,
 }
 
 /// A dictionary, and which of its columns those of a block are.
@@ -206,7 +208,12 @@ impl SharedDictionary {
     /// [`common::ErrorKind::Invalid`] when the columns are not equally long.
     pub fn train(columns: &[Column], bytes_max: usize) -> Result<Self> {
         let common: Vec<Option<Column>> = columns.iter().map(common_values).collect();
-        let mut first = Self::assemble(&[], &common)?;
+        let plain = Self::assemble(&[], &common, &[])?;
+        let models = plain.columns.iter().enumerate();
+        let models: Vec<Option<Model>> = models
+            .map(|(at, common)| Model::learn_at(at, columns, Some(common)))
+            .collect();
+        let mut first = Self::assemble(&[], &common, &models)?;
         let rows = columns.first().map_or(0, Column::rows);
         let values: Vec<_> = columns.iter().map(Column::to_values).collect();
         let mut samples = Vec::new();
@@ -217,34 +224,41 @@ impl SharedDictionary {
                 .iter()
                 .map(|values| Column::from_values(values.get(begin..end).unwrap_or_default()))
                 .collect();
-            samples.push(raw_head(&part, Shared::new(&first))?);
+            samples.push(raw_head(&part, Shared::new(&plain))?);
             begin = end;
         }
         // Too little text to learn from is no reason to do without the common values.
-        let bytes_max = bytes_max.clamp(256, DICTIONARY_BYTES_MAX);
+        // Only what the models are not for is packed with it.
+        let bytes_max = (bytes_max / 4).clamp(256, DICTIONARY_BYTES_MAX);
         if let Ok(trained) = train_dictionary(&samples, bytes_max) {
             let mut bytes = trained.bytes().to_vec();
             // Blocks name the whole dictionary; without an id of its own this part costs nothing in each frame.
             if let Some(id) = bytes.get_mut(4..8) {
                 id.fill(0);
             }
-            first = Self::assemble(&bytes, &common)?;
+            first = Self::assemble(&bytes, &common, &models)?;
         }
         Ok(first)
     }
 
-    fn assemble(bytes: &[u8], common: &[Option<Column>]) -> Result<Self> {
+    fn assemble(bytes: &[u8], common: &[Option<Column>], models: &[Option<Model>]) -> Result<Self> {
         let mut content = MAGIC.to_vec();
         write_varint(bytes.len() as u64, &mut content);
         content.extend_from_slice(bytes);
         write_varint(common.len() as u64, &mut content);
-        for column in common {
+        for (position, column) in common.iter().enumerate() {
             let block = match column {
                 Some(column) => pack(std::slice::from_ref(column), Level::Small, None)?,
                 None => Vec::new(),
             };
             write_varint(block.len() as u64, &mut content);
             content.extend_from_slice(&block);
+            let mut bytes = Vec::new();
+            if let Some(Some(model)) = models.get(position) {
+                model.write(&mut bytes);
+            }
+            write_varint(bytes.len() as u64, &mut content);
+            content.extend_from_slice(&bytes);
         }
         Self::read(&content, &Limits::default())
     }
@@ -283,6 +297,7 @@ impl SharedDictionary {
             return Err(corrupt("a shared dictionary of too many columns"));
         }
         let mut columns = Vec::with_capacity(count);
+        let mut models = Vec::with_capacity(count);
         for _ in 0..count {
             let block = part(&mut rest)?;
             columns.push(if block.is_empty() {
@@ -290,6 +305,16 @@ impl SharedDictionary {
             } else {
                 SharedColumn::new(Block::open(&block, limits, None)?.column(0)?)
             });
+            let model = part(&mut rest)?;
+            let mut model = model.as_slice();
+            models.push(if model.is_empty() {
+                None
+            } else {
+                Some(Model::read(&mut model, 0)?)
+            });
+            if !model.is_empty() {
+                return Err(corrupt("a model goes on after its end"));
+            }
         }
         if !rest.is_empty() {
             return Err(corrupt("a shared dictionary goes on after its end"));
@@ -303,6 +328,7 @@ impl SharedDictionary {
             content: content.to_vec(),
             bytes,
             columns,
+            models,
         })
     }
 
@@ -318,6 +344,10 @@ impl SharedDictionary {
 
     pub(super) const fn bytes(&self) -> Option<&Arc<Dictionary>> {
         self.bytes.as_ref()
+    }
+
+    pub(super) fn model(&self, position: usize) -> Option<&Model> {
+        self.models.get(position)?.as_ref()
     }
 
     pub(super) fn column(&self, position: usize) -> Option<&SharedColumn> {

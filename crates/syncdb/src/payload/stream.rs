@@ -14,6 +14,7 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use common::optimization::compression::integers::{read_varint, write_varint};
@@ -80,9 +81,9 @@ pub(super) struct Source<'a> {
 }
 
 /// A stream that is packed by itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Group<'a> {
-    pub(super) packed: &'a [u8],
+    pub(super) packed: Cow<'a, [u8]>,
     pub(super) raw_bytes: usize,
     pub(super) method: u8,
 }
@@ -154,7 +155,7 @@ impl<'a> Source<'a> {
         if group.raw_bytes != count {
             return Err(corrupt("a group is not as long as its column says"));
         }
-        unpack(*group, self.dictionary)
+        unpack(group, self.dictionary)
     }
 
     /// Goes one level down into a nested value.
@@ -199,7 +200,7 @@ pub(super) fn pack(
 }
 
 /// The bytes of a group; as many as it says.
-pub(super) fn unpack(group: Group<'_>, dictionary: Option<&SharedDictionary>) -> Result<Vec<u8>> {
+pub(super) fn unpack(group: &Group<'_>, dictionary: Option<&SharedDictionary>) -> Result<Vec<u8>> {
     let dictionary = match group.method {
         METHOD_STORED if group.packed.len() == group.raw_bytes => return Ok(group.packed.to_vec()),
         METHOD_ZSTD => None,
@@ -220,7 +221,7 @@ pub(super) fn unpack(group: Group<'_>, dictionary: Option<&SharedDictionary>) ->
     debug_assert_eq!(compression.tag(), TAG_ZSTD);
     let mut frame = Vec::with_capacity(ZSTD_MAGIC.len() + group.packed.len());
     frame.extend_from_slice(&ZSTD_MAGIC);
-    frame.extend_from_slice(group.packed);
+    frame.extend_from_slice(&group.packed);
     let mut raw = Vec::new();
     compression
         .codec()?
