@@ -375,7 +375,8 @@ impl SyncServer {
             None => Pushed::default(),
         };
         let snapshot = db.snapshot();
-        let known = set.joined();
+        // Also where rows are still to be compared: what was refused is not in the log, and may be younger than what is compared.
+        let known = set.held();
         let truth = truth(request, &set, known, &pushed, &snapshot)?;
         let reading = Reading {
             db,
@@ -631,7 +632,7 @@ impl SyncServer {
 fn truth(
     request: &Request,
     set: &ScopeSet,
-    joined: u64,
+    held: u64,
     pushed: &Pushed,
     snapshot: &Snapshot,
 ) -> Result<Vec<Block>> {
@@ -643,9 +644,9 @@ fn truth(
     let answered = mutations.filter(|mutation| answered.contains(&mutation.client_seq));
     let rows = answered.flat_map(|mutation| &mutation.ops);
     let rows = rows.map(|op| (op.table.clone(), op.key.clone()));
-    let rows = rows.filter(|(table, _)| !set.is_plain_named(joined, table));
+    let rows = rows.filter(|(table, _)| !set.is_plain_named(held, table));
     let view = snapshot.view();
-    increment::truth(view, set, joined, &pushed.differing, &rows.collect())
+    increment::truth(view, set, held, &pushed.differing, &rows.collect())
 }
 
 impl fmt::Debug for SyncServer {

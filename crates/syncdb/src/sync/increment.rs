@@ -275,7 +275,7 @@ fn follow(
 pub(crate) fn truth(
     view: View<'_>,
     set: &ScopeSet,
-    joined: u64,
+    held: u64,
     differing: &BTreeSet<(Text, RecordId)>,
     plain: &BTreeSet<(Text, RecordId)>,
 ) -> Result<Vec<Block>> {
@@ -294,7 +294,7 @@ pub(crate) fn truth(
         let record = view.get(&table.collection, key)?;
         let now = record
             .as_ref()
-            .map_or(0, |record| set.covering(joined, id, record));
+            .map_or(0, |record| set.covering(held, id, record));
         match record {
             Some(record) if now != 0 && !told => {
                 let positions = set.columns(now, id);
@@ -302,7 +302,7 @@ pub(crate) fn truth(
                 cut.add(schema, BlockKind::Put, now, &positions, &record);
             }
             Some(record) if now != 0 => {
-                if !set.is_plain(joined, id) {
+                if !set.is_plain(held, id) {
                     cut.add(schema, BlockKind::Patch, now, &[], &record);
                 }
             }

@@ -253,7 +253,7 @@ pub struct Answer {
     pub ledger: Vec<LedgerEntry>,
     /// The replica's next [`Request::told`].
     pub told: EntryId,
-    /// Mask of the scopes that `truth` speaks of: those that the replica has as of its position.
+    /// Mask of the scopes that `truth` speaks of: those that the replica has rows of.
     pub known: u64,
     /// The server's rows where an outcome left them other than the replica has them.
     pub truth: Vec<Block>,

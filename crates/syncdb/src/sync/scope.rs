@@ -417,6 +417,15 @@ impl ScopeSet {
         joined.fold(0, |mask, scope| mask | scope.bit())
     }
 
+    /// Mask of the scopes of which the replica has rows, whatever their age.
+    pub(crate) fn held(&self) -> u64 {
+        let held = self
+            .scopes
+            .iter()
+            .filter(|scope| !matches!(scope.state, State::New));
+        held.fold(0, |mask, scope| mask | scope.bit())
+    }
+
     /// The first scope that the replica does not have yet.
     pub(crate) fn next(&self) -> Option<&ActiveScope> {
         self.scopes.iter().find(|scope| !scope.is_joined())

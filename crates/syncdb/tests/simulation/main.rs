@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it did"
 )]
 
+mod difference;
 mod oracle;
 mod plan;
 #[cfg(feature = "planted-bugs")]

@@ -113,7 +113,12 @@ impl Oracle {
         // A write that its own writer replaced before it was sent is not sent; what was rejected then is the later one.
         let mut unsent: HashSet<(Option<usize>, u64)> = HashSet::new();
         for tx in self.txs.iter().filter(|tx| is_refused(tx)) {
-            unsent.extend(tx.writes.iter().filter_map(|w| Some((tx.client, w.seen?))));
+            let seen = tx.writes.iter().filter_map(|write| write.seen);
+            // 0 is a value that carries no number.
+            unsent.extend(
+                seen.filter(|token| *token != 0)
+                    .map(|token| (tx.client, token)),
+            );
         }
         let mut known: HashSet<(Cell, u64)> = HashSet::new();
         for tx in &self.txs {
@@ -259,10 +264,24 @@ impl Oracle {
         for ((key, position), (written, value)) in &latest {
             let found = notes.get(key).and_then(|note| note.get(*position));
             if found != Some(value) {
+                let mut lines = String::new();
+                let to_cell = |at: &(i64, usize)| *at == (*key, *position);
+                for (_, ((stamp, by), value), tx) in
+                    self.stamped.iter().filter(|(at, ..)| to_cell(at))
+                {
+                    let counts = is_sent(&self.txs[*tx], token(value));
+                    let left_out = if counts {
+                        ""
+                    } else {
+                        ", which was not sent or rejected"
+                    };
+                    lines += &format!("\n    {by} wrote {value:?} at {stamp:?}{left_out}");
+                }
+                lines += &self.history(("notes", *key, *position), &server.conflicts().unwrap());
                 return Err(Failure::new(
                     "wrong winner",
                     format!(
-                        "column {position} of note {key} holds {found:?}; the latest write is {value:?} of {written:?}"
+                        "column {position} of note {key} holds {found:?}; the latest write is {value:?} of {written:?}{lines}"
                     ),
                 ));
             }

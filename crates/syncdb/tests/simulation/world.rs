@@ -14,6 +14,7 @@ use syncdb::sync::session::Session;
 use syncdb::{Policy, Rejected, Strategy, SyncDb, SyncServer, SyncServerOptions};
 
 use super::Failure;
+use super::difference;
 use super::oracle::Oracle;
 use super::plan::{Action, Config, Link, Plan, Random, Side};
 use super::reader::Reader;
@@ -104,7 +105,6 @@ pub(crate) struct World<'a> {
     tag: u64,
     events: u64,
     extra_tables: u32,
-    server_wrote: bool,
     healed: Option<Duration>,
     /// Rejected transactions that were lost with the life of a replica that was set back.
     rejected: Vec<Rejected>,
@@ -144,7 +144,6 @@ impl<'a> World<'a> {
             tag: 0,
             events: 0,
             extra_tables: 0,
-            server_wrote: false,
             healed: None,
             rejected: Vec::new(),
             network,
@@ -292,10 +291,7 @@ impl<'a> World<'a> {
             }
             Action::ServerWrite(choice) => {
                 let config = self.config();
-                self.server_wrote = true;
                 if let Some(server) = &self.server {
-                    // Killed between the two, a server takes too much for written; that is for the tests of `columns`.
-                    self.server_armed = None;
                     let db = server.database();
                     write_at_server(db, config, &mut self.oracle, choice).unwrap();
                     // A host that may be killed does this with each of its own writes.
@@ -389,7 +385,6 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.extra_tables += 1;
-        self.server_wrote = true;
         server.train_dictionaries().unwrap();
         let schema = Schema::build(format!("extra{}", self.extra_tables), ["id"])
             .field(Field::new("id", FieldType::Int))
@@ -540,11 +535,16 @@ impl<'a> World<'a> {
             )),
             Ok(()) => {
                 of.tries = 0;
-                // Open: after a write at the server, past every replica, some replica may find a difference and repair it.
-                if repaired && !self.config().server_restores && !self.server_wrote {
+                if repaired && !self.config().server_restores {
+                    let (server, replica) = (self.server.as_ref(), self.clients[client].db);
+                    let rows = server
+                        .zip(replica)
+                        .map_or_else(String::new, |(server, replica)| {
+                            difference::rows(server.database(), replica.database())
+                        });
                     return Err(Failure::new(
                         "digests differ",
-                        format!("{} had to fetch its rows anew", tables::name(client)),
+                        format!("{} has to compare its rows{rows}", tables::name(client)),
                     ));
                 }
                 self.after_client(client)?;
