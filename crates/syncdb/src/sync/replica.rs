@@ -138,7 +138,8 @@ impl Replica {
             subscriptions: &subscriptions,
             scopes: &of_slot,
         };
-        held.rows()
+        let queued = queue::all(snapshot.view(), &self.tables.queue)?;
+        held.rows(&queue::pending(&queued))
     }
 
     pub(crate) fn synced(&self) -> Arc<SyncedTables> {
