@@ -436,7 +436,8 @@ impl<'db> SyncTransaction<'db> {
             state.base(),
         )?;
         let stamp = self.core.db.clock().tick();
-        for (op, before) in &mut ops {
+        // Several operations may be rejected for the sake of one; what was written before them is not to go with them.
+        if let [(op, before)] = ops.as_mut_slice() {
             queue::coalesce(tx, &tables.queue, synced, state.sent, base, op, before)?;
         }
         for (number, (op, before)) in (0..).zip(ops) {

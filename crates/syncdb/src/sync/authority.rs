@@ -128,7 +128,9 @@ impl Authority {
                         Remember::Nothing
                     };
                     remembered += usize::from(change.kind == ChangeKind::Delete);
-                    columns::fold(tx, &self.tables, &table.schema(), policy, change, remember)?;
+                    let schema = table.schema();
+                    let tables = &self.tables;
+                    columns::fold(tx, tables, &schema, policy, change, remember, log_start)?;
                 }
             }
             from = last;

@@ -217,11 +217,14 @@ impl RowWrites {
         };
         Ok(match known {
             Some(known) if row.seq() <= known.seq => known,
-            _ => {
-                let millis = row.metadata().updated.as_millis();
-                Self::born(row.seq(), at_server(Hlc::new(millis, 0)))
-            }
+            _ => Self::unaccounted(row),
         })
+    }
+
+    /// A row whose last write went past the side table.
+    fn unaccounted(row: &Record) -> Self {
+        let millis = row.metadata().updated.as_millis();
+        Self::born(row.seq(), at_server(Hlc::new(millis, 0)))
     }
 
     /// The last write of a column: its commit, when and by whom.
@@ -422,7 +425,7 @@ pub(crate) enum Remember {
     Nothing,
 }
 
-/// Accounts for a change that was written at the server, past the push of any replica.
+/// Accounts for a change that was written at the server, past the push of any replica. `log_start` is where the log begins.
 pub(crate) fn fold(
     tx: &mut Transaction<'_>,
     tables: &ServerTables,
@@ -430,6 +433,7 @@ pub(crate) fn fold(
     policy: &Policy,
     change: &Change,
     remember: Remember,
+    log_start: Seq,
 ) -> Result<()> {
     let rows = &tables.rows;
     let id = change.id();
@@ -460,9 +464,16 @@ pub(crate) fn fold(
             RowWrites::born(change.seq, written).write(tx, rows, &schema.name, id.values())
         }
         (ChangeKind::Update, known) => {
-            // Nothing is known of the columns that this commit left alone but that they are older.
-            let mut known =
-                known.unwrap_or_else(|| RowWrites::born(Seq::ZERO, at_server(Hlc::default())));
+            // What wrote the row before is not accounted for when the server was killed right after it: of the columns that
+            // this commit left alone nothing is known then but that they are not younger.
+            let mut known = match (&change.before, known) {
+                (Some(before), known) => match known.filter(|known| known.seq >= before.seq()) {
+                    Some(known) => known,
+                    None => RowWrites::unaccounted(before),
+                },
+                (None, Some(known)) => known,
+                (None, None) => RowWrites::born(log_start, at_server(Hlc::default())),
+            };
             known.touch(change.seq, &written.replica);
             for position in change.columns.iter() {
                 let Some(field) = schema.fields.get(position) else {

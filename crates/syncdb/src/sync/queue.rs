@@ -209,8 +209,8 @@ pub(crate) fn base<'a>(
     Ok(base)
 }
 
-/// Takes away what a later operation makes pointless: columns that an unsent mutation of one operation, on the
-/// same row and from the same base, has set and this one sets again. `before` is what the later one replaces.
+/// Takes away what a later mutation of one operation makes pointless: columns that an unsent mutation of one operation, on
+/// the same row and from the same base, has set and this one sets again. `before` is what the later one replaces.
 pub(crate) fn coalesce(
     tx: &mut Transaction<'_>,
     queue: &Collection,

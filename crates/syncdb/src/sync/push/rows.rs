@@ -246,6 +246,12 @@ impl Push<'_> {
         written.replica != *self.replica || written.client_seq < self.first
     }
 
+    /// Whether a write that the replica may not know of is its own, of before it was set back to an old copy of itself. Between
+    /// the two the replica's own clock decides, whatever the table's strategy: neither is another's.
+    fn is_earlier_self(&self, written: &Written) -> bool {
+        written.replica == *self.replica
+    }
+
     fn is_concurrent(&self, target: &Target<'_>, writes: &RowWrites, field: FieldId) -> bool {
         let inserts = matches!(target.op.action, Action::Insert(_));
         let (seq, written) = writes.last(field);
@@ -287,7 +293,11 @@ impl Push<'_> {
             client: &value,
             client_written: &self.written,
         };
-        let (rule, verdict) = resolve(strategy, &meeting, &self.server.rules.functions)?;
+        let (rule, verdict) = if self.is_earlier_self(&written) && !always {
+            choose(&Strategy::LastWriteWins, &written, &self.written)
+        } else {
+            resolve(strategy, &meeting, &self.server.rules.functions)?
+        };
         if !write.concurrent && verdict == Verdict::Client {
             to.set(self, tx.seq(), write, value);
             return Ok(());
@@ -350,7 +360,12 @@ impl Push<'_> {
             let verdict = match &concurrent {
                 None => Verdict::Client,
                 Some(written) => {
-                    let (rule, verdict) = choose(&target.policy.strategy, written, &self.written);
+                    let strategy = if self.is_earlier_self(written) {
+                        &Strategy::LastWriteWins
+                    } else {
+                        &target.policy.strategy
+                    };
+                    let (rule, verdict) = choose(strategy, written, &self.written);
                     let winner = match verdict {
                         Verdict::Client => Side::Client,
                         _ => Side::Server,
