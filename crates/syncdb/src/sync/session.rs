@@ -418,6 +418,8 @@ impl<'db> Session<'db> {
             state.first = next;
             state.acknowledged = next - 1;
             state.sent = next - 1;
+            // What the session waited for was answered, by numbers that the server has lost.
+            self.goal = self.goal.min(next - 1);
         }
         if answer.heard && answer.next != state.acknowledged + 1 {
             // One of the sides was set back to an old copy; what is in the queue gets new numbers.

@@ -71,17 +71,20 @@ impl Oracle {
             .push(((key, position), written, self.txs.len() - 1));
     }
 
-    /// Checks what the server holds in the end against everything that was written.
+    /// Checks what the server holds in the end against everything that was written. `set_back` names the replicas that were
+    /// set back to an old copy of themselves.
     pub(crate) fn check(
         &self,
         config: &Config,
         server: &SyncServer,
         rejected: &[Rejected],
+        set_back: &HashSet<String>,
     ) -> Result<(), Failure> {
         let ledger = server.conflicts().unwrap();
         check_ledger(config, &ledger)?;
         let refused = tokens_of_rejected(rejected);
         let reported = losers(&ledger);
+        let reasserted = reasserted(&ledger, set_back);
         let stands = standing(server.database());
         // Who replaced what he saw: certainly, or only perhaps.
         let mut replaced: HashMap<(Cell, u64), Vec<(bool, Option<u64>)>> = HashMap::new();
@@ -171,7 +174,10 @@ impl Oracle {
             let by = replaced.get(&(*cell, *token)).into_iter().flatten();
             let certain = by
                 .filter(|(optional, by)| !optional && by.is_none_or(|by| !reported.contains(&by)));
-            if let Some((_, by)) = certain.into_iter().next() {
+            // Where the client wins, what a replica has that was set back wins too; the ledger says so.
+            if let Some((_, by)) = certain.into_iter().next()
+                && !reasserted.contains(token)
+            {
                 return Err(Failure::new(
                     "stale value",
                     format!("{cell:?} holds {token}, which {by:?} had replaced"),
@@ -344,6 +350,17 @@ fn losers(ledger: &[LedgerEntry]) -> HashSet<u64> {
                     tokens(&entry.server, &mut found);
                 }
             }
+        }
+    }
+    found
+}
+
+/// The writes of replicas that were set back which stand because the client's always do.
+fn reasserted(ledger: &[LedgerEntry], set_back: &HashSet<String>) -> HashSet<u64> {
+    let mut found = HashSet::new();
+    for entry in ledger {
+        if entry.rule == Rule::ClientWins && set_back.contains(entry.replica.0.as_str()) {
+            tokens(&entry.client, &mut found);
         }
     }
     found

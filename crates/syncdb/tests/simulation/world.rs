@@ -824,7 +824,10 @@ impl<'a> World<'a> {
                 ));
             }
         }
-        self.oracle.check(config, server, &rejected)
+        let set_back = self.clients.iter().enumerate();
+        let set_back = set_back.filter(|(_, client)| client.was_set_back);
+        let set_back = set_back.map(|(number, _)| tables::name(number)).collect();
+        self.oracle.check(config, server, &rejected, &set_back)
     }
 }
 
