@@ -18,7 +18,9 @@ pub(crate) struct Apply<'a, 'db> {
     pub(crate) tx: &'a mut Transaction<'db>,
     pub(crate) tables: &'a SyncedTables,
     pub(crate) members: &'a Collection,
-    pub(crate) pending: &'a HashMap<(Text, RecordId), Pending>,
+    pub(crate) queue: &'a Collection,
+    /// Whether anything may be in the queue.
+    pub(crate) waits: bool,
     pub(crate) subscriptions: &'a Subscriptions,
     /// Mask of the scopes that have rows here, that which joins included.
     pub(crate) held: u64,
@@ -118,6 +120,14 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
+    /// What was said here about a row and is not answered yet.
+    fn pending(&self, table: &Text, key: &RecordId) -> Result<Option<Pending>> {
+        if !self.waits {
+            return Ok(None);
+        }
+        Pending::of(self.tx.view(), self.queue, table, key)
+    }
+
     /// Takes in blocks of the rows of one scope.
     pub(crate) fn segment(&mut self, blocks: &[Block], bit: u64) -> Result<()> {
         for block in blocks {
@@ -138,7 +148,7 @@ impl Apply<'_, '_> {
         let layout = Layout::of(synced, block)?;
         let has_all = layout.positions.len() + synced.schema.key_columns == layout.columns;
         let arrives = block.kind == BlockKind::Put && told.scopes != 0;
-        if arrives && has_all && self.pending.is_empty() && !keeping.is_noted() {
+        if arrives && has_all && !self.waits && !keeping.is_noted() {
             return self.rows_as_they_are(synced, &layout, block);
         }
         for row in 0..block.rows() {
@@ -159,10 +169,9 @@ impl Apply<'_, '_> {
         told: Told,
     ) -> Result<()> {
         let synced = keeping.synced;
-        let row = (synced.schema.name.clone(), key);
-        let pending = self.pending.get(&row);
+        let pending = self.pending(&synced.schema.name, &key)?;
         let pending = pending.filter(|_| !planted::has(Bug::OverlayForgotten));
-        let key = row.1;
+        let pending = pending.as_ref();
         if kind != BlockKind::Gone && pending.is_some_and(|pending| pending.deleted) {
             return Ok(());
         }
@@ -261,12 +270,8 @@ impl Apply<'_, '_> {
         if mask != 0 {
             return Ok(Some(mask));
         }
-        let row = (table.clone(), key.clone());
-        if self
-            .pending
-            .get(&row)
-            .is_some_and(|pending| pending.inserted)
-        {
+        let pending = self.pending(table, key)?;
+        if pending.is_some_and(|pending| pending.inserted) {
             return Ok(None);
         }
         let collection = &keeping.synced.collection;
@@ -285,14 +290,16 @@ impl Apply<'_, '_> {
         let Some(current) = self.tx.get(&synced.collection, key.clone())? else {
             return Ok(());
         };
-        let pending = self.pending.get(&(synced.schema.name.clone(), key.clone()));
+        let pending = self.pending(&synced.schema.name, key)?;
         let fields = synced.schema.fields.iter().zip(current.iter()).enumerate();
         let unwanted = fields
             .skip(synced.schema.key_columns)
             .filter(|(position, (field, value))| {
                 !value.is_null()
                     && !keeping.has_column(mask, *position)
-                    && pending.is_none_or(|pending| !pending.columns.contains_key(&field.id))
+                    && pending
+                        .as_ref()
+                        .is_none_or(|pending| !pending.columns.contains_key(&field.id))
             })
             .map(|(position, _)| (position, Value::Null));
         let unwanted: Vec<(usize, Value)> = unwanted.collect();

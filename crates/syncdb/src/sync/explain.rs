@@ -14,7 +14,7 @@ use super::graves::Grave;
 use super::ledger::{LedgerEntry, LedgerQuery};
 use super::policy::{Policy, Strategy};
 use super::protocol::{Epoch, is_system};
-use super::queue;
+use super::queue::{self, Pending};
 use super::rejected::{self, PendingMutation, Rejected};
 use super::replica::Replica;
 use super::subscription::Kept;
@@ -223,9 +223,8 @@ pub(crate) fn at_replica(replica: &Replica, table: &str, key: &RecordId) -> Resu
     let synced = replica.synced();
     let state = State::load(&tables.state)?;
     let snapshot = replica.db.snapshot();
-    let mut queued = queue::all(snapshot.view(), &tables.queue)?;
-    queued.retain(|queued| queued.op.table == table && queued.op.key == *key);
-    let pending_row = queue::pending(&queued).remove(&(table.into(), key.clone()));
+    let queued = queue::of_row(snapshot.view(), &tables.queue, &table.into(), key)?;
+    let pending_row = Pending::of_ops(&queued);
     let sent = state.as_ref().map_or(0, |state| state.sent);
     let mut rejected: Vec<Rejected> = Vec::new();
     for record in read_all(&replica.db, &tables.rejected)? {

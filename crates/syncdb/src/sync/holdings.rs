@@ -11,7 +11,7 @@ use super::digest::{Digest, RowHasher};
 use super::pinned::{Own, short};
 use super::planted::{self, Bug};
 use super::protocol::Bound;
-use super::queue::Pending;
+use super::queue;
 use super::subscription::{Kept, Subscriptions};
 use super::system::{Synced, SyncedTables, read_list, read_number, read_text};
 
@@ -90,12 +90,12 @@ impl<'a> Holdings<'a> {
 
     /// All rows in order, with their hashes. A row to which something was added that the server has not answered gets a hash
     /// that no row has: it may come to what the server has by chance, and what lies under it would stay as it is.
-    pub(crate) fn rows(&self, pending: &HashMap<(Text, RecordId), Pending>) -> Result<Own> {
+    pub(crate) fn rows(&self, queue: &Collection) -> Result<Own> {
+        let relative = queue::added_to(self.view, queue)?;
         let mut rows = Vec::new();
         self.each(&mut |_, table, record, hash| {
             let row = (table.clone(), record.id());
-            let is_relative = pending.get(&row).is_some_and(|row| !row.deltas.is_empty());
-            let hash = if is_relative { !hash } else { hash };
+            let hash = if relative.contains(&row) { !hash } else { hash };
             let (table, key) = row;
             rows.push((Bound { table, key }, short(hash)));
         })?;

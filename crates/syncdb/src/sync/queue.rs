@@ -289,11 +289,55 @@ pub(crate) fn coalesce(
     Ok(())
 }
 
+/// The rows to which something was added, to a counter or to a set.
+pub(crate) fn added_to(view: View<'_>, queue: &Collection) -> Result<HashSet<(Text, RecordId)>> {
+    let ops = all(view, queue)?.into_iter().map(|queued| queued.op);
+    let deltas = ops.filter(|op| matches!(op.action, Action::Deltas(_)));
+    Ok(deltas.map(|op| (op.table, op.key)).collect())
+}
+
+/// The operations of one mutation, in order. They are numbered without gaps.
+pub(crate) fn of(view: View<'_>, queue: &Collection, client_seq: u64) -> Result<Vec<Queued>> {
+    let mut found = Vec::new();
+    for op in 0_u32.. {
+        let id = RecordId::composite([number(client_seq), Value::from(op)]);
+        let Some(record) = view.get(queue, &id)? else {
+            break;
+        };
+        found.push(Queued::read(&record).map_err(|error| error.at("sync_queue"))?);
+    }
+    Ok(found)
+}
+
+/// The operations on one row, in the order in which they were written.
+pub(crate) fn of_row(
+    view: View<'_>,
+    queue: &Collection,
+    table: &Text,
+    key: &RecordId,
+) -> Result<Vec<Queued>> {
+    let Some(index) = queue.indexes().first().cloned() else {
+        return Ok(Vec::new());
+    };
+    let row = [Value::Text(table.clone()), Value::List(key.values().into())];
+    let records = view.equal(queue, &index, &row)?;
+    let found = records.iter().map(|record| Queued::read(record));
+    let mut found = found
+        .collect::<Result<Vec<_>>>()
+        .map_err(|error| error.at("sync_queue"))?;
+    found.sort_by_key(|queued| (queued.client_seq, queued.number));
+    Ok(found)
+}
+
 /// The mutations from number `first` up to, not including, `next`, as many as one request takes. A number whose
 /// operations were all coalesced away is a mutation without any.
-pub(crate) fn cut(queued: &[Queued], first: u64, next: u64) -> Vec<Mutation> {
+pub(crate) fn cut(
+    view: View<'_>,
+    queue: &Collection,
+    first: u64,
+    next: u64,
+) -> Result<Vec<Mutation>> {
     let mut mutations: Vec<Mutation> = Vec::new();
-    let mut rest = queued.iter().filter(|op| op.client_seq >= first).peekable();
     let mut bytes = 0;
     for client_seq in first..next {
         if mutations.len() >= MUTATIONS_MAX
@@ -307,15 +351,15 @@ pub(crate) fn cut(queued: &[Queued], first: u64, next: u64) -> Vec<Mutation> {
             stamp: Hlc::default(),
             ops: Vec::new(),
         };
-        while let Some(op) = rest.next_if(|op| op.client_seq == client_seq) {
+        for op in of(view, queue, client_seq)? {
             mutation.base = op.base;
             mutation.stamp = op.stamp;
             bytes += op_bytes(&op.op);
-            mutation.ops.push(op.op.clone());
+            mutation.ops.push(op.op);
         }
         mutations.push(mutation);
     }
-    mutations
+    Ok(mutations)
 }
 
 /// Memory that an operation takes, which is more than its bytes in a frame.
@@ -344,6 +388,27 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// What the queue says about one row, when it says anything.
+    pub(crate) fn of(
+        view: View<'_>,
+        queue: &Collection,
+        table: &Text,
+        key: &RecordId,
+    ) -> Result<Option<Self>> {
+        let ops = of_row(view, queue, table, key)?;
+        Ok(Self::of_ops(&ops))
+    }
+
+    /// What operations on one row come to.
+    pub(crate) fn of_ops(ops: &[Queued]) -> Option<Self> {
+        let mut pending = None;
+        for Queued { op, .. } in ops {
+            let of_row: &mut Self = pending.get_or_insert_default();
+            of_row.add(&op.action);
+        }
+        pending
+    }
+
     /// Takes note of one more operation on the row.
     fn add(&mut self, action: &Action) {
         match action {
@@ -381,32 +446,22 @@ impl Pending {
     }
 }
 
-/// What the queue says about each row that it touches.
-pub(crate) fn pending(queued: &[Queued]) -> HashMap<(Text, RecordId), Pending> {
-    let mut rows: HashMap<(Text, RecordId), Pending> = HashMap::new();
-    for Queued { op, .. } in queued {
-        let row = rows.entry((op.table.clone(), op.key.clone())).or_default();
-        row.add(&op.action);
-    }
-    rows
-}
-
 /// Gives the queue new numbers from `first` on, because the server counts otherwise: one of the two was set back to an old
 /// copy. If it was the server, its positions have gone with the log that they counted in, and the edits are
 /// concurrent with all that is there. Returns the number after the last.
 pub(crate) fn renumber(
     tx: &mut Transaction<'_>,
     queue: &Collection,
-    queued: &mut [Queued],
     first: u64,
     positions_lost: bool,
 ) -> Result<u64> {
-    for op in queued.iter() {
+    let mut queued = all(tx.view(), queue)?;
+    for op in &queued {
         tx.delete(queue, op.id())?;
     }
     let mut numbers: HashMap<u64, u64> = HashMap::new();
     let mut next = first;
-    for op in queued.iter_mut() {
+    for op in &mut queued {
         op.client_seq = *numbers.entry(op.client_seq).or_insert_with(|| {
             next += 1;
             next - 1

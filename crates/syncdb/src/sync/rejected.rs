@@ -1,6 +1,7 @@
 //! What waits at a replica: mutations that the server has not answered, and those that it rejected, which are kept
 //! whole in the table `sync_rejected` until they are tried again or discarded.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -297,9 +298,16 @@ pub(crate) fn flag(
     tx: &mut Transaction<'_>,
     queue: &Collection,
     rejected: &[Queued],
-    queued: &mut [Queued],
 ) -> Result<()> {
-    for waiting in queued {
+    let rows: HashSet<(&Text, &RecordId)> = rejected
+        .iter()
+        .map(|queued| (&queued.op.table, &queued.op.key))
+        .collect();
+    let mut queued = Vec::new();
+    for (table, key) in rows {
+        queued.extend(queue::of_row(tx.view(), queue, table, key)?);
+    }
+    for waiting in &mut queued {
         let mut changed = false;
         // The latest first, so that the before of the earliest is what remains.
         for earlier in rejected.iter().rev() {

@@ -16,7 +16,6 @@ use super::holdings::Holdings;
 use super::pinned::Own;
 use super::policy::Policy;
 use super::protocol::{ScopeId, SentDictionary, is_system};
-use super::queue;
 use super::subscription::{Having, Kept, Subscriptions};
 use super::system::{
     ReplicaTables, Staging, State, SyncedTables, damaged, replica_schema, schema_row,
@@ -138,8 +137,7 @@ impl Replica {
             subscriptions: &subscriptions,
             scopes: &of_slot,
         };
-        let queued = queue::all(snapshot.view(), &self.tables.queue)?;
-        held.rows(&queue::pending(&queued))
+        held.rows(&self.tables.queue)
     }
 
     pub(crate) fn synced(&self) -> Arc<SyncedTables> {
@@ -198,8 +196,6 @@ impl Replica {
         if ended.is_empty() {
             return Ok(());
         }
-        let queued = queue::all(tx.view(), &self.tables.queue)?;
-        let pending = queue::pending(&queued);
         let synced = self.synced();
         for (slot, bit) in ended {
             let held = subscriptions.held();
@@ -208,7 +204,8 @@ impl Replica {
                     tx: &mut *tx,
                     tables: &synced,
                     members: &self.tables.members,
-                    pending: &pending,
+                    queue: &self.tables.queue,
+                    waits: true,
                     subscriptions: &*subscriptions,
                     held,
                     rows: 0,

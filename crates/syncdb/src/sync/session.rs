@@ -17,7 +17,7 @@ use super::protocol::{
     Action, Answer, Block, BlockKind, Commit, Outcome, Position, RangeQuestion, Request, Staged,
     bit, frame_limits,
 };
-use super::queue::{self, Pending, Queued};
+use super::queue::{self, Queued};
 use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
 use super::replica::Replica;
@@ -163,8 +163,8 @@ impl<'db> Session<'db> {
             // Without a position the server has nothing to judge mutations by.
             Position::Start => Vec::new(),
             Position::At { .. } => {
-                let queued = queue::all(tx.view(), &tables.queue)?;
-                queue::cut(&queued, state.acknowledged + 1, state.next)
+                let first = state.acknowledged + 1;
+                queue::cut(tx.view(), &tables.queue, first, state.next)?
             }
         };
         if let Some(last) = mutations.last()
@@ -317,16 +317,16 @@ impl<'db> Session<'db> {
             tx = self.db.db.begin();
         }
         let mut report = self.report.clone();
-        let mut queued = queue::all(tx.view(), &tables.queue)?;
-        let taken = self.hear(&mut tx, &mut state, &mut queued, answer, &mut report)?;
-        let pending = queue::pending(&queued);
+        let taken = self.hear(&mut tx, &mut state, answer, &mut report)?;
+        let waits = state.acknowledged + 1 < state.next;
         if !answer.truth.is_empty() {
             report.left.extend(left(&answer.truth, &taken));
             let mut apply = Apply {
                 tx: &mut tx,
                 tables: &synced,
                 members: &tables.members,
-                pending: &pending,
+                queue: &tables.queue,
+                waits,
                 subscriptions: &subscriptions,
                 held: subscriptions.held(),
                 rows: 0,
@@ -352,8 +352,7 @@ impl<'db> Session<'db> {
                 tx: &mut tx,
                 state: &mut state,
                 subscriptions: &mut subscriptions,
-                queued: &mut queued,
-                pending: &pending,
+                waits,
             };
             report.rows_received += landing.commit(answer, commit)?;
         }
@@ -381,7 +380,6 @@ impl<'db> Session<'db> {
         &mut self,
         tx: &mut Transaction<'_>,
         state: &mut State,
-        queued: &mut Vec<Queued>,
         answer: &Answer,
         report: &mut SyncReport,
     ) -> Result<HashSet<(Text, RecordId)>> {
@@ -395,8 +393,7 @@ impl<'db> Session<'db> {
                     state.acknowledged + 1
                 )));
             }
-            let answered = queued.partition_point(|op| op.client_seq <= *client_seq);
-            let answered: Vec<Queued> = queued.drain(..answered).collect();
+            let answered = queue::of(tx.view(), &tables.queue, *client_seq)?;
             report.rows_sent += answered.len() as u64;
             self.settle(tx, &answered, *client_seq, outcome, report)?;
             match outcome {
@@ -427,13 +424,13 @@ impl<'db> Session<'db> {
             self.goal = (self.goal + first).saturating_sub(state.acknowledged + 1);
             // Of a server that was set back, no position is known.
             let lost = answer.next <= state.acknowledged;
-            state.next = queue::renumber(tx, &tables.queue, queued, first, lost)?;
+            state.next = queue::renumber(tx, &tables.queue, first, lost)?;
             state.first = first;
             state.acknowledged = first - 1;
             state.sent = first - 1;
             self.goal = self.goal.min(state.next - 1);
         }
-        rejected::flag(tx, &tables.queue, &turned_down, queued)?;
+        rejected::flag(tx, &tables.queue, &turned_down)?;
         self.take_ledger(tx, state, answer)?;
         Ok(taken)
     }
@@ -652,8 +649,8 @@ struct Landing<'a, 'db> {
     tx: &'a mut Transaction<'db>,
     state: &'a mut State,
     subscriptions: &'a mut Subscriptions,
-    queued: &'a mut Vec<Queued>,
-    pending: &'a HashMap<(Text, RecordId), Pending>,
+    /// Whether anything may be in the queue.
+    waits: bool,
 }
 
 impl Landing<'_, '_> {
@@ -664,7 +661,7 @@ impl Landing<'_, '_> {
         match self.state.cursor {
             Some((epoch, seq)) if epoch != answer.epoch || behind(seq) => {
                 // Positions of another log mean nothing: the edits are concurrent with all that is there.
-                for op in self.queued.iter_mut() {
+                for mut op in queue::all(self.tx.view(), &tables.queue)? {
                     op.base = Seq::ZERO;
                     op.write(self.tx, &tables.queue)?;
                 }
@@ -689,7 +686,8 @@ impl Landing<'_, '_> {
             tx: &mut *self.tx,
             tables: self.synced,
             members: &tables.members,
-            pending: self.pending,
+            queue: &tables.queue,
+            waits: self.waits,
             subscriptions: &*self.subscriptions,
             held,
             rows: 0,

@@ -19,6 +19,7 @@ mod replay;
 mod shrink;
 mod soak;
 mod tables;
+mod unsent;
 mod watch;
 mod workload;
 mod world;

@@ -85,6 +85,7 @@ impl Oracle {
         let refused = tokens_of_rejected(rejected);
         let reported = losers(&ledger);
         let reasserted = reasserted(&ledger, set_back);
+        let stood = stood(&ledger);
         let stands = standing(server.database());
         // Who replaced what he saw: certainly, or only perhaps.
         let mut replaced: HashMap<(Cell, u64), Vec<(bool, Option<u64>)>> = HashMap::new();
@@ -173,7 +174,8 @@ impl Oracle {
             }
             let by = replaced.get(&(*cell, *token)).into_iter().flatten();
             let certain = by
-                .filter(|(optional, by)| !optional && by.is_none_or(|by| !reported.contains(&by)));
+                .filter(|(optional, by)| !optional && by.is_none_or(|by| !reported.contains(&by)))
+                .filter(|(_, by)| by.is_none_or(|by| !self.gave_way(by, *token, &stood)));
             // Where the client wins, what a replica has that was set back wins too; the ledger says so.
             if let Some((_, by)) = certain.into_iter().next()
                 && !reasserted.contains(token)
@@ -188,6 +190,22 @@ impl Oracle {
         // Kept notes are not rejected alone, and what was written to one before is not rejected with a later transaction.
         let is_sent = |tx: &Tx, _| !is_refused(tx);
         self.check_latest(config, server, &is_sent)
+    }
+
+    /// Whether the ledger says of a write, or of one by which its own writer replaced it unsent, that `token` stood against it.
+    fn gave_way(&self, write: u64, token: u64, stood: &HashSet<(u64, u64)>) -> bool {
+        stood.contains(&(token, write))
+            || self.txs.iter().any(|tx| {
+                let later = tx.writes.iter().find(|later| later.seen == Some(write));
+                tx.client.is_some()
+                    && tx.client == self.writer(write)
+                    && later.is_some_and(|later| self.gave_way(later.token, token, stood))
+            })
+    }
+
+    fn writer(&self, token: u64) -> Option<usize> {
+        let wrote = |tx: &&Tx| tx.writes.iter().any(|write| write.token == token);
+        self.txs.iter().find(wrote)?.client
     }
 
     /// Everything that was added is in the sum, once.
@@ -353,6 +371,15 @@ fn losers(ledger: &[LedgerEntry]) -> HashSet<u64> {
         }
     }
     found
+}
+
+/// What the server had and kept against which client's write.
+fn stood(ledger: &[LedgerEntry]) -> HashSet<(u64, u64)> {
+    let kept = ledger
+        .iter()
+        .filter(|entry| entry.winner == Side::Server && entry.column.is_some());
+    kept.map(|entry| (token(&entry.server), token(&entry.client)))
+        .collect()
 }
 
 /// The writes of replicas that were set back which stand because the client's always do.

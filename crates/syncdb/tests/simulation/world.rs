@@ -1,13 +1,12 @@
 //! The world of one seed: a server, its clients, the network between them, and everything that goes wrong.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::utils::id_generator::SeededRng;
 use common::utils::time::Clock;
-use common::{Database, Row, Value};
+use common::{Database, Row};
 use syncdb::netsim::{Event, LinkOptions, Message, Network, NodeId, TraceEntry, What};
 use syncdb::sync::digest::Digest;
 use syncdb::sync::session::Session;
@@ -19,6 +18,7 @@ use super::oracle::Oracle;
 use super::plan::{Action, Config, Link, Plan, Random, Side};
 use super::reader::Reader;
 use super::tables;
+use super::unsent::Unsent;
 use super::watch::Watched;
 use super::workload::{Writer, write_at_server};
 
@@ -621,15 +621,18 @@ impl<'a> World<'a> {
             None => (None, 0),
         };
         self.rejected.extend(db.rejected().unwrap());
-        let unsent = unsent(db.database());
+        let mut unsent = Unsent::of(db.database());
         let is_empty = db.pending() == 0;
         // A replica that was never backed up is installed anew under its old name.
         let restored = self.replica(client, of.node, saved);
-        for tx in self.oracle.txs.iter_mut().skip(since) {
+        // What the server had acknowledged is not to be lost.
+        for tx in self.oracle.txs.iter_mut().skip(since).rev() {
             if tx.client == Some(client) && !is_empty {
-                let mut tokens = tx.writes.iter().map(|write| write.token);
-                // What the server had acknowledged is not to be lost.
-                tx.optional |= tx.writes.is_empty() || tokens.any(|token| unsent.contains(&token));
+                let lost = tx.writes.iter().any(|write| unsent.is_lost(write.token));
+                tx.optional |= tx.writes.is_empty() || lost;
+                if tx.optional {
+                    unsent.lose(tx.writes.iter().filter_map(|write| write.seen));
+                }
             }
         }
         let of = &mut self.clients[client];
@@ -829,21 +832,4 @@ impl<'a> World<'a> {
         let set_back = set_back.map(|(number, _)| tables::name(number)).collect();
         self.oracle.check(config, server, &rejected, &set_back)
     }
-}
-
-/// The numbers of the writes that a replica has not got an answer for.
-fn unsent(db: &Database) -> HashSet<u64> {
-    fn walk(value: &Value, found: &mut HashSet<u64>) {
-        found.insert(tables::token(value));
-        match value {
-            Value::List(list) => list.iter().for_each(|value| walk(value, found)),
-            Value::Map(map) => map.values().for_each(|value| walk(value, found)),
-            _ => {}
-        }
-    }
-    let mut found = HashSet::new();
-    for record in tables::all(db, "sync_queue") {
-        record.iter().for_each(|value| walk(value, &mut found));
-    }
-    found
 }
