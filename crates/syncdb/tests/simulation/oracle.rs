@@ -104,9 +104,12 @@ impl Oracle {
                 seen = below.get(&token).copied();
             }
         };
+        // Who makes a row anew knows what he had written under its key himself, though it went out of his sight in between.
+        let mut own: HashMap<(Option<usize>, Cell), u64> = HashMap::new();
         for tx in self.txs.iter().filter(|tx| !is_refused(tx)) {
             for write in &tx.writes {
-                if let Some(seen) = write.seen {
+                let before = own.insert((tx.client, write.cell), write.token);
+                if let Some(seen) = write.seen.or(before) {
                     replace(write.cell, seen, (tx.optional, Some(write.token)));
                 }
             }

@@ -193,6 +193,9 @@ fn replay(seed: u64) {
         outcome.events, outcome.simulated, outcome.fingerprint
     );
     if let Err(failure) = &outcome.result {
+        println!(
+            "seed {seed} fails: {failure}\nlooking for a smaller plan that fails alike, which may take minutes"
+        );
         panic!("{}", explain(&plan, failure));
     }
 }
