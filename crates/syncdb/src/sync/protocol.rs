@@ -283,10 +283,13 @@ pub enum Outcome {
 /// [`Rejection::code`] of a mutation that changes a row which was deleted before the beginning of the server's log.
 pub const ROW_GONE: &str = "row_gone";
 
+/// Code of the rejection of a mutation of which the server does not know any more whether it applied it.
+pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+
 /// Why a mutation was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// Name of the kind of error, or [`ROW_GONE`].
+    /// Name of the kind of error, or [`ROW_GONE`], or [`OUTCOME_UNKNOWN`].
     pub code: Text,
     /// The sentence for people.
     pub message: Text,

@@ -17,7 +17,8 @@ use super::delta::Delta;
 use super::ledger::LedgerEntry;
 use super::planted::{self, Bug};
 use super::protocol::{
-    Action, Mutation, OUTCOMES_KEPT, OUTCOMES_MAX, Op, Outcome, ROW_GONE, Rejection, Request,
+    Action, Mutation, OUTCOME_UNKNOWN, OUTCOMES_KEPT, OUTCOMES_MAX, Op, Outcome, ROW_GONE,
+    Rejection, Request,
 };
 use super::system::{number, read_number};
 use super::wire;
@@ -196,9 +197,8 @@ enum Stored {
 /// The answer to a mutation that may have been applied long ago. To apply it could be a second time, to drop it could
 /// lose it: so it is for the replica's user to say.
 fn forgotten(client_seq: u64) -> Outcome {
-    let kind = ErrorKind::Conflict;
     Outcome::Rejected(Rejection {
-        code: Text::new(kind.name()),
+        code: Text::new(OUTCOME_UNKNOWN),
         message: Text::new(format!(
             "mutation {client_seq} is older than the last {OUTCOMES_KEPT} that the server remembers of this replica, which \
              was set back to an old copy of itself; whether it was applied is not known: look at the rows, then try it \

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use common::versioning::Hlc;
 use common::{Database, Value};
+use syncdb::sync::protocol::OUTCOME_UNKNOWN;
 use syncdb::{LedgerEntry, Rejected, Rule, Side, Strategy, SyncServer};
 
 use super::Failure;
@@ -82,7 +83,13 @@ impl Oracle {
     ) -> Result<(), Failure> {
         let ledger = server.conflicts().unwrap();
         check_ledger(config, &ledger)?;
-        let refused = tokens_of_rejected(rejected);
+        // Of some the server does not know any more whether it applied them: those may stand or not.
+        let (unknown, refused): (Vec<Rejected>, Vec<Rejected>) = rejected
+            .iter()
+            .cloned()
+            .partition(|rejected| rejected.code == OUTCOME_UNKNOWN);
+        let unknown = tokens_of_rejected(&unknown);
+        let refused = tokens_of_rejected(&refused);
         let reported = losers(&ledger);
         let reasserted = reasserted(&ledger, set_back);
         let stood = stood(&ledger);
@@ -90,6 +97,8 @@ impl Oracle {
         // Who replaced what he saw: certainly, or only perhaps.
         let mut replaced: HashMap<(Cell, u64), Vec<(bool, Option<u64>)>> = HashMap::new();
         let is_refused = |tx: &Tx| tx.writes.iter().any(|w| refused.contains(&w.token));
+        let is_optional =
+            |tx: &Tx| tx.optional || tx.writes.iter().any(|w| unknown.contains(&w.token));
         // Who saw a value that was rejected later knew of what that value had replaced.
         let below: HashMap<u64, u64> = self
             .txs
@@ -110,11 +119,11 @@ impl Oracle {
             for write in &tx.writes {
                 let before = own.insert((tx.client, write.cell), write.token);
                 if let Some(seen) = write.seen.or(before) {
-                    replace(write.cell, seen, (tx.optional, Some(write.token)));
+                    replace(write.cell, seen, (is_optional(tx), Some(write.token)));
                 }
             }
             for (cell, seen) in tx.deletes.iter().flat_map(|(_, _, seen)| seen) {
-                replace(*cell, *seen, (tx.optional, None));
+                replace(*cell, *seen, (is_optional(tx), None));
             }
         }
         // A write that its own writer replaced before it was sent is not sent; what was rejected then is the later one.
@@ -130,7 +139,7 @@ impl Oracle {
         let mut known: HashSet<(Cell, u64)> = HashSet::new();
         for tx in &self.txs {
             known.extend(tx.writes.iter().map(|w| (w.cell, w.token)));
-            if tx.optional || is_refused(tx) {
+            if is_optional(tx) || is_refused(tx) {
                 continue;
             }
             for write in &tx.writes {
@@ -172,7 +181,10 @@ impl Oracle {
             if refused.contains(token) {
                 return Err(Failure::new(
                     "rejected value",
-                    format!("write {token} was rejected and stands in {cell:?}"),
+                    format!(
+                        "write {token} was rejected and stands in {cell:?}{}",
+                        rejections(rejected, *token)
+                    ),
                 ));
             }
             let by = replaced.get(&(*cell, *token)).into_iter().flatten();
@@ -189,7 +201,7 @@ impl Oracle {
                 ));
             }
         }
-        self.check_tallies(server.database(), &is_refused)?;
+        self.check_tallies(server.database(), &is_refused, &is_optional)?;
         // Kept notes are not rejected alone, and what was written to one before is not rejected with a later transaction.
         let is_sent = |tx: &Tx, _| !is_refused(tx);
         self.check_latest(config, server, &is_sent)
@@ -216,13 +228,14 @@ impl Oracle {
         &self,
         db: &Database,
         is_refused: &dyn Fn(&Tx) -> bool,
+        is_optional: &dyn Fn(&Tx) -> bool,
     ) -> Result<(), Failure> {
         for (key, tally) in tables::rows(db, "tallies") {
             // What may have been added, beyond what was.
             let (mut sum, mut least, mut most) = (0, 0, 0);
             for tx in self.txs.iter().filter(|tx| !is_refused(tx)) {
                 for (_, by) in tx.adds.iter().filter(|(to, _)| *to == key) {
-                    match (tx.optional, *by > 0) {
+                    match (is_optional(tx), *by > 0) {
                         (false, _) => sum += by,
                         (true, true) => most += by,
                         (true, false) => least += by,
@@ -374,6 +387,17 @@ fn losers(ledger: &[LedgerEntry]) -> HashSet<u64> {
         }
     }
     found
+}
+
+/// The rejections of a write.
+fn rejections(rejected: &[Rejected], token: u64) -> String {
+    let of_token = rejected.iter().filter(|rejected| {
+        let found = tokens_of_rejected(std::slice::from_ref(*rejected));
+        found.contains(&token)
+    });
+    of_token
+        .map(|rejected| format!("\n    {rejected}"))
+        .collect()
 }
 
 /// What the server had and kept against which client's write.
