@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use common::{Database, Value};
+use syncdb::Rejected;
+use syncdb::sync::protocol::OUTCOME_UNKNOWN;
 
 use super::Failure;
 use super::tables::{self, ACCOUNTS, AMOUNT};
@@ -45,6 +47,19 @@ impl Reader {
     pub(crate) fn own_beat(&mut self, beat: i64) {
         if let Some(own) = self.own {
             self.beats[own] = beat;
+        }
+    }
+
+    /// Rows may be there again of whose deletion nobody knows whether it was applied; the replica was told.
+    pub(crate) fn take_back(&mut self, rejected: &[Rejected]) {
+        let unknown = rejected
+            .iter()
+            .filter(|rejected| rejected.code == OUTCOME_UNKNOWN);
+        let edits = unknown.flat_map(|rejected| &rejected.ops);
+        for edit in edits.filter(|edit| edit.table == "notes" && edit.action == "delete") {
+            if let Some(key) = edit.key.values().first().and_then(Value::as_int) {
+                self.gone.remove(&key);
+            }
         }
     }
 

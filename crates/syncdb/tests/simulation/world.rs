@@ -691,6 +691,9 @@ impl<'a> World<'a> {
             return Ok(());
         }
         let of = &mut self.clients[client];
+        if of.was_set_back {
+            of.reader.take_back(&db.rejected().map_err(Failure::error)?);
+        }
         of.reader.read(db.database(), of.set_back)
     }
 
