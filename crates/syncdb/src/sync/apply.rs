@@ -154,7 +154,7 @@ impl Apply<'_, '_> {
         for row in 0..block.rows() {
             self.rows += 1;
             let (key, columns) = block.row(row);
-            self.row(&keeping, &layout, block.kind, key, columns, told)?;
+            self.row(&keeping, &layout, block.kind, &key, columns, told)?;
         }
         Ok(())
     }
@@ -164,22 +164,22 @@ impl Apply<'_, '_> {
         keeping: &Keeping<'_>,
         layout: &Layout,
         kind: BlockKind,
-        key: RecordId,
+        key: &RecordId,
         columns: Vec<(FieldId, Value)>,
         told: Told,
     ) -> Result<()> {
         let synced = keeping.synced;
-        let pending = self.pending(&synced.schema.name, &key)?;
+        let pending = self.pending(&synced.schema.name, key)?;
         let pending = pending.filter(|_| !planted::has(Bug::OverlayForgotten));
         let pending = pending.as_ref();
         if kind != BlockKind::Gone && pending.is_some_and(|pending| pending.deleted) {
             return Ok(());
         }
-        let Some(mask) = self.settle(keeping, &key, told)? else {
+        let Some(mask) = self.settle(keeping, key, told)? else {
             return Ok(());
         };
         if kind == BlockKind::Gone {
-            return self.thin_out(keeping, &key, mask);
+            return self.thin_out(keeping, key, mask);
         }
         let needs_current = kind == BlockKind::Patch
             || pending.is_some()
@@ -213,7 +213,7 @@ impl Apply<'_, '_> {
                     self.tx
                         .update_values(&synced.collection, key.clone(), values)?;
                 }
-                self.thin_out(keeping, &key, mask)
+                self.thin_out(keeping, key, mask)
             }
             (_, current) => {
                 let mut whole: Vec<Value> = vec![Value::Null; layout.columns];

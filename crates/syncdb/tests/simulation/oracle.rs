@@ -41,6 +41,18 @@ pub(crate) struct Tx {
     pub(crate) optional: bool,
 }
 
+/// Who replaced a value that he saw: whether only perhaps, and with what.
+type Replaced = HashMap<(Cell, u64), Vec<(bool, Option<u64>)>>;
+
+/// What replicas and the ledger say of writes that do not stand, or stand although they were replaced.
+struct Told<'a> {
+    rejected: &'a [Rejected],
+    refused: &'a HashSet<u64>,
+    reported: &'a HashSet<u64>,
+    reasserted: HashSet<u64>,
+    stood: HashSet<(u64, u64)>,
+}
+
 /// When, by whom, and what.
 type Latest = ((Hlc, String), Value);
 
@@ -91,11 +103,9 @@ impl Oracle {
         let unknown = tokens_of_rejected(&unknown);
         let refused = tokens_of_rejected(&refused);
         let reported = losers(&ledger);
-        let reasserted = reasserted(&ledger, set_back);
-        let stood = stood(&ledger);
         let stands = standing(server.database());
         // Who replaced what he saw: certainly, or only perhaps.
-        let mut replaced: HashMap<(Cell, u64), Vec<(bool, Option<u64>)>> = HashMap::new();
+        let mut replaced = Replaced::new();
         let is_refused = |tx: &Tx| tx.writes.iter().any(|w| refused.contains(&w.token));
         let is_optional =
             |tx: &Tx| tx.optional || tx.writes.iter().any(|w| unknown.contains(&w.token));
@@ -171,29 +181,53 @@ impl Oracle {
                 }
             }
         }
-        for (cell, token) in &stands {
+        let told = Told {
+            rejected,
+            refused: &refused,
+            reported: &reported,
+            reasserted: reasserted(&ledger, set_back),
+            stood: stood(&ledger),
+        };
+        self.check_standing(&stands, &known, &replaced, &told)?;
+        self.check_tallies(server.database(), &is_refused, &is_optional)?;
+        // Kept notes are not rejected alone, and what was written to one before is not rejected with a later transaction.
+        let is_sent = |tx: &Tx, _| !is_refused(tx);
+        self.check_latest(config, server, &is_sent)
+    }
+
+    /// No value stands that nobody wrote, that was rejected, or that somebody who had seen it replaced.
+    fn check_standing(
+        &self,
+        stands: &BTreeMap<Cell, u64>,
+        known: &HashSet<(Cell, u64)>,
+        replaced: &Replaced,
+        told: &Told<'_>,
+    ) -> Result<(), Failure> {
+        for (cell, token) in stands {
             if *token != 0 && !known.contains(&(*cell, *token)) {
                 return Err(Failure::new(
                     "unknown value",
                     format!("nobody wrote {token} to {cell:?}"),
                 ));
             }
-            if refused.contains(token) {
+            if told.refused.contains(token) {
                 return Err(Failure::new(
                     "rejected value",
                     format!(
                         "write {token} was rejected and stands in {cell:?}{}",
-                        rejections(rejected, *token)
+                        rejections(told.rejected, *token)
                     ),
                 ));
             }
             let by = replaced.get(&(*cell, *token)).into_iter().flatten();
             let certain = by
-                .filter(|(optional, by)| !optional && by.is_none_or(|by| !reported.contains(&by)))
-                .filter(|(_, by)| by.is_none_or(|by| !self.gave_way(by, *token, &stood)));
+                .filter(|(optional, by)| {
+                    !optional && by.is_none_or(|by| !told.reported.contains(&by))
+                })
+                .filter(|(_, by)| by.is_none_or(|by| !self.gave_way(by, *token, &told.stood)));
             // Where the client wins, what a replica has that was set back wins too; the ledger says so.
             if let Some((_, by)) = certain.into_iter().next()
-                && !reasserted.contains(token)
+                && !told.reasserted.contains(token)
             {
                 return Err(Failure::new(
                     "stale value",
@@ -201,10 +235,7 @@ impl Oracle {
                 ));
             }
         }
-        self.check_tallies(server.database(), &is_refused, &is_optional)?;
-        // Kept notes are not rejected alone, and what was written to one before is not rejected with a later transaction.
-        let is_sent = |tx: &Tx, _| !is_refused(tx);
-        self.check_latest(config, server, &is_sent)
+        Ok(())
     }
 
     /// Whether the ledger says of a write, or of one by which its own writer replaced it unsent, that `token` stood against it.
@@ -395,9 +426,9 @@ fn rejections(rejected: &[Rejected], token: u64) -> String {
         let found = tokens_of_rejected(std::slice::from_ref(*rejected));
         found.contains(&token)
     });
-    of_token
-        .map(|rejected| format!("\n    {rejected}"))
-        .collect()
+    of_token.fold(String::new(), |lines, rejected| {
+        lines + &format!("\n    {rejected}")
+    })
 }
 
 /// What the server had and kept against which client's write.
