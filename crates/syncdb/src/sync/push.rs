@@ -74,6 +74,8 @@ pub(crate) fn push(
         if (mutation.client_seq != client.last + 1 && !is_new) || unanswered >= OUTCOMES_MAX {
             break;
         }
+        let stamp = mutation.stamp;
+        let shift = correction(&tx, server, &request.replica, &client, stamp, shift)?;
         let push = Push {
             server,
             replica: &request.replica,
@@ -83,6 +85,7 @@ pub(crate) fn push(
             client,
             mutation,
             identity,
+            shift,
             written: Written {
                 stamp: restamp(server.db.clock(), mutation.stamp, shift),
                 replica: request.replica.clone(),
@@ -154,6 +157,8 @@ pub(crate) struct Client {
     pub(crate) last: u64,
     /// Outcomes up to this number were received; all but the last of them are forgotten.
     acknowledged: u64,
+    /// The latest stamp of a mutation, by the replica's own clock.
+    stamped: Hlc,
 }
 
 impl Client {
@@ -171,13 +176,42 @@ impl Client {
             None => Self {
                 last: 0,
                 acknowledged: 0,
+                stamped: Hlc::default(),
             },
             Some(record) => Self {
                 last: read_number(record, 1)?,
                 acknowledged: read_number(record, 2)?,
+                stamped: Hlc(read_number(record, 4)?),
             },
         })
     }
+}
+
+/// By how many milliseconds a mutation's stamp is corrected: `now`, unless it is not later than what was received before,
+/// because the replica was set back to an old copy of itself. Then as the earliest of the mutations after it was, so that it
+/// does not become later by being sent later.
+fn correction(
+    tx: &Transaction<'_>,
+    server: &Authority,
+    replica: &ReplicaId,
+    client: &Client,
+    stamp: Hlc,
+    now: i64,
+) -> Result<i64> {
+    if stamp > client.stamped {
+        return Ok(now);
+    }
+    let mut earliest: Option<(Hlc, i64)> = None;
+    for known in (1..=client.last).rev() {
+        let Some(record) = tx.get(&server.tables.outcomes, outcome_key(replica, known))? else {
+            break;
+        };
+        let after = Hlc(read_number(&record, 5)?);
+        if after >= stamp && earliest.is_none_or(|(known, _)| after < known) {
+            earliest = Some((after, read_number(&record, 6)?.cast_signed()));
+        }
+    }
+    Ok(earliest.map_or(now, |(_, shift)| shift))
 }
 
 fn outcome_key(replica: &ReplicaId, client_seq: u64) -> RecordId {
@@ -237,6 +271,8 @@ struct Push<'a> {
     client: Client,
     mutation: &'a Mutation,
     identity: Vec<u8>,
+    /// Milliseconds by which its stamp is corrected.
+    shift: i64,
     written: Written,
 }
 
@@ -351,6 +387,7 @@ impl Push<'_> {
             number(client_seq),
             number(acknowledged),
             Value::from(self.principal.cloned()),
+            number(self.mutation.stamp.max(self.client.stamped).0),
         ];
         tx.upsert_values(&tables.clients, client)?;
         let row = [
@@ -359,6 +396,8 @@ impl Push<'_> {
             number(tx.seq().0),
             Value::from(&*self.identity),
             wire::write_outcome(outcome),
+            number(self.mutation.stamp.0),
+            Value::Int(self.shift),
         ];
         tx.upsert_values(&tables.outcomes, row).map(drop)
     }

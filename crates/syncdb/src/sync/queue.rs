@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use common::schema::FieldId;
 use common::versioning::Hlc;
-use common::{Collection, RecordId, Result, Seq, Text, Transaction, Value, View};
+use common::{Collection, Record, RecordId, Result, Seq, Text, Transaction, Value, View};
 
 use super::delta::Delta;
 use super::ledger::EntryId;
@@ -194,15 +194,8 @@ pub(crate) fn base<'a>(
     if queue.is_empty() {
         return Ok(base);
     }
-    let Some(index) = queue.indexes().first().cloned() else {
-        return Ok(base);
-    };
     for op in ops {
-        let key = [
-            Value::Text(op.table.clone()),
-            Value::List(op.key.values().into()),
-        ];
-        for record in tx.view().equal(queue, &index, &key)? {
+        for record in records_of_row(tx.view(), queue, &op.table, &op.key)? {
             base = base.min(Seq(read_number(&record, 2)?));
         }
     }
@@ -238,14 +231,7 @@ pub(crate) fn coalesce(
         let field = synced.schema.fields.iter().find(|known| known.id == *field);
         field.is_some_and(|field| synced.policy.of(&field.name).takes_whole_values())
     };
-    let Some(index) = queue.indexes().first().cloned() else {
-        return Ok(());
-    };
-    let key = [
-        Value::Text(op.table.clone()),
-        Value::List(op.key.values().into()),
-    ];
-    for record in tx.view().equal(queue, &index, &key)? {
+    for record in records_of_row(tx.view(), queue, &op.table, &op.key)? {
         let mut earlier = Queued::read(&record)?;
         let second = RecordId::composite([number(earlier.client_seq), Value::from(1)]);
         if earlier.client_seq <= sent
@@ -309,6 +295,19 @@ pub(crate) fn of(view: View<'_>, queue: &Collection, client_seq: u64) -> Result<
     Ok(found)
 }
 
+fn records_of_row(
+    view: View<'_>,
+    queue: &Collection,
+    table: &Text,
+    key: &RecordId,
+) -> Result<Vec<Record>> {
+    let Some(index) = queue.indexes().first().cloned() else {
+        return Ok(Vec::new());
+    };
+    let row = [Value::Text(table.clone()), Value::List(key.values().into())];
+    view.equal(queue, &index, &row)
+}
+
 /// The operations on one row, in the order in which they were written.
 pub(crate) fn of_row(
     view: View<'_>,
@@ -316,11 +315,7 @@ pub(crate) fn of_row(
     table: &Text,
     key: &RecordId,
 ) -> Result<Vec<Queued>> {
-    let Some(index) = queue.indexes().first().cloned() else {
-        return Ok(Vec::new());
-    };
-    let row = [Value::Text(table.clone()), Value::List(key.values().into())];
-    let records = view.equal(queue, &index, &row)?;
+    let records = records_of_row(view, queue, table, key)?;
     let found = records.iter().map(|record| Queued::read(record));
     let mut found = found
         .collect::<Result<Vec<_>>>()

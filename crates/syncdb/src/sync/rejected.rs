@@ -1,7 +1,7 @@
 //! What waits at a replica: mutations that the server has not answered, and those that it rejected, which are kept
 //! whole in the table `sync_rejected` until they are tried again or discarded.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -299,7 +299,7 @@ pub(crate) fn flag(
     queue: &Collection,
     rejected: &[Queued],
 ) -> Result<()> {
-    let rows: HashSet<(&Text, &RecordId)> = rejected
+    let rows: BTreeSet<(&Text, &RecordId)> = rejected
         .iter()
         .map(|queued| (&queued.op.table, &queued.op.key))
         .collect();

@@ -419,6 +419,7 @@ impl ServerTables {
                     [text("replica"), int("last"), int("acknowledged")],
                 )
                 .field(text("principal").nullable())
+                .field(int("stamp").default_value(0))
                 .finish()?,
             )?,
             readers: open(
@@ -447,6 +448,7 @@ impl ServerTables {
                         any("outcome"),
                     ],
                 )
+                .fields(["stamp", "shift"].map(|name| int(name).default_value(0)))
                 .index(IndexSpec::hash(["replica", "identity"]))
                 .finish()?,
             )?,

@@ -142,24 +142,29 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// A new note with a numbered value in each free column.
+    fn filled(&mut self, key: i64, mut new: Row, known: &mut Tx) -> Row {
+        for position in FREE..FREE + self.config.columns.len() {
+            let (token, made) = self.token_value(self.config.columns[position - FREE]);
+            new.set(column(position), made);
+            let cell = ("notes", key, position);
+            known.writes.push(Write {
+                cell,
+                token,
+                seen: None,
+            });
+        }
+        new
+    }
+
     fn insert(&mut self) -> Result<()> {
         let notes = self.db.collection("notes")?;
         let mut known = self.tx();
         let mut tx = self.db.begin();
         for _ in 0..=self.take(3) {
             let key = self.oracle.token().cast_signed();
-            let mut new = row! { "id": key, "flag": self.below(3) };
-            for position in FREE..FREE + self.config.columns.len() {
-                let (token, made) = self.token_value(self.config.columns[position - FREE]);
-                new.set(column(position), made);
-                let cell = ("notes", key, position);
-                known.writes.push(Write {
-                    cell,
-                    token,
-                    seen: None,
-                });
-            }
-            tx.insert(&notes, new)?;
+            let new = row! { "id": key, "flag": self.below(3) };
+            tx.insert(&notes, self.filled(key, new, &mut known))?;
         }
         tx.commit()?;
         self.oracle.txs.push(known);
@@ -239,18 +244,8 @@ impl Writer<'_> {
         if self.take(2) == 0 {
             // A second operation, which has to go with the first.
             let other = self.oracle.token().cast_signed();
-            let mut new = row! { "id": other };
-            for position in FREE..FREE + self.config.columns.len() {
-                let (token, made) = self.token_value(self.config.columns[position - FREE]);
-                new.set(column(position), made);
-                let cell = ("notes", other, position);
-                known.writes.push(Write {
-                    cell,
-                    token,
-                    seen: None,
-                });
-            }
-            tx.insert(&notes, new)?;
+            let new = row! { "id": other };
+            tx.insert(&notes, self.filled(other, new, &mut known))?;
         }
         tx.commit()?;
         self.oracle.txs.push(known);
