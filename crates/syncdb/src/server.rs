@@ -31,7 +31,7 @@ use crate::sync::system::{
     find_in_ledger, number, read_number, schema_set, user_schemas, user_tables,
 };
 use crate::sync::training::{Shelf, TrainedDictionary};
-use crate::sync::{increment, wire};
+use crate::sync::{increment, references, wire};
 
 /// Entries of the ledger that are looked at for one answer; the next goes on after them.
 const LEDGER_LOOKED_AT_MAX: usize = 10_000;
@@ -53,6 +53,9 @@ pub struct SyncServerOptions {
     pub active_days: u32,
     /// Tables of fewer rows have no shared dictionary. Default 256.
     pub dictionary_rows_min: usize,
+    /// An answer names rows that the replica has by references in place of their keys where that saves at least so many bytes.
+    /// Default 16, which is what references take beside themselves.
+    pub reference_bytes_min: usize,
     /// Limits under which requests are read. Default: [`frame_limits`].
     pub limits: Limits,
     /// Where the name of a new log comes from. Default: the system's generator.
@@ -68,6 +71,7 @@ impl Default for SyncServerOptions {
             permissions: None,
             active_days: 30,
             dictionary_rows_min: 256,
+            reference_bytes_min: 16,
             limits: frame_limits(),
             rng: Arc::new(SystemRng),
         }
@@ -200,6 +204,7 @@ pub struct SyncServer {
     stock: Stock,
     horizon: Horizon,
     dictionaries: Shelf,
+    reference_bytes_min: usize,
     active_days: u32,
 }
 
@@ -241,6 +246,7 @@ impl SyncServer {
             core,
             horizon,
             dictionaries,
+            reference_bytes_min: options.reference_bytes_min,
             active_days: options.active_days,
             limits: options.limits,
             epoch,
@@ -292,8 +298,28 @@ impl SyncServer {
         answer.lost = lost.filter(|id| !here.contains(id)).copied().collect();
         if !read.unread {
             answer.dictionaries = self.dictionaries.offer(request, &answer, may_see);
+            self.refer(request, &mut answer)?;
         }
         wire::encode_answer_with(&answer, &read.dictionaries)
+    }
+
+    /// Names rows by references, where the replica reads them and has the rows in question.
+    fn refer(&self, request: &Request, answer: &mut Answer) -> Result<()> {
+        // With staged parts, some of what it has is still aside.
+        let has_rows = request.token.is_empty() && answer.staged.is_none();
+        let Some(commit) = answer.commit.as_mut() else {
+            return Ok(());
+        };
+        if !request.references || !has_rows || answer.schemas.is_some() {
+            return Ok(());
+        }
+        // No table has more rows there than all scopes together.
+        let rows = commit.digests.iter().map(|(_, digest)| digest.rows);
+        let rows = usize::try_from(rows.sum::<u64>()).unwrap_or(usize::MAX);
+        references::refer(commit, self.reference_bytes_min, |table| {
+            let table = self.core.db.collection(table);
+            table.map_or(rows, |table| table.len().min(rows))
+        })
     }
 
     /// As [`SyncServer::handle_for`], with an answer that can be read without shared dictionaries: for whoever looks into

@@ -30,6 +30,7 @@ pub(crate) mod push;
 pub(crate) mod queue;
 pub(crate) mod reading;
 pub(crate) mod reconcile;
+pub(crate) mod references;
 pub(crate) mod replica;
 pub(crate) mod scope;
 pub(crate) mod system;

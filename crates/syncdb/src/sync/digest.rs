@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use common::schema::Schema;
 use common::serialization::Format;
-use common::{Collection, Map, Result, Value, Vector, View};
+use common::{Collection, Map, Result, Text, Value, Vector, View};
 use twox_hash::XxHash3_128;
 
 /// Number of rows, and the sum of their hashes modulo 2^128.
@@ -99,6 +99,18 @@ impl RowHasher {
             key_columns: schema.key_columns,
             columns: columns.collect(),
             buffer: Vec::with_capacity(128),
+        }
+    }
+
+    /// With the key alone.
+    pub(crate) fn of_keys(table: &Text, key_columns: usize) -> Self {
+        let mut prefix = Vec::with_capacity(32);
+        write(&Value::Text(table.clone()), &mut prefix);
+        Self {
+            prefix,
+            key_columns,
+            columns: Vec::new(),
+            buffer: Vec::with_capacity(64),
         }
     }
 

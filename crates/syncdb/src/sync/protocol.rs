@@ -48,6 +48,8 @@ pub const LEDGER_ENTRIES_MAX: usize = 1_000;
 pub const DICTIONARIES_MAX: usize = 64;
 /// Most bytes of one shared dictionary.
 pub const DICTIONARY_BYTES_MAX: usize = 256 << 10;
+/// Most bits of a reference to a row.
+pub const REFERENCE_BITS_MAX: u32 = 32;
 /// Longest name of a replica, in bytes of UTF-8.
 pub const REPLICA_BYTES_MAX: usize = 128;
 /// Most bytes that one mutation may take, so that it fits a frame with room to spare.
@@ -182,6 +184,8 @@ pub struct Request {
     /// The shared dictionaries that the replica has, at most [`DICTIONARIES_MAX`]. Blocks of the request and of its answer
     /// name one by its place here.
     pub dictionaries: Vec<DictionaryId>,
+    /// Whether the answer may name rows that the replica has by references: see [`Referred`].
+    pub references: bool,
     /// What the replica has changed, with contiguous numbers.
     pub mutations: Vec<Mutation>,
 }
@@ -327,6 +331,10 @@ pub struct Commit {
     pub grants: Vec<Grant>,
     /// What the replica's rows must add up to, for each joined scope by slot.
     pub digests: Vec<(u32, Digest)>,
+    /// Blocks whose rows are named by references.
+    pub referred: Vec<Referred>,
+    /// Sum modulo 2^64 of the lower 64 bits of the hashes of the keys of all rows in `referred`.
+    pub keys: u64,
 }
 
 /// The rules under which a scope is served.
@@ -465,6 +473,22 @@ impl Block {
         let values = self.fields.iter().copied().zip(rest.iter().map(cell));
         (key, values.collect())
     }
+}
+
+/// Rows that the replica has, without their keys.
+///
+/// The hash of a key is XXH3 of 128 bits over the table's name and the key's values, as the hash of a row begins. Which of
+/// several rows a prefix means follows from `check`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Referred {
+    /// How many bits of the hash of a row's key name it, 1 to [`REFERENCE_BITS_MAX`].
+    pub bits: u32,
+    /// The first bits of the hash of each row's key. The rows are in order of their hashes.
+    pub prefixes: Vec<u32>,
+    /// Sum modulo 2^32 of the lower 32 bits of their hashes.
+    pub check: u32,
+    /// The rows: changed columns, as many values in each as there are prefixes, and none of the key.
+    pub block: Block,
 }
 
 /// The table names that belong to the machinery of sync and are not synced themselves.

@@ -602,6 +602,8 @@ impl Plan<'_> {
             joined,
             grants: self.set.grants(joined),
             digests: digests.collect::<Result<_>>()?,
+            referred: Vec::new(),
+            keys: 0,
         }))
     }
 }

@@ -15,7 +15,8 @@ use super::digest::Digest;
 use super::holdings::Holdings;
 use super::pinned::Own;
 use super::policy::Policy;
-use super::protocol::{ScopeId, SentDictionary, is_system};
+use super::protocol::{Block, Commit, ScopeId, SentDictionary, is_system};
+use super::references::{INDEXED_ROWS_MAX, KeyIndex};
 use super::subscription::{Having, Kept, Subscriptions};
 use super::system::{
     ReplicaTables, Staging, State, SyncedTables, damaged, replica_schema, schema_row,
@@ -30,6 +31,7 @@ pub(crate) struct Replica {
     synced: RwLock<Arc<SyncedTables>>,
     subscriptions: RwLock<Arc<Subscriptions>>,
     digests: Mutex<Tracked>,
+    keys: Mutex<KeyIndex>,
     dictionary_rows: Collection,
     dictionaries: RwLock<Dictionaries>,
 }
@@ -70,6 +72,7 @@ impl Replica {
             synced: RwLock::new(Arc::new(synced)),
             subscriptions: RwLock::new(Arc::new(subscriptions)),
             digests: Mutex::default(),
+            keys: Mutex::default(),
             dictionaries: RwLock::new(dictionaries),
             dictionary_rows,
         })
@@ -121,6 +124,18 @@ impl Replica {
         tracked.digests.clone_from(&digests);
         let slots = scopes.into_iter().map(|(slot, _)| slot);
         Ok(slots.zip(digests).collect())
+    }
+
+    /// Whether rows are found here by references.
+    pub(crate) fn reads_references(&self) -> bool {
+        let synced = self.synced();
+        let rows = synced.by_name.values().map(|table| table.collection.len());
+        rows.sum::<usize>() <= INDEXED_ROWS_MAX
+    }
+
+    /// The blocks whose rows are named by references, with their keys; `None` when some row is not to be found.
+    pub(crate) fn resolve(&self, commit: &Commit) -> Result<Option<Vec<Block>>> {
+        self.keys.lock().resolve(&self.db, &self.synced(), commit)
     }
 
     /// The rows of one scope in order, with their hashes.

@@ -102,6 +102,8 @@ pub struct Session<'db> {
     done: bool,
     /// Rows of the scope whose ranges are compared, as they were when that began.
     own: Option<(u32, Arc<Own>)>,
+    /// Whether some answer named rows that are not to be found here, so that keys are asked for.
+    with_keys: bool,
     report: SyncReport,
 }
 
@@ -126,6 +128,7 @@ impl<'db> Session<'db> {
             goal: state.map_or(0, |state| state.next - 1),
             done: false,
             own: None,
+            with_keys: false,
             report: SyncReport::default(),
         })
     }
@@ -200,6 +203,7 @@ impl<'db> Session<'db> {
             told: state.told(),
             first: state.first,
             dictionaries: dictionaries.ids(),
+            references: !self.with_keys && self.db.reads_references(),
             mutations,
         };
         let bytes = wire::encode_request_with(&request, &dictionaries)?;
@@ -238,7 +242,7 @@ impl<'db> Session<'db> {
             .as_ref()
             .map(|asked| asked.dictionaries.clone());
         let dictionaries = dictionaries.unwrap_or_default();
-        let answer = wire::decode_answer_with(answer, &frame_limits(), &dictionaries)?;
+        let mut answer = wire::decode_answer_with(answer, &frame_limits(), &dictionaries)?;
         let asked = match self.awaiting.take() {
             Some(asked) if asked.number == answer.number => asked,
             other => {
@@ -249,6 +253,21 @@ impl<'db> Session<'db> {
                 )));
             }
         };
+        if let Some(commit) = &mut answer.commit
+            && !commit.referred.is_empty()
+        {
+            if self.with_keys {
+                return Err(Error::corrupt(
+                    "the server names rows by references unasked",
+                ));
+            }
+            let Some(mut blocks) = self.db.resolve(commit)? else {
+                // As if the answer had not come: the next message says the same and asks for keys.
+                self.with_keys = true;
+                return Ok(());
+            };
+            commit.blocks.append(&mut blocks);
+        }
         // A stamp too far ahead is a wrong clock, here or there; the server measures by how much.
         let _ = self.db.db.clock().observe(answer.now);
         let taken = self

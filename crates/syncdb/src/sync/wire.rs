@@ -24,6 +24,7 @@ mod operations;
 #[cfg(test)]
 mod packed;
 mod read;
+mod referred;
 mod scope;
 mod stored;
 mod write;

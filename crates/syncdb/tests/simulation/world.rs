@@ -189,6 +189,8 @@ impl<'a> World<'a> {
             rng: Arc::new(SeededRng::new(config.seed)),
             // Its tables are small, and blocks packed with what they taught belong to what it is about.
             dictionary_rows_min: 8,
+            // Also where it is not worth it.
+            reference_bytes_min: 1,
             ..SyncServerOptions::default()
         };
         let options = options

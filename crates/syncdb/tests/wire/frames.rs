@@ -13,8 +13,8 @@ use syncdb::sync::conflict::Rule;
 use syncdb::sync::ledger::{LedgerEntry, Side};
 use syncdb::sync::protocol::{
     Action, Answer, Block, BlockKind, Bound, Commit, Epoch, Grant, Held, Mutation, Op, Outcome,
-    Position, Range, RangeAnswer, RangeQuestion, RangeReply, RangeSum, Rejection, Request,
-    SchemaSetId, Scope, ScopeId, SentDictionary, Staged, WIRE_VERSION, Want, frame_limits,
+    Position, Range, RangeAnswer, RangeQuestion, RangeReply, RangeSum, Referred, Rejection,
+    Request, SchemaSetId, Scope, ScopeId, SentDictionary, Staged, WIRE_VERSION, Want, frame_limits,
 };
 use syncdb::sync::wire::{encode_answer, encode_blocks, encode_request};
 use syncdb::{Delta, Digest, EntryId, Policy, Strategy};
@@ -50,6 +50,7 @@ pub(crate) fn request() -> Request {
         },
         first: 2,
         dictionaries: vec![DictionaryId([1, 2, 3, 4]), DictionaryId([255, 0, 0, 9])],
+        references: false,
         mutations: vec![
             mutation(
                 4,
@@ -247,6 +248,7 @@ pub(crate) fn answers() -> [Answer; 2] {
                     },
                 ),
             ],
+            ..Commit::default()
         }),
         policies: [("notes".into(), policy)].into_iter().collect(),
         ledger: vec![LedgerEntry {
@@ -292,14 +294,50 @@ pub(crate) fn answers() -> [Answer; 2] {
     [commit, staged]
 }
 
+/// An answer that names rows by references.
+pub(crate) fn referring() -> Answer {
+    let [whole, _] = answers();
+    let named = |bits, prefixes: Vec<u32>, fields: Vec<u32>| {
+        let values = prefixes.iter().map(|name| Value::from(*name));
+        let values: Vec<Value> = values.collect();
+        Referred {
+            bits,
+            prefixes,
+            check: u32::MAX - bits,
+            block: Block {
+                table: "notes".into(),
+                kind: BlockKind::Patch,
+                scopes: 1,
+                columns: vec![values; fields.len()],
+                fields: fields.into_iter().map(FieldId).collect(),
+            },
+        }
+    };
+    let commit = whole.commit.as_ref().unwrap();
+    Answer {
+        commit: Some(Commit {
+            blocks: vec![],
+            referred: vec![
+                named(1, vec![1], vec![2]),
+                named(9, vec![0, 7, 7, 300, 511], vec![2, 3]),
+                named(32, vec![5, u32::MAX], vec![3]),
+            ],
+            keys: u64::MAX - 1,
+            ..commit.clone()
+        }),
+        ..whole
+    }
+}
+
 /// Frames as bytes, each with the name of its golden file.
-pub(crate) fn frames() -> [(&'static str, Vec<u8>); 4] {
+pub(crate) fn frames() -> [(&'static str, Vec<u8>); 5] {
     let [commit, staged] = answers();
     [
         ("request", encode_request(&request()).unwrap()),
         ("commit", encode_answer(&commit).unwrap()),
         ("staged", encode_answer(&staged).unwrap()),
         ("blocks", encode_blocks(&[block()]).unwrap()),
+        ("referring", encode_answer(&referring()).unwrap()),
     ]
 }
 

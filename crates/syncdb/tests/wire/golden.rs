@@ -6,7 +6,7 @@ use syncdb::sync::wire::{
     encode_request, from_json, to_json,
 };
 
-use crate::frames::{answers, block, content, frames, request};
+use crate::frames::{answers, block, content, frames, referring, request};
 
 #[test]
 fn frames_read_back_as_they_were_written() {
@@ -14,12 +14,13 @@ fn frames_read_back_as_they_were_written() {
     for position in [Position::Start, request().position] {
         let request = Request {
             position,
+            references: position == Position::Start,
             ..request()
         };
         let bytes = encode_request(&request).unwrap();
         assert_eq!(decode_request(&bytes, &limits).unwrap(), request);
     }
-    for answer in answers() {
+    for answer in answers().into_iter().chain([referring()]) {
         let bytes = encode_answer(&answer).unwrap();
         assert_eq!(decode_answer(&bytes, &limits).unwrap(), answer);
     }
@@ -73,7 +74,7 @@ fn the_seeds_of_the_fuzz_targets_are_read_or_refused() {
     };
     let limits = frame_limits();
     let read = seeds("sync_frame").filter(|seed| decode(seed, &limits).is_ok());
-    assert!(read.count() >= 4, "every kind of frame has a seed");
+    assert!(read.count() >= 5, "every kind of frame has a seed");
     let read = seeds("sync_json").filter(|seed| from_json(seed, &limits).is_ok());
-    assert!(read.count() >= 4, "every kind of frame has a seed");
+    assert!(read.count() >= 5, "every kind of frame has a seed");
 }

@@ -8,8 +8,8 @@ use common::{ErrorKind, RecordId, Seq, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncdb::sync::protocol::{
-    Action, Answer, Block, BlockKind, Commit, Epoch, Mutation, Op, Outcome, Position, Request,
-    SchemaSetId, Staged, frame_limits,
+    Action, Answer, Block, BlockKind, Commit, Epoch, Mutation, Op, Outcome, Position, Referred,
+    Request, SchemaSetId, Staged, frame_limits,
 };
 use syncdb::sync::wire::{Frame, decode, encode, from_json, to_json};
 use syncdb::{Delta, Digest, EntryId};
@@ -171,6 +171,7 @@ fn request() -> impl Strategy<Value = Request> {
                 },
                 first,
                 dictionaries: crate::frames::request().dictionaries,
+                references: number % 2 == 1,
                 mutations: (first..)
                     .zip(mutations)
                     .map(|(client_seq, (base, stamp, ops))| Mutation {
@@ -203,6 +204,27 @@ fn block() -> impl Strategy<Value = Block> {
     })
 }
 
+fn referred() -> impl Strategy<Value = Referred> {
+    (1..=32_u32, vec(any::<u32>(), 0..9), any::<u32>()).prop_flat_map(|(bits, names, check)| {
+        let names = names.iter().map(|name| name >> (32 - bits));
+        let mut prefixes: Vec<u32> = names.collect();
+        prefixes.sort_unstable();
+        let columns = vec(vec(values::value(), prefixes.len()), 2);
+        columns.prop_map(move |columns| Referred {
+            bits,
+            prefixes: prefixes.clone(),
+            check,
+            block: Block {
+                table: "t".into(),
+                kind: BlockKind::Patch,
+                scopes: 1,
+                fields: vec![FieldId(4), FieldId(2)],
+                columns,
+            },
+        })
+    })
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
     let digest = proptest::option::of((any::<u64>(), any::<u128>()));
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
@@ -212,9 +234,10 @@ fn answer() -> impl Strategy<Value = Answer> {
         vec(block(), 0..3),
         any::<bool>(),
         digest,
+        vec(referred(), 0..3),
     )
         .prop_map(
-            |((number, epoch, now, seq), truth, blocks, more, digest)| Answer {
+            |((number, epoch, now, seq), truth, blocks, more, digest, referred)| Answer {
                 number,
                 epoch: Epoch(epoch),
                 now: Hlc(now),
@@ -235,6 +258,8 @@ fn answer() -> impl Strategy<Value = Answer> {
                         .map(|(rows, sum)| (5, Digest { rows, sum }))
                         .into_iter()
                         .collect(),
+                    referred,
+                    keys: epoch,
                 }),
                 policies: BTreeMap::new(),
                 ledger: vec![],

@@ -129,6 +129,17 @@ fn answers_are_what_the_published_file_says() {
     assert_eq!(of("commit.joined"), "3");
     assert_eq!(of("commit.grants.0.columns.0.fields"), "[2]");
     assert_eq!(of("commit.digests.1.rows"), "2");
+    let message = read(&encode_answer(&frames::referring()).unwrap());
+    let of = |path: &str| at(&message, &format!("answer.{path}"));
+    assert_eq!(of("commit.referred.1.bits"), "9");
+    assert_eq!(of("commit.referred.1.block.key_columns"), "0");
+    assert_eq!(of("commit.referred.1.block.fields"), "[2,3]");
+    // 4 bytes that check, then 0, 7, 7, 300, 511 in steps of which the lower 6 bits are written as they are.
+    assert_eq!(
+        of("commit.referred.1.rows"),
+        r#""\366\377\377\377\000\007\340\2257\001""#
+    );
+    assert_eq!(of("commit.keys"), (u64::MAX - 1).to_string());
     let message = read(&encode_answer(&snapshot).unwrap());
     let of = |path: &str| at(&message, &format!("answer.{path}"));
     assert_eq!(of("staged.restart"), "true");

@@ -212,7 +212,24 @@ pub(super) fn read_operations(mut fields: Fields<'_>, budget: &mut Budget) -> Re
     while let Some((number, part)) = fields.next()? {
         wire.take(number, part, budget)?;
     }
-    wire.block(budget)
+    let found = wire.block(budget)?;
+    if found.key_columns() == 0 {
+        return Err(expected("key columns before the others"));
+    }
+    Ok(found)
+}
+
+/// Changed columns of rows that are named elsewhere.
+pub(super) fn read_without_keys(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Block> {
+    let mut wire = Wire::default();
+    while let Some((number, part)) = fields.next()? {
+        wire.take(number, part, budget)?;
+    }
+    let found = wire.block(budget)?;
+    if found.kind != BlockKind::Patch || found.key_columns() != 0 || found.fields.is_empty() {
+        return Err(expected("changed columns without those of the key"));
+    }
+    Ok(found)
 }
 
 /// The fields of the message as they come.
@@ -246,9 +263,6 @@ impl<'a> Wire<'a> {
 
     fn block(self, budget: &mut Budget) -> Result<Block> {
         let key_columns = usize::try_from(self.key_columns).unwrap_or(usize::MAX);
-        if key_columns == 0 {
-            return Err(expected("key columns before the others"));
-        }
         Limits::default()
             .elements_max(KEY_COLUMNS_MAX)
             .check_elements(key_columns)?;

@@ -20,6 +20,7 @@ pub(super) mod request {
     pub(crate) const RANGES: u32 = 18;
     pub(crate) const TOLD: u32 = 21;
     pub(crate) const FIRST: u32 = 25;
+    pub(crate) const REFERENCES: u32 = 26;
     pub(crate) const DICTIONARIES: u32 = 19;
 }
 
@@ -167,6 +168,14 @@ pub(super) mod commit {
     pub(crate) const JOINED: u32 = 3;
     pub(crate) const GRANTS: u32 = 4;
     pub(crate) const DIGESTS: u32 = 5;
+    pub(crate) const REFERRED: u32 = 6;
+    pub(crate) const KEYS: u32 = 7;
+}
+
+pub(super) mod referred {
+    pub(crate) const BLOCK: u32 = 1;
+    pub(crate) const BITS: u32 = 2;
+    pub(crate) const ROWS: u32 = 3;
 }
 
 pub(super) mod grant {

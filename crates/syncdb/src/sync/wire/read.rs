@@ -85,6 +85,7 @@ pub(super) fn request(
         told: EntryId::default(),
         first: 0,
         dictionaries: ids,
+        references: false,
         mutations: Vec::new(),
     };
     let mut place = None;
@@ -124,6 +125,7 @@ pub(super) fn request(
             )?,
             at::TOLD => found.told = entry_id(part.message()?)?,
             at::FIRST => found.first = part.number()?,
+            at::REFERENCES => found.references = part.bool()?,
             _ => {}
         }
     }

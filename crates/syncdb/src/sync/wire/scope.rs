@@ -22,11 +22,11 @@ use super::fields::{
     Budget, Fields, Part, expected, once, put_bytes, put_fixed, put_message, put_number,
     put_numbers,
 };
-use super::{block, field, read, write};
+use super::{block, field, read, referred, write};
 use crate::sync::digest::Digest;
 use crate::sync::protocol::{
     Answer, Block, Bound, Commit, Grant, HASHES_MAX, Held, QUESTIONS_MAX, Range, RangeAnswer,
-    RangeQuestion, RangeReply, RangeSum, Request, SCOPES_MAX, Scope, ScopeId, Staged,
+    RangeQuestion, RangeReply, RangeSum, Referred, Request, SCOPES_MAX, Scope, ScopeId, Staged,
     TOKEN_BYTES_MAX, Want,
 };
 use crate::sync::scope::filter_json;
@@ -213,6 +213,12 @@ fn write_commit(commit: &Commit, packing: block::Packing<'_>, out: &mut Vec<u8>)
             Ok(())
         })?;
     }
+    for found in &commit.referred {
+        put_message(at::REFERRED, out, |out| {
+            referred::write(found, packing, out)
+        })?;
+    }
+    put_fixed(at::KEYS, commit.keys, out);
     Ok(())
 }
 
@@ -516,6 +522,13 @@ pub(super) fn commit(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Comm
                 budget.element::<(u32, Digest)>()?;
                 found.digests.push(digest(part.message()?)?);
             }
+            at::REFERRED => {
+                budget.element::<Referred>()?;
+                found
+                    .referred
+                    .push(referred::read(part.message()?, budget)?);
+            }
+            at::KEYS => found.keys = part.fixed()?,
             _ => {}
         }
     }

@@ -40,6 +40,7 @@ pub(super) fn request(
     put_ids(at::DICTIONARIES, &request.dictionaries, out);
     entry_id(at::TOLD, request.told, out)?;
     put_number(at::FIRST, request.first, out);
+    put_number(at::REFERENCES, request.references.into(), out);
     Ok(())
 }
 

@@ -185,6 +185,7 @@ fn request(value: &Value, limits: &Limits) -> Result<Request> {
         told: request.optional("told", entry_id)?.unwrap_or_default(),
         first: request.optional("first", number)?.unwrap_or_default(),
         dictionaries: dictionary_ids(request, "dictionaries")?,
+        references: request.optional("references", bool)?.unwrap_or_default(),
         mutations: request.each("mutations", mutation)?,
     };
     check("mutations", found.mutations.len(), MUTATIONS_MAX)?;
@@ -403,12 +404,29 @@ pub(super) fn blocks(value: &Value) -> Result<Vec<Block>> {
 }
 
 pub(super) fn block(value: &Value) -> Result<Block> {
+    let found = any_block(value)?;
+    if found.key_columns() == 0 {
+        return Err(expected("key columns before the others"));
+    }
+    Ok(found)
+}
+
+/// Changed columns of rows that are named elsewhere.
+pub(super) fn block_without_keys(value: &Value) -> Result<Block> {
+    let found = any_block(value)?;
+    if found.kind != BlockKind::Patch || found.key_columns() != 0 || found.fields.is_empty() {
+        return Err(expected("changed columns without those of the key"));
+    }
+    Ok(found)
+}
+
+fn any_block(value: &Value) -> Result<Block> {
     let block = Object::of(value)?;
     let fields = block.read("fields", field_ids)?;
     let columns = block.each("columns", |column| list(column).map(<[Value]>::to_vec))?;
     let key_columns = columns.len().saturating_sub(fields.len());
-    if key_columns == 0 {
-        return Err(expected("key columns before the others"));
+    if columns.len() < fields.len() {
+        return Err(expected("a column for each field"));
     }
     check("key columns", key_columns, KEY_COLUMNS_MAX)?;
     let rows = columns.first().map_or(0, Vec::len);

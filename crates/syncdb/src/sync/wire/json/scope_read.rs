@@ -18,12 +18,13 @@ use common::serialization::Format;
 use common::{Limits, RecordId, Result, Text, Value};
 
 use super::read::{
-    Object, block, blocks, field_ids, hex, list, name, number, optional_bytes, seq, small, text,
+    Object, block, block_without_keys, blocks, field_ids, hex, list, name, number, optional_bytes,
+    seq, small, text,
 };
 use crate::sync::digest::Digest;
 use crate::sync::protocol::{
-    Bound, Commit, Grant, HASHES_MAX, Held, QUESTIONS_MAX, Range, RangeAnswer, RangeQuestion,
-    RangeReply, RangeSum, SCOPES_MAX, Scope, ScopeId, Staged, Want,
+    Bound, Commit, Grant, HASHES_MAX, Held, QUESTIONS_MAX, REFERENCE_BITS_MAX, Range, RangeAnswer,
+    RangeQuestion, RangeReply, RangeSum, Referred, SCOPES_MAX, Scope, ScopeId, Staged, Want,
 };
 use crate::sync::wire::encode_blocks;
 use crate::sync::wire::fields::expected;
@@ -182,7 +183,36 @@ pub(super) fn commit(value: &Value) -> Result<Commit> {
         joined: commit.read("joined", number)?,
         grants: commit.each("grants", grant)?,
         digests: commit.each("digests", digest)?,
+        referred: commit
+            .optional("referred", all_referred)?
+            .unwrap_or_default(),
+        keys: commit.optional("keys", number)?.unwrap_or_default(),
     })
+}
+
+fn all_referred(value: &Value) -> Result<Vec<Referred>> {
+    list(value)?.iter().map(referred).collect()
+}
+
+fn referred(value: &Value) -> Result<Referred> {
+    let referred = Object::of(value)?;
+    let found = Referred {
+        bits: referred.read("bits", small)?,
+        prefixes: referred.each("rows", small)?,
+        check: referred.read("check", small)?,
+        block: referred.read("block", block_without_keys)?,
+    };
+    let fits = |prefix: &u32| u64::from(*prefix) >> found.bits == 0;
+    if !(1..=REFERENCE_BITS_MAX).contains(&found.bits)
+        || !found.prefixes.is_sorted()
+        || !found.prefixes.iter().all(fits)
+        || found.prefixes.len() != found.block.rows()
+    {
+        return Err(expected(
+            "ascending references of as many bits as announced, one a row",
+        ));
+    }
+    Ok(found)
 }
 
 fn grant(value: &Value) -> Result<Grant> {

@@ -15,8 +15,8 @@ use common::{Limits, Result, Text, Value};
 
 use super::write::{block, hex, list, number, object, optional_bytes, part};
 use crate::sync::protocol::{
-    Bound, Commit, Grant, Held, RangeAnswer, RangeQuestion, RangeReply, RangeSum, Scope, Staged,
-    Want,
+    Bound, Commit, Grant, Held, RangeAnswer, RangeQuestion, RangeReply, RangeSum, Referred, Scope,
+    Staged, Want,
 };
 use crate::sync::scope::filter_json;
 
@@ -135,6 +135,18 @@ pub(super) fn commit(commit: Option<&Commit>) -> Value {
         ("joined", number(commit.joined)),
         ("grants", list(&commit.grants, grant)),
         ("digests", digests),
+        ("referred", list(&commit.referred, referred)),
+        ("keys", number(commit.keys)),
+    ])
+}
+
+fn referred(referred: &Referred) -> Value {
+    let names = list(&referred.prefixes, |prefix| Value::from(*prefix));
+    object([
+        ("bits", Value::from(referred.bits)),
+        ("rows", names),
+        ("check", Value::from(referred.check)),
+        ("block", block(&referred.block)),
     ])
 }
 

@@ -83,6 +83,7 @@ fn request(request: &Request, limits: &Limits) -> Result<Value> {
         ("told", entry_id(request.told)),
         ("first", number(request.first)),
         ("dictionaries", list(&request.dictionaries, |id| id_of(*id))),
+        ("references", Value::from(request.references)),
         ("mutations", list(&request.mutations, mutation)),
         ("scopes", scopes),
         ("token", optional_bytes(&request.token)),
