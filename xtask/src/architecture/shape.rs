@@ -5,6 +5,10 @@ use super::source::{Source, places};
 
 /// The files that may hold unsafe code. Each gets its line here with what it is for.
 const UNSAFE: &[&str] = &[
+    // Values of any number and the bytes of their texts in one allocation, with its own count of owners.
+    "crates/common/src/core/base/body.rs",
+    // A text that lies in its record's allocation.
+    "crates/common/src/core/base/text.rs",
     // A global allocator that counts: the trait is unsafe. Only in benchmarks.
     "dev/bench/src/alloc.rs",
     // Functions of SQLite's session extension, for which `rusqlite` has no bindings without libclang. A rival only.

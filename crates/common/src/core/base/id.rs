@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::value::{Text, Value};
+use super::text::Text;
+use super::value::Value;
 
 /// The primary key of a record: one value, or several for a composite key. 24 bytes.
 ///

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::ops::Deref;
 
-use triomphe::ThinArc;
+use smallvec::SmallVec;
 
+use super::body::{Body, Values};
 use super::id::{RecordId, Seq};
+use super::text::Text;
 use super::time::Timestamp;
-use super::value::{Text, Value};
+use super::value::Value;
 
 /// What every record carries beside its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,38 +24,10 @@ pub struct Metadata {
     pub revision: u32,
 }
 
-/// Header of a stored record; the values follow it in the same allocation. Flat and without padding, so that
-/// the first key column shares the first cache line.
-struct Header {
-    seq: Seq,
-    created: Timestamp,
-    updated: Timestamp,
-    revision: u32,
-    key_columns: u32,
-}
-
-impl Header {
-    const fn new(metadata: Metadata, key_columns: u32) -> Self {
-        let Metadata {
-            seq,
-            created,
-            updated,
-            revision,
-        } = metadata;
-        Self {
-            seq,
-            created,
-            updated,
-            revision,
-            key_columns,
-        }
-    }
-}
-
 /// One version of one row: metadata and values by column position, the key's columns first.
 ///
-/// One allocation, one pointer; cloning counts a reference. A record never changes: an update makes a new
-/// one, so whoever holds a record keeps what was read.
+/// One allocation, which texts of up to 256 bytes are part of, and one pointer; cloning counts a reference. A record
+/// never changes: an update makes a new one, so whoever holds a record keeps what was read.
 ///
 /// ```
 /// use common::{Metadata, Record, RecordId, Value};
@@ -62,47 +36,49 @@ impl Header {
 /// assert_eq!(record[1], Value::from("Oulu"));
 /// ```
 #[derive(Clone)]
-pub struct Record(ThinArc<Header, Value>);
+pub struct Record(Body);
 
 impl Record {
     /// A record from its values in storage order, of which the first `key_columns` are the key.
     ///
     /// # Panics
-    /// When there are fewer values than key columns, or no key column.
+    /// When there are fewer values than key columns, no key column or more than 255, or more than 8,388,607
+    /// values.
     pub fn new<I>(metadata: Metadata, key_columns: usize, values: I) -> Self
     where
         I: IntoIterator<Item = Value>,
         I::IntoIter: ExactSizeIterator,
     {
-        let values = values.into_iter();
-        assert!(
-            (1..=values.len()).contains(&key_columns),
-            "a record has at least one key column and a value for each"
-        );
-        let key_columns = u32::try_from(key_columns).unwrap_or(u32::MAX);
-        Self(ThinArc::from_header_and_iter(
-            Header::new(metadata, key_columns),
-            values,
-        ))
+        Self::of(metadata, key_columns, &mut values.into_iter().collect())
     }
 
-    /// Changes a record that nobody else has seen yet; `None` when somebody has.
-    pub(crate) fn with_values_mut<T>(
-        &mut self,
-        change: impl FnOnce(&mut [Value]) -> T,
-    ) -> Option<T> {
-        self.0
-            .with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|parts| change(parts.slice_mut())))
+    /// As [`Record::new`], of values that are together already, which it takes.
+    #[inline]
+    pub(crate) fn of(metadata: Metadata, key_columns: usize, values: &mut Values) -> Self {
+        Self(Body::of(metadata, key_columns, values))
+    }
+
+    /// A record with other values in some columns, given by position; of several for one column, the last wins.
+    pub(crate) fn changed(&self, metadata: Metadata, changes: &[(usize, Value)]) -> Self {
+        let mut values: SmallVec<[&Value; 16]> = self.iter().collect();
+        for (position, value) in changes {
+            if let Some(place) = values.get_mut(*position) {
+                *place = value;
+            }
+        }
+        Self(Body::copy_of(metadata, self.key_columns(), &values))
     }
 
     /// Sets the metadata of a record that nobody else has seen yet.
     pub(crate) fn set_metadata(&mut self, metadata: Metadata) {
-        self.0.with_arc_mut(|arc| {
-            if let Some(parts) = triomphe::Arc::get_mut(arc) {
-                let key_columns = parts.header().key_columns;
-                *parts.header_mut() = Header::new(metadata, key_columns);
-            }
-        });
+        let alone = self.0.set_metadata(metadata);
+        debug_assert!(alone, "somebody has seen the record");
+    }
+
+    /// Asks the processor for all values at once; see `Body::touch`.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        self.0.touch();
     }
 
     /// The key of a deleted record, with no other column: what the log keeps of a deletion.
@@ -113,31 +89,19 @@ impl Record {
     /// When and where this version was written.
     #[inline]
     pub fn metadata(&self) -> Metadata {
-        let Header {
-            seq,
-            created,
-            updated,
-            revision,
-            ..
-        } = self.0.header.header;
-        Metadata {
-            seq,
-            created,
-            updated,
-            revision,
-        }
+        self.0.metadata()
     }
 
     /// Position of the commit that wrote this version.
     #[inline]
     pub fn seq(&self) -> Seq {
-        self.0.header.header.seq
+        self.0.seq()
     }
 
     /// All values in storage order; the same as dereferencing the record.
     #[inline]
     pub fn values(&self) -> &[Value] {
-        &self.0.slice
+        self.0.values()
     }
 
     /// The values of the key.
@@ -150,7 +114,7 @@ impl Record {
     /// Number of key columns.
     #[inline]
     pub fn key_columns(&self) -> usize {
-        self.0.header.header.key_columns as usize
+        self.0.key_columns()
     }
 
     /// The key as an owned id.
@@ -160,18 +124,12 @@ impl Record {
 
     /// Whether both are the same version in memory.
     pub fn is_same(&self, other: &Self) -> bool {
-        std::ptr::eq(self.0.ptr(), other.0.ptr())
+        self.0.is_same(&other.0)
     }
 
     /// Bytes of heap that this record keeps alive.
     pub fn heap_bytes(&self) -> usize {
-        // Reference count and length, as `ThinArc` lays them out.
-        const COUNTS: usize = 16;
-        let values = self.values();
-        COUNTS
-            + size_of::<Header>()
-            + size_of_val(values)
-            + values.iter().map(Value::heap_bytes).sum::<usize>()
+        self.0.bytes() + self.values().iter().map(Value::heap_bytes).sum::<usize>()
     }
 }
 

@@ -7,14 +7,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
 use uuid::Uuid;
 
+use super::text::Text;
 use super::time::{Date, Timestamp};
 use super::vector::Vector;
-
-/// Text as values hold it: up to 23 bytes inline, longer text shared; cloning never copies the heap.
-pub type Text = SmolStr;
 
 /// A map of values with text keys, ordered by key so that equal maps have equal bytes in every format.
 pub type Map = BTreeMap<Text, Value>;
@@ -269,7 +266,8 @@ impl Value {
         }
     }
 
-    /// Bytes of heap that this value alone keeps alive, beyond its own 24 bytes; shared parts count in full.
+    /// Bytes of heap that this value alone keeps alive, beyond its own 24 bytes; shared parts count in full, and
+    /// text that lies in a record counts with the record.
     pub fn heap_bytes(&self) -> usize {
         // A shared allocation carries two reference counts in front of its contents.
         const COUNTS: usize = 16;

@@ -30,8 +30,9 @@ use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::text::Text;
 use super::time::{Date, Timestamp};
-use super::value::{Extension, Map, Text, Value};
+use super::value::{Extension, Map, Value};
 use super::vector::Vector;
 
 #[derive(Serialize, Deserialize)]

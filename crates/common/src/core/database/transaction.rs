@@ -11,7 +11,7 @@ use super::database::{Database, Inner, Writer};
 use super::table::Table;
 use super::view::View;
 use super::write_set::WriteSet;
-use crate::core::base::{Metadata, Record, RecordId, Row, Seq, Slot, Timestamp, Value};
+use crate::core::base::{Metadata, Record, RecordId, Row, Seq, Slot, Timestamp, Value, Values};
 use crate::core::schema::ReferenceAction;
 use crate::error::{Error, Result};
 
@@ -147,7 +147,7 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        self.insert_checked(table, self.fresh(table, values))
+        self.insert_checked(table, self.fresh(table, &mut values.into()))
     }
 
     /// Inserts a row given as one value for each column, in storage order.
@@ -163,38 +163,39 @@ impl<'db> Transaction<'db> {
         self.insert_checked(&collection.table, record)
     }
 
-    /// A new record of values that are converted and checked where they will stay.
+    /// A new record of values that are converted and checked.
     fn prepare<V>(&self, collection: &Collection, values: V) -> Result<Record>
     where
         V: IntoIterator<Item = Value>,
         V::IntoIter: ExactSizeIterator,
     {
         self.check(collection)?;
-        let validator = &collection.table.validator;
-        let values = values.into_iter();
-        if values.len() != validator.len() {
-            return Err(validator.wrong_count(values.len()));
-        }
-        let mut record = self.fresh(&collection.table, values);
-        record
-            .with_values_mut(|values| validator.prepare(values))
-            .transpose()?;
-        Ok(record)
+        let mut values: Values = values.into_iter().collect();
+        collection.table.validator.prepare(&mut values)?;
+        Ok(self.fresh(&collection.table, &mut values))
     }
 
     /// A record as it is when it replaces none.
-    fn fresh<V>(&self, table: &Table, values: V) -> Record
-    where
-        V: IntoIterator<Item = Value>,
-        V::IntoIter: ExactSizeIterator,
-    {
-        let metadata = Metadata {
-            seq: self.seq,
-            created: self.now,
-            updated: self.now,
-            revision: 1,
+    fn fresh(&self, table: &Table, values: &mut Values) -> Record {
+        let metadata = self.metadata(None);
+        Record::of(metadata, table.validator.key_columns(), values)
+    }
+
+    /// Metadata of a record that takes the place of `committed`, or of none.
+    fn metadata(&self, committed: Option<&(Slot, Record)>) -> Metadata {
+        let (created, revision) = match committed {
+            Some((_, before)) => {
+                let before = before.metadata();
+                (before.created, before.revision.saturating_add(1))
+            }
+            None => (self.now, 1),
         };
-        Record::new(metadata, table.validator.key_columns(), values)
+        Metadata {
+            seq: self.seq,
+            created,
+            updated: self.now,
+            revision,
+        }
     }
 
     /// Inserts the row, or replaces the one with its key as a whole; returns its id.
@@ -205,7 +206,7 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        self.upsert_checked(table, self.fresh(table, values))
+        self.upsert_checked(table, self.fresh(table, &mut values.into()))
     }
 
     /// As [`Transaction::upsert`], with one value for each column in storage order.
@@ -404,16 +405,8 @@ impl<'db> Transaction<'db> {
         let Some(before) = current.record() else {
             return Err(no_such_row(table, id));
         };
-        let after = |(position, value): (usize, &Value)| {
-            // The last one wins, as in a row.
-            let change = changes
-                .iter()
-                .rev()
-                .find(|(changed, _)| *changed == position);
-            change.map_or(value, |(_, value)| value).clone()
-        };
-        let record = self.fresh(table, before.iter().enumerate().map(after));
-        self.put(table, current.committed, record);
+        let record = before.changed(self.metadata(current.committed.as_ref()), changes);
+        self.set.push(table, current.committed, record, false);
         Ok(())
     }
 
@@ -424,16 +417,8 @@ impl<'db> Transaction<'db> {
         committed: Option<(Slot, Record)>,
         mut record: Record,
     ) -> RecordId {
-        if let Some((_, before)) = &committed {
-            let Metadata {
-                created, revision, ..
-            } = before.metadata();
-            let revision = revision.saturating_add(1);
-            record.set_metadata(Metadata {
-                created,
-                revision,
-                ..record.metadata()
-            });
+        if committed.is_some() {
+            record.set_metadata(self.metadata(committed.as_ref()));
         }
         let id = record.id();
         self.set.push(table, committed, record, false);

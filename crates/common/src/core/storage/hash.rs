@@ -149,7 +149,12 @@ impl Storage for HashStorage {
     fn get(&self, key: &[Value]) -> Result<Option<(Slot, Record)>> {
         let (shard, hash) = self.locate(key);
         let directory = shard.0.read();
-        let found = directory.find(spread(hash), |entry| entry.holds(hash, key));
+        let found = directory.find(spread(hash), |entry| {
+            if entry.hash == hash {
+                entry.record.touch();
+            }
+            entry.holds(hash, key)
+        });
         Ok(found.map(|entry| (entry.slot, entry.record.clone())))
     }
 

@@ -1,4 +1,4 @@
-//! [`Entries`]: the changes of the log in 32 bytes each.
+//! [`Entries`]: the changes of the log in 24 bytes each.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,17 +9,41 @@ use crate::core::base::{Record, Seq};
 /// Entries in one segment. Segments never grow once there are several, so that a long log takes what it holds and
 /// is never copied.
 const SEGMENT: usize = 1_024;
-/// Set in [`Entry::columns`] when a column from this position on changed: the set stands aside then.
-const WIDE: u32 = 63;
+/// Columns below this position have a bit in [`Entry::marks`].
+const COLUMNS: u32 = 28;
+/// Set in [`Entry::marks`] when all columns of the record changed, as in an insertion.
+const ALL: u32 = 1 << COLUMNS;
+/// Set in [`Entry::marks`] when only some columns changed and one has no bit: the set stands aside then.
+const WIDE: u32 = 1 << (COLUMNS + 1);
+/// What happened is in the bits from here on.
+const KIND_SHIFT: u32 = COLUMNS + 2;
 
 /// One change. Its commit is the one that the record names.
 #[derive(Debug, Clone)]
 struct Entry {
     record: Record,
     stamp: Hlc,
-    columns: u64,
     table: TableId,
-    kind: ChangeKind,
+    marks: u32,
+}
+
+impl Entry {
+    const fn kind(&self) -> ChangeKind {
+        match self.marks >> KIND_SHIFT {
+            0 => ChangeKind::Insert,
+            1 => ChangeKind::Update,
+            _ => ChangeKind::Delete,
+        }
+    }
+}
+
+const fn kind_bits(kind: ChangeKind) -> u32 {
+    let number = match kind {
+        ChangeKind::Insert => 0,
+        ChangeKind::Update => 1,
+        ChangeKind::Delete => 2,
+    };
+    number << KIND_SHIFT
 }
 
 /// Changes in order of commit: appended at the end, dropped from the beginning.
@@ -58,15 +82,16 @@ impl Entries {
     pub(super) fn get(&self, position: usize) -> Option<Change> {
         let entry = self.entry(position)?;
         let number = self.dropped + position as u64;
-        let columns = match self.wide.get(&number) {
-            Some(columns) if entry.columns >> WIDE == 1 => columns.clone(),
-            _ => ColumnSet::from_bits(entry.columns),
+        let columns = match entry.marks & (ALL | WIDE) {
+            ALL => ColumnSet::all(entry.record.len()),
+            0 => ColumnSet::from_bits(u64::from(entry.marks & (ALL - 1))),
+            _ => self.wide.get(&number).cloned().unwrap_or(ColumnSet::EMPTY),
         };
         Some(Change {
             seq: entry.record.seq(),
             stamp: entry.stamp,
             table: entry.table,
-            kind: entry.kind,
+            kind: entry.kind(),
             columns,
             before: self.before.get(&number).cloned(),
             record: entry.record.clone(),
@@ -76,12 +101,14 @@ impl Entries {
     /// Appends a change; its record names its commit.
     #[inline]
     pub(super) fn push(&mut self, change: &Change, before: Option<&Record>) {
-        let columns = match change.columns.as_bits() {
-            Some(bits) if bits >> WIDE == 0 => bits,
+        let bits = change.columns.as_bits().and_then(|b| u32::try_from(b).ok());
+        let columns = match bits {
+            Some(bits) if bits < ALL => bits,
+            _ if change.columns == ColumnSet::all(change.record.len()) => ALL,
             _ => {
                 let number = self.dropped + self.len as u64;
                 self.wide.insert(number, change.columns.clone());
-                1 << WIDE
+                WIDE
             }
         };
         if let Some(before) = before {
@@ -91,9 +118,8 @@ impl Entries {
         let entry = Entry {
             record: change.record.clone(),
             stamp: change.stamp,
-            columns,
             table: change.table,
-            kind: change.kind,
+            marks: kind_bits(change.kind) | columns,
         };
         let full = (self.len + self.skipped).is_multiple_of(SEGMENT);
         self.len += 1;
@@ -171,24 +197,31 @@ mod tests {
             seq: Seq(seq),
             stamp: Hlc(seq * 10),
             table: TableId(3),
-            kind: ChangeKind::Update,
+            kind: match seq % 3 {
+                0 => ChangeKind::Insert,
+                1 => ChangeKind::Update,
+                _ => ChangeKind::Delete,
+            },
             columns,
             before: None,
-            record: Record::new(metadata, 1, [Value::from(seq.cast_signed())]),
+            record: Record::new(metadata, 1, vec![Value::from(seq.cast_signed()); 40]),
         }
     }
 
     #[test]
-    fn an_entry_has_32_bytes() {
-        assert_eq!(size_of::<Entry>(), 32);
+    fn an_entry_has_24_bytes() {
+        assert_eq!(size_of::<Entry>(), 24);
     }
 
     #[test]
     fn changes_come_back_as_they_were_over_segments_and_drops() {
-        let columns = |seq: u64| match seq % 4 {
+        let columns = |seq: u64| match seq % 7 {
             0 => ColumnSet::EMPTY,
-            1 => [0, 62].into_iter().collect(),
-            2 => [63].into_iter().collect(),
+            1 => [0, 27].into_iter().collect(),
+            2 => [28].into_iter().collect(),
+            3 => ColumnSet::all(40),
+            4 => ColumnSet::all(39),
+            5 => [31, 63].into_iter().collect(),
             _ => [5, 300].into_iter().collect(),
         };
         let all: Vec<Change> = (1..=5_000).map(|seq| change(seq, columns(seq))).collect();
