@@ -12,7 +12,7 @@ pub mod utils;
 
 pub use crate::core::base::{
     Date, Extension, Map, Metadata, Record, RecordId, Row, Seq, Slot, Text, Timestamp, Value,
-    ValueKind, Vector, VectorElement,
+    ValueInput, ValueKind, Vector, VectorElement,
 };
 pub use crate::core::database::{Collection, Committed, Database, Snapshot, Transaction, View};
 pub use crate::core::{database, schema, serialization, storage, versioning};

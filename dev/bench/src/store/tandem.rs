@@ -8,7 +8,7 @@ use common::database::{Collection, Database, DatabaseOptions};
 use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::storage::{Direction, Index, KeyRange};
 use common::versioning::Retention;
-use common::{Record, Timestamp, Value};
+use common::{Record, Timestamp, Value, ValueInput};
 use uuid::Uuid;
 
 use super::row::{Digest, Row, id_of, uuid_of};
@@ -118,16 +118,16 @@ impl Tandem {
 }
 
 #[inline]
-fn values(key: Value, row: &Row) -> [Value; 8] {
+fn values(key: Value, row: &Row) -> [ValueInput<'_>; 8] {
     [
-        key,
-        Value::from(row.name.as_str()),
-        Value::from(row.email.as_str()),
-        Value::from(row.region.as_str()),
-        Value::from(row.age),
-        Value::from(row.score),
-        Value::from(row.active),
-        Value::Timestamp(Timestamp(row.created)),
+        ValueInput::from(key),
+        ValueInput::from(&row.name),
+        ValueInput::from(&row.email),
+        ValueInput::from(&row.region),
+        ValueInput::from(row.age),
+        ValueInput::from(row.score),
+        ValueInput::from(row.active),
+        ValueInput::from(Timestamp(row.created)),
     ]
 }
 
@@ -135,7 +135,8 @@ fn named(key: Value, row: &Row) -> common::Row {
     let names = [
         "id", "name", "email", "region", "age", "score", "active", "created",
     ];
-    names.into_iter().zip(values(key, row)).collect()
+    let values = values(key, row).map(ValueInput::into_value);
+    names.into_iter().zip(values).collect()
 }
 
 fn score(change: Change) -> [(usize, Value); 1] {

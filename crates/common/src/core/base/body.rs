@@ -16,6 +16,7 @@ use super::record::Metadata;
 use super::text::Text;
 use super::time::Timestamp;
 use super::value::Value;
+use super::value_input::ValueInput;
 
 /// Longest text that lies in the record, in bytes. To copy a longer one with every new version would cost more than
 /// to count who shares it.
@@ -33,7 +34,7 @@ const KEY_SHIFT: u32 = 23;
 const VALUES_INLINE: usize = 16;
 
 /// Values on their way into a record.
-pub(crate) type Values = SmallVec<[Value; VALUES_INLINE]>;
+pub(crate) type Inputs<'v> = SmallVec<[ValueInput<'v>; VALUES_INLINE]>;
 
 /// Flat and without padding, so that the first key column shares the first cache line.
 #[repr(C)]
@@ -71,16 +72,28 @@ fn layout(columns: usize, tail: usize) -> Layout {
     Layout::from_size_align(size, align_of::<Head>()).unwrap_or(Layout::new::<Head>())
 }
 
-/// Length of a value's text when it belongs behind the values.
+/// The text of a value that belongs behind the values.
 #[inline]
-fn tail_of(value: &Value) -> usize {
+fn tail_of(value: &Value) -> Option<&str> {
     match value {
         Value::Text(text)
             if (text.is_within() || text.is_heap_allocated()) && text.len() <= TEXT_BYTES_MAX =>
         {
-            text.len()
+            Some(text)
         }
-        _ => 0,
+        _ => None,
+    }
+}
+
+/// As [`tail_of`], of a value that comes in.
+#[inline]
+fn tail_of_input<'v>(input: &'v ValueInput<'_>) -> Option<&'v str> {
+    match input {
+        ValueInput::Text(text) => {
+            let fits = (Text::INLINE_BYTES + 1..=TEXT_BYTES_MAX).contains(&text.len());
+            fits.then_some(*text)
+        }
+        ValueInput::Value(value) => tail_of(value),
     }
 }
 
@@ -135,28 +148,10 @@ impl Draft {
         }
     }
 
-    /// Writes the next value; its text goes behind the values when `tail_of` says so.
+    /// Writes the next value.
     #[inline]
-    fn push<V: std::borrow::Borrow<Value>>(&mut self, value: V, into: impl FnOnce(V) -> Value) {
+    fn push(&mut self, value: Value) {
         assert!(self.written < self.columns, "there is room for the value");
-        let len = tail_of(value.borrow());
-        let value = match value.borrow() {
-            Value::Text(text) if len > 0 => {
-                assert!(len <= self.tail - self.filled, "there is room for the text");
-                // SAFETY: the tail begins behind the values and has `tail` bytes, of which `len` from `filled` on
-                // were just found to be there and not written yet; the text lies elsewhere, for these are new.
-                // They live as long as the body whose value is made here, are not written again, and are the
-                // text's UTF-8.
-                unsafe {
-                    let values = self.head.add(1).cast::<Value>();
-                    let start = values.add(self.columns).cast::<u8>().add(self.filled);
-                    start.copy_from_nonoverlapping(NonNull::from(text.as_bytes()).cast(), len);
-                    self.filled += len;
-                    Value::Text(Text::within(start, len))
-                }
-            }
-            _ => into(value),
-        };
         self.owns |= owns(&value);
         // SAFETY: the place is inside the allocation, aligned as `Value`, and not written yet.
         unsafe {
@@ -164,6 +159,24 @@ impl Draft {
             values.add(self.written).write(value);
         }
         self.written += 1;
+    }
+
+    /// Writes the next value, a text of which the bytes go behind the values.
+    #[inline]
+    fn push_text(&mut self, text: &str) {
+        let len = text.len();
+        assert!(len <= self.tail - self.filled, "there is room for the text");
+        // SAFETY: the tail begins behind the values and has `tail` bytes, of which `len` from `filled` on were just
+        // found to be there and not written yet; the text lies elsewhere, for these are new. They live as long as
+        // the body whose value is made here, are not written again, and are the text's UTF-8.
+        let within = unsafe {
+            let values = self.head.add(1).cast::<Value>();
+            let start = values.add(self.columns).cast::<u8>().add(self.filled);
+            start.copy_from_nonoverlapping(NonNull::from(text.as_bytes()).cast(), len);
+            Text::within(start, len)
+        };
+        self.filled += len;
+        self.push(Value::Text(within));
     }
 
     #[expect(
@@ -208,17 +221,15 @@ impl Body {
 
     /// A body that takes the values, and leaves none. They come by reference, because the place that holds them is
     /// large itself.
-    pub(super) fn of(metadata: Metadata, key_columns: usize, values: &mut Values) -> Self {
-        let columns = values.len();
-        Self::check(key_columns, columns);
-        let mut draft = Draft::new(columns, values.iter().map(tail_of).sum());
-        // SAFETY: no value is initialized beyond the new length that is not read below; after a panic they leak.
-        unsafe { values.set_len(0) };
-        let from = values.as_ptr();
-        for at in 0..columns {
-            // SAFETY: the value at `at` was initialized, and is read once and nowhere else used any more.
-            let value = unsafe { from.add(at).read() };
-            draft.push(value, |value| value);
+    pub(super) fn of(metadata: Metadata, key_columns: usize, values: &mut Inputs<'_>) -> Self {
+        Self::check(key_columns, values.len());
+        let tail = values.iter().filter_map(tail_of_input).map(str::len).sum();
+        let mut draft = Draft::new(values.len(), tail);
+        for value in values.drain(..) {
+            match tail_of_input(&value) {
+                Some(text) => draft.push_text(text),
+                None => draft.push(value.into_value()),
+            }
         }
         draft.finish(metadata, key_columns)
     }
@@ -226,10 +237,13 @@ impl Body {
     /// A body with copies of the values.
     pub(super) fn copy_of(metadata: Metadata, key_columns: usize, values: &[&Value]) -> Self {
         Self::check(key_columns, values.len());
-        let tail = values.iter().map(|value| tail_of(value)).sum();
-        let mut draft = Draft::new(values.len(), tail);
+        let texts = values.iter().filter_map(|value| tail_of(value));
+        let mut draft = Draft::new(values.len(), texts.map(str::len).sum());
         for value in values {
-            draft.push(*value, Value::clone);
+            match tail_of(value) {
+                Some(text) => draft.push_text(text),
+                None => draft.push((*value).clone()),
+            }
         }
         draft.finish(metadata, key_columns)
     }
@@ -374,7 +388,8 @@ mod tests {
     }
 
     fn body(values: Vec<Value>) -> Body {
-        Body::of(Metadata::default(), 1, &mut values.into())
+        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        Body::of(Metadata::default(), 1, &mut inputs)
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
-use super::body::{Body, Values};
+use super::body::{Body, Inputs};
 use super::id::{RecordId, Seq};
 use super::text::Text;
 use super::time::Timestamp;
 use super::value::Value;
+use super::value_input::ValueInput;
 
 /// What every record carries beside its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,17 +45,18 @@ impl Record {
     /// # Panics
     /// When there are fewer values than key columns, no key column or more than 255, or more than 8,388,607
     /// values.
-    pub fn new<I>(metadata: Metadata, key_columns: usize, values: I) -> Self
-    where
-        I: IntoIterator<Item = Value>,
-        I::IntoIter: ExactSizeIterator,
-    {
-        Self::of(metadata, key_columns, &mut values.into_iter().collect())
+    pub fn new(
+        metadata: Metadata,
+        key_columns: usize,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Self {
+        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        Self::of(metadata, key_columns, &mut inputs)
     }
 
     /// As [`Record::new`], of values that are together already, which it takes.
     #[inline]
-    pub(crate) fn of(metadata: Metadata, key_columns: usize, values: &mut Values) -> Self {
+    pub(crate) fn of(metadata: Metadata, key_columns: usize, values: &mut Inputs<'_>) -> Self {
         Self(Body::of(metadata, key_columns, values))
     }
 

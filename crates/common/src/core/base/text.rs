@@ -59,6 +59,9 @@ impl Within {
 }
 
 impl Text {
+    /// Longest text that needs no bytes beyond its own.
+    pub(super) const INLINE_BYTES: usize = 23;
+
     /// A copy of a text.
     #[inline]
     pub fn new(text: impl AsRef<str>) -> Self {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering as AtomicOrdering;
 use super::commit::Committed;
 use super::database::Database;
 use super::table::Table;
-use crate::core::base::{Record, RecordId, Row, Value};
+use crate::core::base::{Record, RecordId, Row, Value, ValueInput};
 use crate::core::schema::{IndexSpec, Schema, Validator};
 use crate::core::storage::{Index, StorageKind};
 use crate::core::versioning::TableId;
@@ -86,14 +86,25 @@ impl Collection {
         transaction.commit()
     }
 
-    /// Inserts a row given as one value for each column, in storage order.
+    /// Inserts a row given as one value for each column, in storage order; texts may be borrowed.
+    ///
+    /// ```
+    /// use common::{Database, Field, FieldType, Schema, ValueInput};
+    /// # fn main() -> common::Result<()> {
+    /// let schema = Schema::build("cities", ["id"])
+    ///     .field(Field::new("id", FieldType::Int))
+    ///     .field(Field::new("name", FieldType::Text));
+    /// let cities = Database::new().create_collection(schema.finish()?)?;
+    /// let name = String::from("Oulu");
+    /// cities.insert_values([ValueInput::from(1), ValueInput::from(&name)])?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Collection::insert`].
-    pub fn insert_values<V>(&self, values: V) -> Result<Committed>
+    pub fn insert_values<'v, V>(&self, values: V) -> Result<Committed>
     where
-        V: IntoIterator<Item = Value>,
-        V::IntoIter: ExactSizeIterator,
+        V: IntoIterator<Item: Into<ValueInput<'v>>>,
     {
         let mut transaction = self.db.begin();
         transaction.insert_values(self, values)?;

@@ -11,7 +11,9 @@ use super::database::{Database, Inner, Writer};
 use super::table::Table;
 use super::view::View;
 use super::write_set::WriteSet;
-use crate::core::base::{Metadata, Record, RecordId, Row, Seq, Slot, Timestamp, Value, Values};
+use crate::core::base::{
+    Inputs, Metadata, Record, RecordId, Row, Seq, Slot, Timestamp, Value, ValueInput,
+};
 use crate::core::schema::ReferenceAction;
 use crate::error::{Error, Result};
 
@@ -147,36 +149,35 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        self.insert_checked(table, self.fresh(table, &mut values.into()))
+        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        self.insert_checked(table, self.fresh(table, &mut inputs))
     }
 
-    /// Inserts a row given as one value for each column, in storage order.
+    /// Inserts a row given as one value for each column, in storage order; texts may be borrowed.
     ///
     /// # Errors
     /// As [`Transaction::insert`].
-    pub fn insert_values<V>(&mut self, collection: &Collection, values: V) -> Result<RecordId>
+    pub fn insert_values<'v, V>(&mut self, collection: &Collection, values: V) -> Result<RecordId>
     where
-        V: IntoIterator<Item = Value>,
-        V::IntoIter: ExactSizeIterator,
+        V: IntoIterator<Item: Into<ValueInput<'v>>>,
     {
         let record = self.prepare(collection, values)?;
         self.insert_checked(&collection.table, record)
     }
 
     /// A new record of values that are converted and checked.
-    fn prepare<V>(&self, collection: &Collection, values: V) -> Result<Record>
+    fn prepare<'v, V>(&self, collection: &Collection, values: V) -> Result<Record>
     where
-        V: IntoIterator<Item = Value>,
-        V::IntoIter: ExactSizeIterator,
+        V: IntoIterator<Item: Into<ValueInput<'v>>>,
     {
         self.check(collection)?;
-        let mut values: Values = values.into_iter().collect();
-        collection.table.validator.prepare(&mut values)?;
+        let mut values: Inputs<'v> = values.into_iter().map(Into::into).collect();
+        collection.table.validator.accept(&mut values)?;
         Ok(self.fresh(&collection.table, &mut values))
     }
 
     /// A record as it is when it replaces none.
-    fn fresh(&self, table: &Table, values: &mut Values) -> Record {
+    fn fresh(&self, table: &Table, values: &mut Inputs<'_>) -> Record {
         let metadata = self.metadata(None);
         Record::of(metadata, table.validator.key_columns(), values)
     }
@@ -206,17 +207,17 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        self.upsert_checked(table, self.fresh(table, &mut values.into()))
+        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        self.upsert_checked(table, self.fresh(table, &mut inputs))
     }
 
     /// As [`Transaction::upsert`], with one value for each column in storage order.
     ///
     /// # Errors
     /// As [`Transaction::upsert`].
-    pub fn upsert_values<V>(&mut self, collection: &Collection, values: V) -> Result<RecordId>
+    pub fn upsert_values<'v, V>(&mut self, collection: &Collection, values: V) -> Result<RecordId>
     where
-        V: IntoIterator<Item = Value>,
-        V::IntoIter: ExactSizeIterator,
+        V: IntoIterator<Item: Into<ValueInput<'v>>>,
     {
         let record = self.prepare(collection, values)?;
         self.upsert_checked(&collection.table, record)

@@ -7,7 +7,7 @@ use regex::Regex;
 use super::field::{Field, FieldType};
 use super::rule::{CustomRule, Rule, RuleRegistry};
 use super::schema::Schema;
-use crate::core::base::{Row, Text, Value};
+use crate::core::base::{Row, Text, Value, ValueInput};
 use crate::error::{Error, ErrorKind, Result, Violation};
 
 /// Largest compiled size of one pattern, in bytes: a schema from outside must not cost memory.
@@ -164,7 +164,6 @@ impl Validator {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] with every broken rule.
-    #[inline]
     pub fn prepare(&self, values: &mut [Value]) -> Result<()> {
         if values.len() != self.columns.len() {
             return Err(self.wrong_count(values.len()));
@@ -178,6 +177,29 @@ impl Validator {
         } else {
             self.report(values, self.violations(values))
         }
+    }
+
+    /// As [`Validator::prepare`], of values that may borrow their texts.
+    #[inline]
+    pub(crate) fn accept(&self, values: &mut [ValueInput<'_>]) -> Result<()> {
+        if values.len() != self.columns.len() {
+            return Err(self.wrong_count(values.len()));
+        }
+        let mut fine = true;
+        for (column, value) in self.columns.iter().zip(values.iter_mut()) {
+            fine &= column.accept_input(value);
+        }
+        if fine {
+            Ok(())
+        } else {
+            self.refused_row(values)
+        }
+    }
+
+    #[cold]
+    fn refused_row(&self, values: &[ValueInput<'_>]) -> Result<()> {
+        let values: Vec<Value> = values.iter().cloned().map(ValueInput::into_value).collect();
+        self.report(&values, self.violations(&values))
     }
 
     /// Checks values in storage order without converting any: what a decoder calls on rows from outside.
@@ -326,6 +348,21 @@ impl Column {
             column.default = Value::Float(float);
         }
         Ok(column)
+    }
+
+    /// As [`Column::accept`]; a text stays borrowed where nothing but its type is asked for.
+    #[inline]
+    fn accept_input(&self, input: &mut ValueInput<'_>) -> bool {
+        match input {
+            ValueInput::Text(_) if self.ty == FieldType::Text && self.checks.is_empty() => true,
+            ValueInput::Text(text) => {
+                let mut value = Value::from(*text);
+                let fine = self.accept(&mut value);
+                *input = ValueInput::Value(value);
+                fine
+            }
+            ValueInput::Value(value) => self.accept(value),
+        }
     }
 
     /// Converts the value where the type allows it and says whether it satisfies everything.
