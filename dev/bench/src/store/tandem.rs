@@ -184,7 +184,8 @@ impl Subject for Tandem {
         match self.naming {
             Naming::Positions => {
                 for row in rows {
-                    self.people.insert_values(values(self.key(row.id), row))?;
+                    self.people
+                        .insert_from(&mut values(self.key(row.id), row))?;
                 }
             }
             Naming::Names => {
@@ -248,9 +249,9 @@ impl Subject for Tandem {
     fn apply(&mut self, operations: &[Operation]) -> Result<()> {
         for operation in operations {
             match operation {
-                Operation::Insert(row) => {
-                    self.people.insert_values(values(self.key(row.id), row))?
-                }
+                Operation::Insert(row) => self
+                    .people
+                    .insert_from(&mut values(self.key(row.id), row))?,
                 Operation::Update(change) => self
                     .people
                     .update_values(self.key(change.id), score(*change))?,
@@ -267,7 +268,7 @@ impl Subject for Tandem {
             for operation in group {
                 match operation {
                     Operation::Insert(row) => {
-                        transaction.insert_values(people, values(self.key(row.id), row))?;
+                        transaction.insert_from(people, &mut values(self.key(row.id), row))?;
                     }
                     Operation::Update(change) => {
                         transaction.update_values(people, self.key(change.id), score(*change))?;
@@ -283,7 +284,7 @@ impl Subject for Tandem {
     fn roll_back(&mut self, rows: &[Row]) -> Result<Option<Duration>> {
         let mut transaction = self.database.begin();
         for row in rows {
-            transaction.insert_values(&self.people, values(self.key(row.id), row))?;
+            transaction.insert_from(&self.people, &mut values(self.key(row.id), row))?;
         }
         let start = Instant::now();
         transaction.rollback();

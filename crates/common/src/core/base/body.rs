@@ -219,16 +219,20 @@ impl Body {
         );
     }
 
-    /// A body that takes the values, and leaves none. They come by reference, because the place that holds them is
-    /// large itself.
-    pub(super) fn of(metadata: Metadata, key_columns: usize, values: &mut Inputs<'_>) -> Self {
+    /// A body that takes the values out of their places, where it leaves others.
+    #[inline]
+    pub(super) fn of(
+        metadata: Metadata,
+        key_columns: usize,
+        values: &mut [ValueInput<'_>],
+    ) -> Self {
         Self::check(key_columns, values.len());
         let tail = values.iter().filter_map(tail_of_input).map(str::len).sum();
         let mut draft = Draft::new(values.len(), tail);
-        for value in values.drain(..) {
-            match tail_of_input(&value) {
+        for value in values {
+            match tail_of_input(value) {
                 Some(text) => draft.push_text(text),
-                None => draft.push(value.into_value()),
+                None => draft.push(value.take()),
             }
         }
         draft.finish(metadata, key_columns)

@@ -50,13 +50,17 @@ impl Record {
         key_columns: usize,
         values: impl IntoIterator<Item = Value>,
     ) -> Self {
-        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        let mut inputs: Inputs<'_> = values.into_iter().map(ValueInput::from).collect();
         Self::of(metadata, key_columns, &mut inputs)
     }
 
     /// As [`Record::new`], of values that are together already, which it takes.
     #[inline]
-    pub(crate) fn of(metadata: Metadata, key_columns: usize, values: &mut Inputs<'_>) -> Self {
+    pub(crate) fn of(
+        metadata: Metadata,
+        key_columns: usize,
+        values: &mut [ValueInput<'_>],
+    ) -> Self {
         Self(Body::of(metadata, key_columns, values))
     }
 

@@ -25,6 +25,15 @@ pub enum ValueInput<'v> {
 }
 
 impl ValueInput<'_> {
+    /// The value, with null in its place when it was not borrowed.
+    #[inline]
+    pub(super) fn take(&mut self) -> Value {
+        match self {
+            Self::Text(text) => Value::Text(Text::new(text)),
+            Self::Value(value) => std::mem::take(value),
+        }
+    }
+
     /// The value, with a text of its own.
     #[inline]
     pub fn into_value(self) -> Value {

@@ -111,6 +111,17 @@ impl Collection {
         transaction.commit()
     }
 
+    /// Inserts a row given as one value for each column, in storage order, which it takes out of their places:
+    /// what costs least.
+    ///
+    /// # Errors
+    /// As [`Collection::insert`].
+    pub fn insert_from(&self, values: &mut [ValueInput<'_>]) -> Result<Committed> {
+        let mut transaction = self.db.begin();
+        transaction.insert_from(self, values)?;
+        transaction.commit()
+    }
+
     /// Inserts the row, or replaces the one with its key as a whole.
     ///
     /// # Errors

@@ -149,8 +149,11 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        let mut inputs = values.into_iter().map(ValueInput::from).collect();
-        self.insert_checked(table, self.fresh(table, &mut inputs))
+        let mut inputs: Inputs<'_> = values.into_iter().map(ValueInput::from).collect();
+        let record = self.fresh(table, &mut inputs);
+        let id = record.id();
+        self.insert_checked(table, record)?;
+        Ok(id)
     }
 
     /// Inserts a row given as one value for each column, in storage order; texts may be borrowed.
@@ -161,23 +164,38 @@ impl<'db> Transaction<'db> {
     where
         V: IntoIterator<Item: Into<ValueInput<'v>>>,
     {
+        let mut values: Inputs<'v> = values.into_iter().map(Into::into).collect();
+        let record = self.prepare(collection, &mut values)?;
+        let id = record.id();
+        self.insert_checked(&collection.table, record)?;
+        Ok(id)
+    }
+
+    /// Inserts a row given as one value for each column, in storage order, which it takes out of their places:
+    /// what costs least.
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`].
+    #[inline]
+    pub fn insert_from(
+        &mut self,
+        collection: &Collection,
+        values: &mut [ValueInput<'_>],
+    ) -> Result<()> {
         let record = self.prepare(collection, values)?;
         self.insert_checked(&collection.table, record)
     }
 
     /// A new record of values that are converted and checked.
-    fn prepare<'v, V>(&self, collection: &Collection, values: V) -> Result<Record>
-    where
-        V: IntoIterator<Item: Into<ValueInput<'v>>>,
-    {
+    #[inline]
+    fn prepare(&self, collection: &Collection, values: &mut [ValueInput<'_>]) -> Result<Record> {
         self.check(collection)?;
-        let mut values: Inputs<'v> = values.into_iter().map(Into::into).collect();
-        collection.table.validator.accept(&mut values)?;
-        Ok(self.fresh(&collection.table, &mut values))
+        collection.table.validator.accept(values)?;
+        Ok(self.fresh(&collection.table, values))
     }
 
     /// A record as it is when it replaces none.
-    fn fresh(&self, table: &Table, values: &mut Inputs<'_>) -> Record {
+    fn fresh(&self, table: &Table, values: &mut [ValueInput<'_>]) -> Record {
         let metadata = self.metadata(None);
         Record::of(metadata, table.validator.key_columns(), values)
     }
@@ -207,7 +225,7 @@ impl<'db> Transaction<'db> {
         let table = &collection.table;
         self.check(collection)?;
         let values = table.validator.values(row)?;
-        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        let mut inputs: Inputs<'_> = values.into_iter().map(ValueInput::from).collect();
         self.upsert_checked(table, self.fresh(table, &mut inputs))
     }
 
@@ -219,7 +237,8 @@ impl<'db> Transaction<'db> {
     where
         V: IntoIterator<Item: Into<ValueInput<'v>>>,
     {
-        let record = self.prepare(collection, values)?;
+        let mut values: Inputs<'v> = values.into_iter().map(Into::into).collect();
+        let record = self.prepare(collection, &mut values)?;
         self.upsert_checked(&collection.table, record)
     }
 
@@ -379,7 +398,7 @@ impl<'db> Transaction<'db> {
         collection.table.check_alive()
     }
 
-    fn insert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<RecordId> {
+    fn insert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<()> {
         let current = self.look_up(table, record.key())?;
         if current.record().is_some() {
             return Err(Error::conflict(format!(
@@ -388,12 +407,15 @@ impl<'db> Transaction<'db> {
                 record.id()
             )));
         }
-        Ok(self.put(table, current.committed, record))
+        self.put(table, current.committed, record);
+        Ok(())
     }
 
     fn upsert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<RecordId> {
         let current = self.look_up(table, record.key())?;
-        Ok(self.put(table, current.committed, record))
+        let id = record.id();
+        self.put(table, current.committed, record);
+        Ok(id)
     }
 
     fn update_checked(
@@ -412,18 +434,11 @@ impl<'db> Transaction<'db> {
     }
 
     /// Writes a fresh record in place of the committed one, if there is one.
-    fn put(
-        &mut self,
-        table: &Arc<Table>,
-        committed: Option<(Slot, Record)>,
-        mut record: Record,
-    ) -> RecordId {
+    fn put(&mut self, table: &Arc<Table>, committed: Option<(Slot, Record)>, mut record: Record) {
         if committed.is_some() {
             record.set_metadata(self.metadata(committed.as_ref()));
         }
-        let id = record.id();
         self.set.push(table, committed, record, false);
-        id
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
@@ -34,6 +34,8 @@ pub(super) struct Pages {
     end: AtomicU32,
     /// Slots given back, the last one first. Only the writer takes this lock.
     free: Mutex<Vec<Slot>>,
+    /// Whether `free` has none; the writer alone reads and writes it.
+    none_free: AtomicBool,
 }
 
 impl Pages {
@@ -42,12 +44,24 @@ impl Pages {
             runs: [const { OnceLock::new() }; RUNS],
             end: AtomicU32::new(0),
             free: Mutex::new(Vec::new()),
+            none_free: AtomicBool::new(true),
         }
+    }
+
+    #[inline]
+    fn take_free(&self) -> Option<Slot> {
+        if self.none_free.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut free = self.free.lock();
+        let slot = free.pop();
+        self.none_free.store(free.is_empty(), Ordering::Relaxed);
+        slot
     }
 
     /// Stores a record in a free slot.
     pub(super) fn add(&self, record: Record) -> Result<Slot> {
-        let slot = match self.free.lock().pop() {
+        let slot = match self.take_free() {
             Some(slot) => slot,
             None => {
                 let end = self.end.load(Ordering::Relaxed);
@@ -85,6 +99,7 @@ impl Pages {
         let removed = self.replace(slot, None);
         if removed.is_some() {
             self.free.lock().push(slot);
+            self.none_free.store(false, Ordering::Relaxed);
         }
         removed
     }
