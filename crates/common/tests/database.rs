@@ -9,7 +9,9 @@ use common::database::DatabaseOptions;
 use common::schema::{Field, FieldType, IndexSpec, ReferenceAction, Rule, Schema};
 use common::storage::{HashStorage, Storage, StorageKind, Visitor, Write};
 use common::versioning::{ChangeKind, Retention};
-use common::{Collection, Database, Error, ErrorKind, Record, Result, Seq, Slot, Value, row};
+use common::{
+    Collection, Database, Error, ErrorKind, Record, Result, Seq, Slot, Value, ValueInput, row,
+};
 
 fn people(db: &Database) -> Collection {
     let schema = Schema::build("people", ["id"])
@@ -45,6 +47,67 @@ fn refused<T>(result: Result<T>, kind: ErrorKind, parts: &[&str]) -> Error {
         assert!(error.to_string().contains(part), "{error} lacks {part:?}");
     }
     error
+}
+
+#[test]
+fn borrowed_texts_come_in_as_values_do() {
+    let schema = Schema::build("notes", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("text", FieldType::Text))
+        .field(Field::new("checked", FieldType::Text).rule(Rule::Length { min: 1, max: 300 }))
+        .field(Field::new("any", FieldType::Any))
+        .field(Field::new("number", FieldType::Float));
+    let db = Database::new();
+    let notes = db.create_collection(schema.finish().unwrap()).unwrap();
+    // Inside a value, the least and the most that lies in a record, and beyond.
+    let lengths = [2, 23, 24, 256, 257];
+    for (id, length) in (0_i64..).zip(lengths) {
+        let text = "ä".repeat(length / 2) + &"b".repeat(length % 2);
+        let other = text.replace('ä', "ö");
+        let list = Value::from(vec![Value::from(text.as_str())]);
+        let mut values = [
+            ValueInput::from(id),
+            ValueInput::from(&text),
+            ValueInput::from(other.as_str()),
+            ValueInput::from(list.clone()),
+            ValueInput::from(id),
+        ];
+        notes.insert_from(&mut values).unwrap();
+        let stored = notes.get(id).unwrap();
+        let (text, other) = (Value::from(text), Value::from(other));
+        let number = Value::from(f64::from(u8::try_from(id).unwrap()));
+        assert_eq!(*stored, [Value::from(id), text, other, list, number]);
+    }
+    let wrong = |values: &mut [ValueInput<'_>], parts: &[&str]| {
+        refused(notes.insert_from(values), ErrorKind::Invalid, parts);
+    };
+    let text = ValueInput::from("fine");
+    let (id, one) = (ValueInput::from(9), ValueInput::from(1));
+    wrong(
+        &mut [
+            id.clone(),
+            text.clone(),
+            "".into(),
+            text.clone(),
+            one.clone(),
+        ],
+        &["notes", "checked", "length"],
+    );
+    wrong(
+        &mut [
+            id.clone(),
+            one.clone(),
+            text.clone(),
+            text.clone(),
+            text.clone(),
+        ],
+        &["text", "number"],
+    );
+    wrong(&mut [id.clone(), text.clone()], &["5 columns"]);
+    assert!(notes.get(9).is_none());
+    let mut taken = [0.into(), text.clone(), text.clone(), text, one];
+    refused(notes.insert_from(&mut taken), ErrorKind::Conflict, &["0"]);
+    assert_eq!(notes.len(), lengths.len());
 }
 
 #[test]

@@ -392,7 +392,7 @@ mod tests {
     }
 
     fn body(values: Vec<Value>) -> Body {
-        let mut inputs = values.into_iter().map(ValueInput::from).collect();
+        let mut inputs: Inputs<'_> = values.into_iter().map(ValueInput::from).collect();
         Body::of(Metadata::default(), 1, &mut inputs)
     }
 
