@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::schema::{Field, FieldType, Schema};
+use common::utils::id_generator::{Rng as _, SeededRng};
 use common::{Database, ErrorKind, row};
 use server::http::HttpTransport;
 use server::{ServeOptions, serve};
@@ -253,6 +254,40 @@ fn a_peer_that_stands_still_is_let_go() {
         running.raw(begun.as_bytes());
     }
     assert!(running.get("/healthz").ends_with("ok"));
+    running.end();
+}
+
+#[test]
+fn a_peer_that_sends_garbage_harms_nobody_else() {
+    let running = run(ServeOptions::default());
+    let phone = SyncDb::client("phone").unwrap();
+    phone.sync(&mut running.transport()).unwrap();
+    let session = SyncDb::client("other").unwrap();
+    let right = session.session().unwrap().next_message().unwrap().unwrap();
+    let rng = SeededRng::new(19);
+    for round in 0..60_usize {
+        let mut body = right.clone();
+        match round % 3 {
+            0 => {
+                let at = usize::try_from(rng.next_u64()).unwrap() % body.len();
+                *body.get_mut(at).unwrap() ^= 1 << (round % 8);
+            }
+            1 => body.truncate(round * body.len() / 60),
+            _ => rng.fill(&mut body),
+        }
+        let head = format!(
+            "POST /v1/sync HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = running.raw(&[head.as_bytes(), &body].concat());
+        assert!(!answer.starts_with("HTTP/1.1 5"), "{answer}");
+        // No HTTP at all.
+        let _ = running.raw(&[body.as_slice(), b"\r\n\r\n"].concat());
+        let text = format!("round {round}");
+        phone.update("notes", 1, row! { "text": text }).unwrap();
+        assert!(phone.sync(&mut running.transport()).unwrap().converged);
+    }
+    assert_eq!(running.server.status().rows, 500);
     running.end();
 }
 

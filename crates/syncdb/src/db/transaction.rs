@@ -9,12 +9,13 @@ use common::{
 };
 
 use crate::sync::conflict::Strategy;
-use crate::sync::delta::{Delta, elements};
+use crate::sync::delta::{Delta, canonical_set, elements};
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{Action, MUTATION_BYTES_MAX, OPS_MAX, Op, is_system};
 use crate::sync::queue::{self, Queued};
 use crate::sync::rejected::{REJECTED_MAX, Rejected, RejectedId, read_ops};
 use crate::sync::replica::Replica;
+use crate::sync::subscription;
 use crate::sync::system::{State, Synced, SyncedTables, number};
 
 /// A row as a transaction found it.
@@ -381,9 +382,10 @@ impl<'db> SyncTransaction<'db> {
                 continue;
             };
             let after = self.tx.get(&touched.collection, touched.id.clone())?;
+            let after = with_sets_in_order(&mut self.tx, table, touched, after)?;
             let is_here = |field| subscriptions.has_field(&table.schema.name, field);
             if let Some(after) = &after {
-                table.require(after, is_here)?;
+                table.require(touched.before.as_ref(), after, is_here)?;
             }
             let first = ops.len();
             net(table, touched, after.as_ref(), &mut ops)?;
@@ -429,12 +431,13 @@ impl<'db> SyncTransaction<'db> {
         }
         let tx = &mut self.tx;
         let mut state = State::read(tx, &tables.state, &self.core.name)?;
-        let base = queue::base(
-            tx,
-            &tables.queue,
-            ops.iter().map(|(op, _)| op),
+        let position = subscription::position(
+            tx.view(),
+            &tables.subscriptions,
+            |table| ops.iter().any(|(op, _)| op.table == table),
             state.base(),
         )?;
+        let base = queue::base(tx, &tables.queue, ops.iter().map(|(op, _)| op), position)?;
         let stamp = self.core.db.clock().tick();
         // Several operations may be rejected for the sake of one; what was written before them is not to go with them.
         if let [(op, before)] = ops.as_mut_slice() {
@@ -465,6 +468,32 @@ impl<'db> SyncTransaction<'db> {
 #[cold]
 fn no_such(id: RejectedId) -> Error {
     Error::not_found(format!("no rejected mutation is numbered {id}"))
+}
+
+/// The row with its sets as the server will have them: in order, each element once.
+fn with_sets_in_order(
+    tx: &mut Transaction<'_>,
+    table: &Synced,
+    touched: &Touched,
+    after: Option<Record>,
+) -> Result<Option<Record>> {
+    let Some(row) = &after else {
+        return Ok(after);
+    };
+    let mut changes = Vec::new();
+    for (position, (field, value)) in table.schema.fields.iter().zip(row.iter()).enumerate() {
+        if matches!(table.policy.of(&field.name), Strategy::Set(_)) {
+            let set = canonical_set(value)?;
+            if set != *value {
+                changes.push((position, set));
+            }
+        }
+    }
+    if changes.is_empty() {
+        return Ok(after);
+    }
+    tx.update_values(&touched.collection, touched.id.clone(), changes)?;
+    tx.get(&touched.collection, touched.id.clone())
 }
 
 /// What a transaction did to a row, as at most two operations, each with what its columns held before.

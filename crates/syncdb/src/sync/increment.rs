@@ -296,7 +296,8 @@ pub(crate) fn truth(
             .as_ref()
             .map_or(0, |record| set.covering(held, id, record));
         match record {
-            Some(record) if now != 0 && !told => {
+            // With its own write the row may have come from one scope to another, of which it has not got the columns.
+            Some(record) if now != 0 && !(told && set.has_equal_columns(held, id)) => {
                 let positions = set.columns(now, id);
                 let positions: Vec<usize> = positions.iter().collect();
                 cut.add(schema, BlockKind::Put, now, &positions, &record);

@@ -461,7 +461,15 @@ impl ScopeSet {
         scopes.next().is_some_and(TableScope::is_whole) && scopes.next().is_none()
     }
 
-    /// The same for the table of a name.
+    /// Whether a row of a table has the same columns at the replica, whichever of the scopes among `mask` cover it.
+    pub(crate) fn has_equal_columns(&self, mask: u64, table: TableId) -> bool {
+        let tables = self.among(mask);
+        let mut tables = tables.filter_map(|scope| scope.compiled.table(table));
+        let first = tables.next();
+        first.is_none_or(|first| tables.all(|table| table.columns == first.columns))
+    }
+
+    /// As [`ScopeSet::is_plain`], for the table of a name.
     pub(crate) fn is_plain_named(&self, mask: u64, name: &str) -> bool {
         let mut scopes = self
             .among(mask)

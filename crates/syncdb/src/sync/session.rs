@@ -1,6 +1,6 @@
 //! [`Session`]: the replica's side of a sync, as a state machine with two functions.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::protocol::{
     Action, Answer, Block, BlockKind, Commit, Outcome, Position, RangeQuestion, Request, Staged,
     bit, frame_limits,
 };
-use super::queue::{self, Queued};
+use super::queue::{self, Pending, Queued};
 use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
 use super::replica::Replica;
@@ -296,13 +296,16 @@ impl<'db> Session<'db> {
         let tables = &self.db.tables;
         let mut tx = self.db.db.begin();
         let mut subscriptions = Subscriptions::clone(&self.db.subscriptions());
+        let mut state = State::read(&tx, &tables.state, &self.db.name)?;
         for kept in &mut subscriptions.kept {
             if kept.having != Having::Nothing {
                 kept.having = having(kept.slot);
                 kept.old = None;
+                if kept.having != Having::Joined {
+                    kept.at = kept.at.or(Some(state.base()));
+                }
             }
         }
-        let mut state = State::read(&tx, &tables.state, &self.db.name)?;
         self.db.clear_staged(&mut tx, &mut state)?;
         state.write(&mut tx, &tables.state)?;
         subscriptions.write(&mut tx, &tables.subscriptions)?;
@@ -336,7 +339,7 @@ impl<'db> Session<'db> {
             tx = self.db.db.begin();
         }
         let mut report = self.report.clone();
-        let taken = self.hear(&mut tx, &mut state, answer, &mut report)?;
+        let (taken, answered) = self.hear(&mut tx, &mut state, answer, &mut report)?;
         let waits = state.acknowledged + 1 < state.next;
         if !answer.truth.is_empty() {
             report.left.extend(left(&answer.truth, &taken));
@@ -352,6 +355,25 @@ impl<'db> Session<'db> {
             };
             apply.blocks(&answer.truth, answer.known)?;
             report.rows_received += apply.rows;
+        }
+        // Of a table of which nothing is kept, the server says nothing.
+        for (table, key) in answered {
+            if subscriptions
+                .about(subscriptions.said(), &table)
+                .next()
+                .is_some()
+            {
+                continue;
+            }
+            let waits = Pending::of(tx.view(), &tables.queue, &table, &key)?;
+            let collection = &synced.get(&table)?.collection;
+            if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
+                tx.delete(collection, key.clone())?;
+                let row = (table, key);
+                report
+                    .left
+                    .extend(Some(row).filter(|row| taken.contains(row)));
+            }
         }
         report.refused.clear();
         for kept in &mut subscriptions.kept {
@@ -394,16 +416,17 @@ impl<'db> Session<'db> {
         Ok(())
     }
 
-    /// Takes in the outcomes. Gives the operations that the server has taken.
+    /// Takes in the outcomes. Gives the rows of the operations that the server has taken, and of all that were answered.
     fn hear(
         &mut self,
         tx: &mut Transaction<'_>,
         state: &mut State,
         answer: &Answer,
         report: &mut SyncReport,
-    ) -> Result<HashSet<(Text, RecordId)>> {
+    ) -> Result<(HashSet<RowOf>, BTreeSet<RowOf>)> {
         let tables = &self.db.tables;
         let mut taken = HashSet::new();
+        let mut rows = BTreeSet::new();
         let mut turned_down: Vec<Queued> = Vec::new();
         for (client_seq, outcome) in &answer.outcomes {
             if *client_seq != state.acknowledged + 1 || *client_seq > state.sent {
@@ -414,6 +437,11 @@ impl<'db> Session<'db> {
             }
             let answered = queue::of(tx.view(), &tables.queue, *client_seq)?;
             report.rows_sent += answered.len() as u64;
+            rows.extend(
+                answered
+                    .iter()
+                    .map(|op| (op.op.table.clone(), op.op.key.clone())),
+            );
             self.settle(tx, &answered, *client_seq, outcome, report)?;
             match outcome {
                 Outcome::Rejected(_) => turned_down.extend(answered),
@@ -451,7 +479,7 @@ impl<'db> Session<'db> {
         }
         rejected::flag(tx, &tables.queue, &turned_down)?;
         self.take_ledger(tx, state, answer)?;
-        Ok(taken)
+        Ok((taken, rows))
     }
 
     /// Takes an answered mutation out of the queue, and keeps what is to be kept of it.
@@ -653,6 +681,9 @@ impl<'db> Session<'db> {
     }
 }
 
+/// Table and key of a row.
+type RowOf = (Text, RecordId);
+
 /// Rows that the server has taken from this replica and that are in no scope.
 fn left(truth: &[Block], taken: &HashSet<(Text, RecordId)>) -> Vec<(Text, RecordId)> {
     let gone = truth.iter().filter(|block| block.kind == BlockKind::Gone);
@@ -677,8 +708,11 @@ impl Landing<'_, '_> {
     fn commit(&mut self, answer: &Answer, commit: &Commit) -> Result<u64> {
         let tables = &self.db.tables;
         let behind = |seq: Seq| commit.seq < seq;
+        // What does not come along stays as of this commit.
+        let mut left_at = self.state.base();
         match self.state.cursor {
             Some((epoch, seq)) if epoch != answer.epoch || behind(seq) => {
+                left_at = Seq::ZERO;
                 // Positions of another log mean nothing: the edits are concurrent with all that is there.
                 for mut op in queue::all(self.tx.view(), &tables.queue)? {
                     op.base = Seq::ZERO;
@@ -748,9 +782,16 @@ impl Landing<'_, '_> {
             if commit.joined & kept.bit() != 0 {
                 kept.having = Having::Joined;
                 kept.old = None;
-            } else if kept.having == Having::Joined {
+                kept.at = None;
+                continue;
+            }
+            if kept.having == Having::Joined {
                 // The position is one that it does not have.
                 kept.having = Having::Stale;
+            }
+            if kept.having == Having::Stale {
+                let at = kept.at.unwrap_or(left_at);
+                kept.at = Some(at.min(left_at));
             }
         }
         self.db.drop_ended(self.tx, self.subscriptions)?;

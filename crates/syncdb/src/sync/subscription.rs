@@ -15,7 +15,9 @@ use std::ops::ControlFlow;
 
 use common::query::Filter;
 use common::schema::FieldId;
-use common::{Collection, Error, Limits, Record, RecordId, Result, Text, Transaction, Value, View};
+use common::{
+    Collection, Error, Limits, Record, RecordId, Result, Seq, Text, Transaction, Value, View,
+};
 
 use super::protocol::{Grant, Held, SCOPES_MAX, Scope, ScopeId, Want, bit, is_system};
 use super::scope::filter_json;
@@ -23,6 +25,9 @@ use super::system::{damaged, number, read_number, read_text};
 
 /// Longest name of a subscription, in bytes of UTF-8.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 128;
+
+/// Place of [`Kept::at`] in its row.
+const AT: usize = 10;
 
 /// Slot of the subscription to everything, which a replica has while it has no other.
 const EVERYTHING_SLOT: u32 = 0;
@@ -112,7 +117,7 @@ pub struct SubscriptionState {
     /// How often its filter or columns were changed.
     pub filter_version: u64,
     /// The server's commit as of which the replica has all of it; `None` until it has arrived.
-    pub cursor: Option<common::Seq>,
+    pub cursor: Option<Seq>,
     /// Why the server does not serve it, if it does not.
     pub refused: Option<Text>,
 }
@@ -143,6 +148,8 @@ pub(crate) struct Kept {
     /// It is kept until those that replace it have joined.
     pub(crate) leaving: bool,
     pub(crate) refused: Option<Text>,
+    /// The commit as of which its rows are here, when the replica's position has gone on without it.
+    pub(crate) at: Option<Seq>,
 }
 
 impl Kept {
@@ -162,12 +169,18 @@ impl Kept {
             old: None,
             leaving: false,
             refused: None,
+            at: None,
         }
     }
 
     /// Whether rows of the table may be here because of it.
     pub(crate) fn is_about(&self, table: &str) -> bool {
         self.want.table.as_deref().is_none_or(|own| own == table)
+    }
+
+    /// Whether a request speaks of it. One that leaves is only of use as long as its rows are current.
+    fn is_said(&self) -> bool {
+        !self.leaving || self.having == Having::Joined
     }
 
     /// Whether it is still to arrive.
@@ -221,6 +234,7 @@ impl Kept {
             self.old.as_ref().map_or(Ok(Value::Null), want_value)?,
             Value::from(self.leaving),
             Value::from(self.refused.clone()),
+            self.at.map_or(Value::Null, |at| number(at.0)),
         ])
     }
 
@@ -247,8 +261,37 @@ impl Kept {
                 .transpose()?,
             leaving: record.get(8).and_then(Value::as_bool).unwrap_or_default(),
             refused: optional(9).and_then(Value::as_text).map(Text::new),
+            at: match optional(AT) {
+                Some(_) => Some(Seq(read_number(record, AT)?)),
+                None => None,
+            },
         })
     }
+}
+
+/// The commit as of which rows of some tables are here: the replica's position `cursor`, unless a subscription to one of
+/// them has not followed it.
+pub(crate) fn position(
+    view: View<'_>,
+    table: &Collection,
+    is_of: impl Fn(&str) -> bool,
+    cursor: Seq,
+) -> Result<Seq> {
+    let mut behind = Vec::new();
+    view.scan(table, &mut |records| {
+        let is_behind = |record: &&Record| record.get(AT).is_some_and(|at| !at.is_null());
+        behind.extend(records.iter().filter(is_behind).cloned());
+        ControlFlow::Continue(())
+    })?;
+    let mut position = cursor;
+    for record in behind {
+        let want = record.get(3).and_then(Value::as_list);
+        let of = want.and_then(<[Value]>::first).and_then(Value::as_text);
+        if of.is_none_or(&is_of) {
+            position = position.min(Seq(read_number(&record, AT)?));
+        }
+    }
+    Ok(position)
 }
 
 fn want_value(want: &Want) -> Result<Value> {
@@ -453,9 +496,14 @@ impl Subscriptions {
 
     /// What a request says of them.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
-        // One that leaves is only of use as long as its rows are current.
-        let said = |kept: &&Kept| !kept.leaving || kept.having == Having::Joined;
-        self.kept.iter().filter(said).map(Kept::scope).collect()
+        let said = self.kept.iter().filter(|kept| kept.is_said());
+        said.map(Kept::scope).collect()
+    }
+
+    /// Mask of those that a request speaks of.
+    pub(crate) fn said(&self) -> u64 {
+        let said = self.kept.iter().filter(|kept| kept.is_said());
+        said.fold(0, |mask, kept| mask | kept.bit())
     }
 
     /// Whether any is still to arrive.
@@ -489,7 +537,7 @@ impl Subscriptions {
             })
     }
 
-    pub(crate) fn states(&self, cursor: Option<common::Seq>) -> Vec<SubscriptionState> {
+    pub(crate) fn states(&self, cursor: Option<Seq>) -> Vec<SubscriptionState> {
         let told = self
             .kept
             .iter()

@@ -205,6 +205,7 @@ impl ReplicaTables {
                         text("refused").nullable(),
                     ],
                 )
+                .field(int("at").nullable())
                 .finish()?,
             )?,
             members: open(
@@ -624,15 +625,24 @@ pub(crate) fn replica_schema(schema: &Schema) -> Schema {
 
 impl Synced {
     /// Checks what the replica's own schema does not: that no column is null which the server wants to have. Columns
-    /// for which `is_here` is false are not kept here, and the server has values for them.
-    pub(crate) fn require(&self, row: &[Value], is_here: impl Fn(FieldId) -> bool) -> Result<()> {
-        let missing =
-            |field: &Field, value: &Value| value.is_null() && !field.nullable && is_here(field.id);
-        let fields = self.schema.fields.iter().zip(row);
+    /// for which `is_here` is false are not kept here, and the server has values for them; so it is with one that was null
+    /// `before`: other subscriptions may keep it of other rows.
+    pub(crate) fn require(
+        &self,
+        before: Option<&Record>,
+        row: &[Value],
+        is_here: impl Fn(FieldId) -> bool,
+    ) -> Result<()> {
+        let was_null = |position: usize| {
+            let before = before.and_then(|before| before.get(position));
+            before.is_some_and(Value::is_null)
+        };
+        let fields = self.schema.fields.iter().zip(row).enumerate();
         let violations: Vec<Violation> = fields
             .skip(self.schema.key_columns)
-            .filter(|(field, value)| missing(field, value))
-            .map(|(field, _)| Violation {
+            .filter(|(_, (field, value))| value.is_null() && !field.nullable && is_here(field.id))
+            .filter(|(position, _)| !was_null(*position))
+            .map(|(_, (field, _))| Violation {
                 path: field.name.to_string(),
                 rule: "nullable".into(),
                 message: format!("is null; expected {}", field.ty),

@@ -10,24 +10,31 @@
 )]
 
 mod difference;
+mod features;
+mod merged;
 mod oracle;
 mod plan;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod reader;
 mod replay;
+mod scope;
 mod shrink;
 mod soak;
 mod tables;
+mod tasks;
 mod unsent;
 mod watch;
 mod workload;
 mod world;
 
 use std::fmt;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
+use features::FEATURES_FROM;
 use plan::{Plan, Size};
 use world::Outcome;
 
@@ -97,6 +104,16 @@ fn seeds_225_to_299_keep_every_promise() {
 }
 
 #[test]
+fn seeds_with_features_keep_every_promise() {
+    soak::hold(FEATURES_FROM..FEATURES_FROM + 30);
+}
+
+#[test]
+fn more_seeds_with_features_keep_every_promise() {
+    soak::hold(FEATURES_FROM + 30..FEATURES_FROM + 60);
+}
+
+#[test]
 fn seeds_that_failed_once_hold() {
     for line in include_str!("regressions.txt").lines() {
         let seed = line.split_whitespace().next();
@@ -122,6 +139,43 @@ fn a_large_seed_without_faults_keeps_every_promise() {
     let outcome = run_caught(&Plan::new(1, Size::Large), 0);
     assert!(outcome.result.is_ok(), "{}", outcome.result.unwrap_err());
     assert!(outcome.simulated >= Duration::from_mins(30));
+}
+
+/// The failures of other products, in `docs/simulation.md`.
+#[test]
+fn every_test_that_the_documentation_names_exists() {
+    fn read(folder: &Path, sources: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                *sources += &fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut sources = String::new();
+    for tests in ["syncdb/tests", "server/tests"] {
+        read(&crates.join(tests), &mut sources);
+    }
+    let page = include_str!("../../../../docs/simulation.md");
+    let rows = page.lines().filter(|line| {
+        let first = line.split('|').nth(1).map(str::trim);
+        first.is_some_and(|number| number.parse::<u32>().is_ok())
+    });
+    let rows: Vec<&str> = rows.collect();
+    assert_eq!(rows.len(), 22, "one row for each");
+    let quoted = rows
+        .iter()
+        .flat_map(|row| row.split('`').skip(1).step_by(2));
+    for name in quoted.filter(|name| name.contains('_')) {
+        let name = name.rsplit("::").next().unwrap();
+        // As a function, or as an argument of a macro that makes one.
+        let is_there = [format!("fn {name}("), format!(" {name}: ")];
+        let is_there = is_there.iter().any(|made| sources.contains(made));
+        assert!(is_there, "there is no test `{name}`");
+    }
 }
 
 /// `cargo xtask soak sync` runs this with its settings in the environment.

@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use common::versioning::Hlc;
 use common::{Database, Value};
 use syncdb::sync::protocol::OUTCOME_UNKNOWN;
-use syncdb::{LedgerEntry, Rejected, Rule, Side, Strategy, SyncServer};
+use syncdb::{LedgerEntry, Rejected, Rule, SetBias, Side, Strategy, SyncServer};
 
 use super::Failure;
+use super::merged::{self, Fates};
 use super::plan::Config;
 use super::tables::{self, FIRST_TOKEN, TRACKED, token};
+use super::tasks::{self, Merges};
 
 /// Where a value stands: table, key, position of the column.
 pub(crate) type Cell = (&'static str, i64, usize);
@@ -39,6 +41,14 @@ pub(crate) struct Tx {
     pub(crate) adds: Vec<(i64, i64)>,
     /// Its client was set back to a time before it: it may have reached the server or not.
     pub(crate) optional: bool,
+    /// What it did to columns of tasks that are merged.
+    pub(crate) merges: Merges,
+    /// It was rejected, and another one does it again.
+    pub(crate) is_retried: bool,
+    /// Of one that does it again: what the rejected one had seen.
+    pub(crate) had_seen: Vec<(Cell, u64)>,
+    /// Of one that does it again: tasks whose bits it wrote as they were.
+    pub(crate) unsure_bits: Vec<i64>,
 }
 
 /// Who replaced a value that he saw: whether only perhaps, and with what.
@@ -86,6 +96,10 @@ impl Oracle {
 
     /// Checks what the server holds in the end against everything that was written. `set_back` names the replicas that were
     /// set back to an old copy of themselves.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one account of what became of each write"
+    )]
     pub(crate) fn check(
         &self,
         config: &Config,
@@ -110,30 +124,49 @@ impl Oracle {
         let is_optional =
             |tx: &Tx| tx.optional || tx.writes.iter().any(|w| unknown.contains(&w.token));
         // Who saw a value that was rejected later knew of what that value had replaced.
-        let below: HashMap<u64, u64> = self
-            .txs
-            .iter()
-            .filter(|tx| is_refused(tx))
-            .flat_map(|tx| tx.writes.iter().filter_map(|w| Some((w.token, w.seen?))))
-            .collect();
+        let mut below: HashMap<u64, Vec<u64>> = HashMap::new();
+        for tx in self.txs.iter().filter(|tx| is_refused(tx)) {
+            for write in &tx.writes {
+                let had_seen = tx.had_seen.iter().filter(|(cell, _)| *cell == write.cell);
+                let seen = write
+                    .seen
+                    .into_iter()
+                    .chain(had_seen.map(|(_, seen)| *seen));
+                below.entry(write.token).or_default().extend(seen);
+            }
+        }
         let mut replace = |cell: Cell, seen: u64, by: (bool, Option<u64>)| {
-            let mut seen = Some(seen);
-            while let Some(token) = seen {
-                replaced.entry((cell, token)).or_default().push(by);
-                seen = below.get(&token).copied();
+            let (mut known, mut rest) = (HashSet::new(), vec![seen]);
+            while let Some(token) = rest.pop() {
+                if known.insert(token) {
+                    replaced.entry((cell, token)).or_default().push(by);
+                    rest.extend(below.get(&token).into_iter().flatten());
+                }
             }
         };
         // Who makes a row anew knows what he had written under its key himself, though it went out of his sight in between.
         let mut own: HashMap<(Option<usize>, Cell), u64> = HashMap::new();
+        let perhaps_unsent = match &config.features {
+            Some(_) => self.perhaps_unsent(&is_refused),
+            None => HashSet::new(),
+        };
         for tx in self.txs.iter().filter(|tx| !is_refused(tx)) {
             for write in &tx.writes {
                 let before = own.insert((tx.client, write.cell), write.token);
                 if let Some(seen) = write.seen.or(before) {
-                    replace(write.cell, seen, (is_optional(tx), Some(write.token)));
+                    let perhaps = is_optional(tx) || perhaps_unsent.contains(&write.token);
+                    replace(write.cell, seen, (perhaps, Some(write.token)));
                 }
             }
-            for (cell, seen) in tx.deletes.iter().flat_map(|(_, _, seen)| seen) {
-                replace(*cell, *seen, (is_optional(tx), None));
+            for (table, _, seen) in &tx.deletes {
+                // A draft comes back with what it held.
+                let perhaps = is_optional(tx) || *table == "drafts";
+                for (cell, seen) in seen {
+                    replace(*cell, *seen, (perhaps, None));
+                }
+            }
+            for (cell, seen) in &tx.had_seen {
+                replace(*cell, *seen, (true, None));
             }
         }
         // A write that its own writer replaced before it was sent is not sent; what was rejected then is the later one.
@@ -185,14 +218,49 @@ impl Oracle {
             rejected,
             refused: &refused,
             reported: &reported,
-            reasserted: reasserted(&ledger, set_back),
+            reasserted: {
+                let mut found = reasserted(&ledger, set_back);
+                found.extend(brought_back(&ledger));
+                found
+            },
             stood: stood(&ledger),
         };
         self.check_standing(&stands, &known, &replaced, &told)?;
         self.check_tallies(server.database(), &is_refused, &is_optional)?;
+        if let Some(features) = &config.features {
+            let mut dropped = HashSet::new();
+            for entry in ledger.iter().filter(|entry| entry.rule == Rule::DeleteWins) {
+                tokens(&entry.client, &mut dropped);
+            }
+            let fates = Fates {
+                dropped: &dropped,
+                txs: &self.txs,
+                is_refused: &is_refused,
+                is_optional: &is_optional,
+                ledger: &ledger,
+                set_back: !set_back.is_empty(),
+            };
+            merged::check(server.database(), features, &fates)?;
+            self.check_reverts(&ledger, &stands, &replaced)?;
+        }
         // Kept notes are not rejected alone, and what was written to one before is not rejected with a later transaction.
-        let is_sent = |tx: &Tx, _| !is_refused(tx);
+        let is_sent = |tx: &Tx, _| !is_refused(tx) && !tx.is_retried;
         self.check_latest(config, server, &is_sent)
+    }
+
+    /// Writes that their own writer replaced before they were sent, perhaps, with what was rejected later: what they had seen
+    /// stands then.
+    fn perhaps_unsent(&self, is_refused: &dyn Fn(&Tx) -> bool) -> HashSet<u64> {
+        let mut found = HashSet::new();
+        for tx in self.txs.iter().rev() {
+            for write in &tx.writes {
+                if is_refused(tx) || found.contains(&write.token) {
+                    let seen = write.seen.filter(|seen| *seen != 0);
+                    found.extend(seen.filter(|seen| self.writer(*seen) == tx.client));
+                }
+            }
+        }
+        found
     }
 
     /// No value stands that nobody wrote, that was rejected, or that somebody who had seen it replaced.
@@ -312,6 +380,77 @@ impl Oracle {
         lines
     }
 
+    /// Each conflict was reverted once at most, while what it had left stood there, and what it brought back is still there,
+    /// unless somebody wrote over it since.
+    fn check_reverts(
+        &self,
+        ledger: &[LedgerEntry],
+        stands: &BTreeMap<Cell, u64>,
+        replaced: &Replaced,
+    ) -> Result<(), Failure> {
+        let is_reverted =
+            |entry: &LedgerEntry| ledger.iter().any(|e| e.reverts == Some(entry.id()));
+        for entry in ledger.iter().filter(|entry| entry.reverts.is_some()) {
+            let wrong =
+                |what: &str| Err(Failure::new("wrong revert", format!("{what}: {entry:?}")));
+            let id = entry.reverts.unwrap();
+            let Some(conflict) = ledger.iter().find(|entry| entry.id() == id) else {
+                return wrong("there is no such conflict");
+            };
+            let again = ledger
+                .iter()
+                .filter(|e| e.reverts == Some(id) && !is_reverted(e));
+            if again.count() > 1 {
+                return wrong("it was reverted twice");
+            }
+            let lost = match conflict.winner {
+                Side::Server => &conflict.client,
+                Side::Client | Side::Merged => &conflict.server,
+            };
+            if entry.server != conflict.result
+                || entry.result != *lost
+                || entry.column != conflict.column
+            {
+                return wrong(
+                    "it replaced what the conflict had not left, or brought back something else",
+                );
+            }
+            let later = |other: &LedgerEntry| {
+                other.id() > entry.id()
+                    && other.table == entry.table
+                    && other.key == entry.key
+                    && (other.column == entry.column || other.column.is_none())
+                    && other.result != entry.result
+            };
+            // Who asked for it did not see it yet when he wrote on.
+            let was_there = Some(token(&entry.server));
+            let went_on = self.txs.iter().any(|tx| {
+                let is_his = tx
+                    .client
+                    .is_some_and(|by| entry.replica.0 == tables::name(by));
+                is_his
+                    && tx.writes.iter().any(|write| {
+                        let key = entry.key.values().first();
+                        entry.table == write.cell.0
+                            && key == Some(&Value::Int(write.cell.1))
+                            && write.seen == was_there
+                    })
+            });
+            let number = token(&entry.result);
+            let of_cell = replaced.keys().find(|(_, token)| *token == number);
+            let stands_there = stands.values().any(|token| *token == number);
+            if number != 0
+                && !went_on
+                && !stands_there
+                && of_cell.is_none()
+                && !ledger.iter().any(later)
+            {
+                return wrong("what it brought back is gone");
+            }
+        }
+        Ok(())
+    }
+
     fn check_latest(
         &self,
         config: &Config,
@@ -322,9 +461,20 @@ impl Oracle {
             return Ok(());
         }
         let notes = tables::rows(server.database(), "notes");
+        let ledger = server.conflicts().unwrap();
         let mut latest: BTreeMap<(i64, usize), &Latest> = BTreeMap::new();
         for (at, written, tx) in &self.stamped {
-            if !is_sent(&self.txs[*tx], token(&written.1)) {
+            // What was brought back stands whatever its stamp.
+            let is_reverted = ledger.iter().any(|entry| {
+                entry.reverts.is_some()
+                    && entry.table == "notes"
+                    && entry.key.values().first() == Some(&Value::Int(at.0))
+                    && entry
+                        .column
+                        .as_ref()
+                        .is_some_and(|name| *name == tables::column(at.1))
+            });
+            if is_reverted || !is_sent(&self.txs[*tx], token(&written.1)) {
                 continue;
             }
             let known = latest.entry(*at).or_insert(written);
@@ -379,6 +529,7 @@ pub(crate) fn tracked(table: &str, columns: usize) -> std::ops::Range<usize> {
     match table {
         "notes" => tables::FREE..columns,
         "names" => 2..3,
+        "tasks" => tasks::TOKEN..tasks::TAGS,
         _ => 1..3,
     }
 }
@@ -451,6 +602,15 @@ fn reasserted(ledger: &[LedgerEntry], set_back: &HashSet<String>) -> HashSet<u64
     found
 }
 
+/// What was brought back of what had lost.
+fn brought_back(ledger: &[LedgerEntry]) -> HashSet<u64> {
+    let mut found = HashSet::new();
+    for entry in ledger.iter().filter(|entry| entry.reverts.is_some()) {
+        tokens(&entry.result, &mut found);
+    }
+    found
+}
+
 /// Each conflict was resolved by its table's rule, and stands in the ledger once.
 fn check_ledger(config: &Config, ledger: &[LedgerEntry]) -> Result<(), Failure> {
     let mut seen = HashSet::new();
@@ -460,10 +620,16 @@ fn check_ledger(config: &Config, ledger: &[LedgerEntry]) -> Result<(), Failure> 
         }
         let client = (entry.client_stamp, &entry.replica);
         let server = (entry.server_stamp, &entry.server_replica);
+        if entry.reverts.is_some() {
+            continue;
+        }
         let winner = match entry.rule {
             Rule::LastWriteWins if client > server => Side::Client,
             Rule::LastWriteWins | Rule::ServerWins => Side::Server,
             Rule::ClientWins => Side::Client,
+            Rule::Max if entry.client > entry.server => Side::Client,
+            Rule::Min if entry.client < entry.server => Side::Client,
+            Rule::Max | Rule::Min => Side::Server,
             // The deletion, of whichever side.
             _ => entry.winner,
         };
@@ -474,13 +640,31 @@ fn check_ledger(config: &Config, ledger: &[LedgerEntry]) -> Result<(), Failure> 
             Strategy::ClientWins if entry.table == "notes" => Rule::ClientWins,
             _ => Rule::LastWriteWins,
         };
+        let is_single = entry.column.is_some();
+        let rule = match (entry.table.as_str(), entry.column.as_deref()) {
+            ("drafts", None) => Rule::UpdateResurrects,
+            (_, None) => Rule::DeleteWins,
+            ("tasks", Some("tags")) => config.features.as_ref().map_or(rule, |f| match f.bias {
+                SetBias::AddWins => Rule::AddWins,
+                SetBias::RemoveWins => Rule::RemoveWins,
+            }),
+            ("tasks", Some("top")) => Rule::Max,
+            ("tasks", Some("low")) => Rule::Min,
+            // Its own value there is of an earlier life, or was made of one of its own and somebody else's.
+            ("tasks", Some("bits"))
+                if entry.rule != rule || entry.replica != entry.server_replica =>
+            {
+                Rule::Custom(tasks::BOTH.into())
+            }
+            _ => rule,
+        };
         // Two lives of one replica, whose stamps were cut at the same bound: the later mutation.
-        let winner = if client == server {
+        let winner = if client == server && is_single && rule == Rule::LastWriteWins {
             entry.winner
         } else {
             winner
         };
-        if entry.winner != winner || (entry.rule != Rule::DeleteWins && entry.rule != rule) {
+        if entry.winner != winner || entry.rule != rule {
             return Err(Failure::new(
                 "wrong winner",
                 format!("{entry:?}; {winner:?} should have won"),

@@ -8,6 +8,8 @@ use common::utils::id_generator::SeededRng;
 use syncdb::Strategy;
 use syncdb::netsim::Profile;
 
+use super::features::{self, FEATURES_FROM, Feature, Features};
+
 /// A day, in microseconds.
 const DAY: i64 = 86_400_000_000;
 
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) first_seq: u64,
     /// Rows that the server has at first, beyond those that every seed has.
     pub(crate) rows: i64,
+    /// What only seeds from [`FEATURES_FROM`] on have.
+    pub(crate) features: Option<Features>,
 }
 
 /// What a client's link does.
@@ -117,6 +121,8 @@ pub(crate) enum Action {
     Prune,
     /// The server gets one more table.
     NewTable(u64),
+    /// What only seeds with features do; the number decides what exactly.
+    Feature(usize, Feature, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +225,7 @@ impl Plan {
             server_restores,
             first_seq: random.pick(&[0, 0, 0, (1 << 32) - 100, (1 << 53) - 100, 1 << 62]),
             rows: if large { 3_000 } else { 0 },
+            features: None,
         };
         let count = match (size, random.below(10)) {
             (Size::Large, _) => 3_000 + random.below(3_000),
@@ -273,7 +280,11 @@ impl Plan {
             };
             steps.push(step(action));
         }
-        Self { config, steps }
+        let mut plan = Self { config, steps };
+        if seed >= FEATURES_FROM {
+            features::add(&mut plan, restores || server_restores);
+        }
+        plan
     }
 }
 

@@ -63,6 +63,15 @@ impl Reader {
         }
     }
 
+    /// Notes that a rejected transaction had made, and another one makes again, may come back.
+    pub(crate) fn comes_again(&mut self, rejected: &Rejected) {
+        for edit in rejected.ops.iter().filter(|edit| edit.table == "notes") {
+            if let Some(key) = edit.key.values().first().and_then(Value::as_int) {
+                self.gone.remove(&key);
+            }
+        }
+    }
+
     /// Reads everything, and compares it with what was read before.
     ///
     /// A client that was set back and has not settled with the server shows what is in its queue over what its earlier life

@@ -13,6 +13,7 @@ use common::versioning::Retention;
 use common::{Database, Limits, Record, Seq, Value, row};
 
 use super::plan::{Config, Kind};
+use super::tasks;
 
 /// Notes that are never deleted.
 pub(crate) const KEPT: i64 = 8;
@@ -28,7 +29,7 @@ pub(crate) const NAMES: u64 = 25;
 /// Position of the first free column of `notes`, after the key and the flag.
 pub(crate) const FREE: usize = 2;
 /// The tables whose values carry numbers of writes.
-pub(crate) const TRACKED: [&str; 3] = ["notes", "names", "slots"];
+pub(crate) const TRACKED: [&str; 5] = ["notes", "names", "slots", "tasks", "drafts"];
 /// The number of the first write: below are values that carry none.
 pub(crate) const FIRST_TOKEN: u64 = 1_000;
 
@@ -72,8 +73,9 @@ fn schemas(config: &Config) -> Vec<Schema> {
             .field(int("token"))
             .field(Field::new("text", FieldType::Text)),
     ];
+    let more = config.features.iter().flat_map(|_| tasks::schemas());
     let finish = |schema: SchemaBuilder| schema.finish().unwrap();
-    built.into_iter().map(finish).collect()
+    built.into_iter().chain(more).map(finish).collect()
 }
 
 pub(crate) fn options(clock: Arc<dyn Clock>, changes_max: usize) -> DatabaseOptions {
@@ -117,6 +119,9 @@ pub(crate) fn server_database(config: &Config, clock: Arc<dyn Clock>) -> Databas
         Ok(())
     })
     .unwrap();
+    if let Some(features) = &config.features {
+        tasks::fill(&db, features).unwrap();
+    }
     db
 }
 

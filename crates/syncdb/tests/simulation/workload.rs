@@ -23,13 +23,13 @@ pub(crate) struct Writer<'a> {
 }
 
 /// Takes a small number out of the choice.
-fn take(choice: &mut u64, bound: u64) -> u64 {
+pub(crate) fn take(choice: &mut u64, bound: u64) -> u64 {
     let taken = *choice % bound;
     *choice = (*choice / bound) ^ choice.rotate_left(17);
     taken
 }
 
-fn seen(table: &'static str, record: &Record) -> Vec<(Cell, u64)> {
+pub(crate) fn seen(table: &'static str, record: &Record) -> Vec<(Cell, u64)> {
     let key = record[0].as_int().unwrap();
     let columns = tracked(table, record.len());
     columns
@@ -58,22 +58,22 @@ impl Writer<'_> {
         }
     }
 
-    fn take(&mut self, bound: u64) -> u64 {
+    pub(crate) fn take(&mut self, bound: u64) -> u64 {
         take(&mut self.choice, bound)
     }
 
-    fn below(&mut self, bound: i64) -> i64 {
+    pub(crate) fn below(&mut self, bound: i64) -> i64 {
         self.take(bound.cast_unsigned()).cast_signed()
     }
 
-    fn tx(&self) -> Tx {
+    pub(crate) fn tx(&self) -> Tx {
         Tx {
             client: Some(self.client),
             ..Tx::default()
         }
     }
 
-    fn token_value(&mut self, kind: Kind) -> (u64, Value) {
+    pub(crate) fn token_value(&mut self, kind: Kind) -> (u64, Value) {
         let token = self.oracle.token();
         (token, value(kind, token, self.take(1 << 16)))
     }
@@ -262,7 +262,7 @@ impl Writer<'_> {
         let (token, new) = self.token_value(self.config.columns[0]);
         let mut known = self.tx();
         let mut tx = self.db.begin();
-        let Some(before) = tx.get(&notes, key)? else {
+        let (Some(before), Some(_)) = (tx.get(&notes, key)?, tx.get(&tallies, tally)?) else {
             return Ok(());
         };
         known.adds.push((tally, by));

@@ -1,12 +1,16 @@
 //! The world of one seed: a server, its clients, the network between them, and everything that goes wrong.
 
+mod extras;
+
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::utils::id_generator::SeededRng;
 use common::utils::time::Clock;
-use common::{Database, Row};
+use common::{Database, Text};
+use parking_lot::Mutex;
 use syncdb::netsim::{Event, LinkOptions, Message, Network, NodeId, TraceEntry, What};
 use syncdb::sync::digest::Digest;
 use syncdb::sync::session::Session;
@@ -17,7 +21,9 @@ use super::difference;
 use super::oracle::Oracle;
 use super::plan::{Action, Config, Link, Plan, Random, Side};
 use super::reader::Reader;
+use super::scope::{self, Scope};
 use super::tables;
+use super::tasks;
 use super::unsent::Unsent;
 use super::watch::Watched;
 use super::workload::{Writer, write_at_server};
@@ -71,6 +77,10 @@ impl Arena {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what it is in the middle of, each for itself"
+)]
 struct Client<'a> {
     node: NodeId,
     db: Option<&'a SyncDb>,
@@ -80,7 +90,14 @@ struct Client<'a> {
     armed: Option<Watched>,
     /// What remains of a killed client, until it is back.
     saved: Vec<u8>,
-    backup: Option<(Vec<u8>, usize)>,
+    backup: Option<(Vec<u8>, usize, Option<Scope>)>,
+    /// What it subscribes to; `None` for everything.
+    scope: Option<Scope>,
+    /// All the tables that it has whole have arrived: what it writes to them stays in sight.
+    has_arrived: bool,
+    /// What it may see has changed while it synced, or what it subscribes to while edits waited: the rows may have to be
+    /// compared.
+    may_compare: bool,
     reader: Reader,
     beat: i64,
     set_back: bool,
@@ -106,9 +123,13 @@ pub(crate) struct World<'a> {
     events: u64,
     extra_tables: u32,
     healed: Option<Duration>,
-    /// Rejected transactions that were lost with the life of a replica that was set back.
+    /// Rejected transactions that were lost with the life of a replica that was set back, or discarded.
     rejected: Vec<Rejected>,
+    /// The places of which each client may see the tasks; `None` for all.
+    rights: Rights,
 }
+
+type Rights = Arc<Mutex<Vec<Option<BTreeSet<i64>>>>>;
 
 /// Runs a plan to its end, or to its first failure.
 pub(crate) fn run(plan: &Plan, trace_lines: usize) -> Outcome {
@@ -146,6 +167,7 @@ impl<'a> World<'a> {
             extra_tables: 0,
             healed: None,
             rejected: Vec::new(),
+            rights: Arc::new(Mutex::new(vec![None; config.clients])),
             network,
         };
         let clock = world.network.clock(server_node);
@@ -158,7 +180,11 @@ impl<'a> World<'a> {
             let clock = world.network.clock(node);
             clock.jump(config.clocks_off[number] * 1_000);
             let db = world.replica(number, node, None);
+            let scope = world.begin_scope(number, db);
             world.clients.push(Client {
+                has_arrived: scope.is_none(),
+                may_compare: false,
+                scope,
                 node,
                 db: Some(db),
                 session: None,
@@ -196,6 +222,10 @@ impl<'a> World<'a> {
         let options = options
             .strategy("notes", config.strategy.clone())
             .policy("tallies", Policy::default().column("n", Strategy::Counter));
+        let options = match &config.features {
+            Some(features) => self.permit(tasks::policies(options, features)),
+            None => options,
+        };
         SyncServer::with(db, options).unwrap()
     }
 
@@ -273,7 +303,8 @@ impl<'a> World<'a> {
             Action::Write(client, edit, choice) => {
                 let config = self.config();
                 let of = &mut self.clients[client];
-                let Some(db) = of.db else {
+                of.has_arrived |= of.db.is_some_and(scope::has_arrived);
+                let Some(db) = of.db.filter(|_| of.has_arrived) else {
                     return Ok(());
                 };
                 let mut writer = Writer {
@@ -337,7 +368,8 @@ impl<'a> World<'a> {
             Action::BackUpClient(client) => {
                 let of = &mut self.clients[client];
                 if let Some(db) = of.db {
-                    of.backup = Some((tables::image(db.database()), self.oracle.txs.len()));
+                    let image = tables::image(db.database());
+                    of.backup = Some((image, self.oracle.txs.len(), of.scope.clone()));
                 }
                 Ok(())
             }
@@ -375,32 +407,8 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Action::NewTable(choice) => self.new_table(choice),
+            Action::Feature(client, feature, choice) => self.feature(client, feature, choice),
         }
-    }
-
-    fn new_table(&mut self, choice: u64) -> Result<(), Failure> {
-        use common::schema::{Field, FieldType, Schema};
-        let Some(server) = &self.server else {
-            return Ok(());
-        };
-        if self.extra_tables >= 2 {
-            return Ok(());
-        }
-        self.extra_tables += 1;
-        server.train_dictionaries().unwrap();
-        let schema = Schema::build(format!("extra{}", self.extra_tables), ["id"])
-            .field(Field::new("id", FieldType::Int))
-            .field(Field::new("what", FieldType::Any));
-        let table = server
-            .database()
-            .create_collection(schema.finish().unwrap())
-            .unwrap();
-        for id in 0..i64::try_from(choice % 20).unwrap() {
-            table
-                .insert(Row::new().with("id", id).with("what", choice.cast_signed()))
-                .unwrap();
-        }
-        self.after_server()
     }
 
     // The network.
@@ -501,7 +509,14 @@ impl<'a> World<'a> {
             self.say(self.server_node, "is down");
             return Ok(());
         };
-        match server.handle(&message.bytes) {
+        let client = self.clients.iter().position(|c| c.node == message.from);
+        let principal = self
+            .config()
+            .features
+            .as_ref()
+            .and(client)
+            .map(tables::name);
+        match server.handle_for(principal.map(Text::from).as_ref(), &message.bytes) {
             Ok(answer) => {
                 let dies = self.server_armed.as_ref().is_some_and(Watched::is_over);
                 // A server that dies while it works answers nothing.
@@ -537,12 +552,14 @@ impl<'a> World<'a> {
             )),
             Ok(()) => {
                 of.tries = 0;
-                if repaired && !self.config().server_restores {
+                if repaired && !of.may_compare && !self.config().server_restores {
                     let (server, replica) = (self.server.as_ref(), self.clients[client].db);
                     let rows = server
                         .zip(replica)
                         .map_or_else(String::new, |(server, replica)| {
-                            difference::rows(server.database(), replica.database())
+                            self.part_difference(client).unwrap_or_else(|| {
+                                difference::rows(server.database(), replica.database())
+                            })
                         });
                     return Err(Failure::new(
                         "digests differ",
@@ -568,10 +585,14 @@ impl<'a> World<'a> {
         };
         let report = session.into_report();
         let pending = of.db.map_or(0, SyncDb::pending);
+        of.may_compare &= !report.converged || pending > 0;
         of.agrees = report.converged && pending == 0;
         of.set_back &= pending > 0;
         if self.healed.is_some() {
             of.rounds += 1;
+        }
+        if report.converged && pending == 0 {
+            self.check_part(client)?;
         }
         self.after_client(client)
     }
@@ -618,15 +639,19 @@ impl<'a> World<'a> {
         let Some(db) = of.db else {
             return;
         };
-        let (saved, since) = match &of.backup {
-            Some((saved, since)) => (Some(saved.as_slice()), *since),
-            None => (None, 0),
+        let (saved, since, scope) = match &of.backup {
+            Some((saved, since, scope)) => (Some(saved.as_slice()), *since, scope.clone()),
+            None => (None, 0, None),
         };
         self.rejected.extend(db.rejected().unwrap());
         let mut unsent = Unsent::of(db.database());
         let is_empty = db.pending() == 0;
         // A replica that was never backed up is installed anew under its old name.
         let restored = self.replica(client, of.node, saved);
+        let scope = match saved {
+            Some(_) => scope,
+            None => self.begin_scope(client, restored),
+        };
         // What the server had acknowledged is not to be lost.
         for tx in self.oracle.txs.iter_mut().skip(since).rev() {
             if tx.client == Some(client) && !is_empty {
@@ -641,6 +666,8 @@ impl<'a> World<'a> {
         of.armed = None;
         of.session = None;
         of.db = Some(restored);
+        of.has_arrived = scope.is_none();
+        of.scope = scope;
         of.reader.forget();
         of.set_back = true;
         of.was_set_back = true;
@@ -738,6 +765,9 @@ impl<'a> World<'a> {
         if of.rounds == 0 || of.session.is_some() || db.pending() > 0 {
             return Ok(false);
         }
+        if self.has_part(client) {
+            return Ok(of.agrees && self.part_difference(client).is_none());
+        }
         let digest = server.digest().map_err(Failure::error)?;
         Ok(of.agrees && db.digest().map_err(Failure::error)? == digest)
     }
@@ -759,11 +789,13 @@ impl<'a> World<'a> {
         let mut what = format!("server: {:?}", server.map(SyncServer::digest));
         for (number, client) in self.clients.iter().enumerate() {
             let digest = client.db.map(SyncDb::digest);
+            let part = self.part_difference(number);
             what += &format!(
-                "\n{}: {digest:?}, {} pending, {} syncs",
+                "\n{}: {digest:?}, {} pending, {} syncs{}",
                 tables::name(number),
                 client.db.map_or(0, SyncDb::pending),
-                client.rounds
+                client.rounds,
+                part.map_or_else(String::new, |part| format!(", {part}"))
             );
         }
         Failure::new("no agreement", what)
@@ -784,8 +816,11 @@ impl<'a> World<'a> {
                 .filter(|table| server.database().collection(table.name()).is_ok())
                 .filter(|table| !syncdb::sync::protocol::is_system(table.name()))
                 .collect();
+            if self.has_part(number) {
+                self.check_part_in_the_end(number)?;
+            }
             let counted = Digest::of(db.database().snapshot().view(), &tables).unwrap();
-            if counted != truth {
+            if counted != truth && !self.has_part(number) {
                 return Err(Failure::new(
                     "digests differ",
                     format!("{name}: the rows add up to {counted}, the digest says {truth}"),

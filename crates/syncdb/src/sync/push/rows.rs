@@ -197,8 +197,12 @@ impl Push<'_> {
                     self.choose(tx, target, strategy, &write, value, &mut to, conflicts)?;
                 }
                 (strategy, Said::Delta(Delta::Replace { base, value })) => {
+                    // What was made of an earlier value of this replica and of somebody else's, it has not seen either.
+                    let merged =
+                        write.current != base && to.writes.last(field).0 > self.mutation.base;
                     let write = Write {
                         base: Some(base),
+                        concurrent: write.concurrent || merged,
                         ..write
                     };
                     self.choose(tx, target, strategy, &write, value, &mut to, conflicts)?;
@@ -293,7 +297,8 @@ impl Push<'_> {
             client: &value,
             client_written: &self.written,
         };
-        let (rule, verdict) = if self.is_earlier_self(&written) && !always {
+        let earlier = self.is_earlier_self(&written) && self.is_unknown(&written);
+        let (rule, verdict) = if earlier && !always {
             choose(&Strategy::LastWriteWins, &written, &self.written)
         } else {
             resolve(strategy, &meeting, &self.server.rules.functions)?

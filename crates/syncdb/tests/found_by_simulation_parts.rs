@@ -1,0 +1,182 @@
+//! What the simulation found with replicas of a part of the rows and with merged columns, each as the smallest story that
+//! shows it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use common::query::Filter;
+use common::schema::{Field, FieldType, Schema};
+use common::{Database, Record, Value, row};
+use syncdb::{
+    Policy, SetBias, Strategy, Subscription, SyncDb, SyncReport, SyncServer, SyncServerOptions,
+};
+
+/// A server with tasks in places 0 to 4, and a table of notes.
+fn served() -> SyncServer {
+    let db = Database::new();
+    let tags = FieldType::List(Box::new(FieldType::Text));
+    let tasks = Schema::build("tasks", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("place", FieldType::Int))
+        .field(Field::new("text", FieldType::Text).default_value("here"))
+        .field(Field::new("tags", tags).default_value(Vec::<Value>::new()))
+        .field(Field::new("bits", FieldType::Int).default_value(-1));
+    let tasks = db.create_collection(tasks.finish().unwrap()).unwrap();
+    for id in 0..5 {
+        tasks.insert(row! { "id": id, "place": id }).unwrap();
+    }
+    let notes = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
+    let notes = db.create_collection(notes.finish().unwrap()).unwrap();
+    notes.insert(row! { "id": 0 }).unwrap();
+    let policy = Policy::default()
+        .column("tags", Strategy::Set(SetBias::AddWins))
+        .column("bits", Strategy::Custom("both".into()));
+    let options = SyncServerOptions::default().policy("tasks", policy);
+    let options = options.merge_function("both", |meeting| {
+        let [a, b] = [meeting.server, meeting.client].map(|value| value.as_int().unwrap());
+        Ok(Value::Int(a & b))
+    });
+    SyncServer::with(db, options).unwrap()
+}
+
+fn sync(db: &SyncDb, server: &SyncServer) -> SyncReport {
+    let report = db.sync(&mut |request: &[u8]| server.handle(request));
+    let report = report.unwrap();
+    assert!(report.converged && !report.repaired, "{report:?}");
+    report
+}
+
+fn client(name: &str, server: &SyncServer) -> SyncDb {
+    let db = SyncDb::client(name).unwrap();
+    sync(&db, server);
+    db
+}
+
+fn places(name: &str, places: &[i64]) -> Subscription {
+    let filter = Filter::is_in("place", places.iter().copied());
+    Subscription::new(name, "tasks").filter(filter)
+}
+
+fn task(db: &Database, id: i64) -> Option<Record> {
+    db.collection("tasks").unwrap().get(id)
+}
+
+#[test]
+fn a_set_that_was_written_as_a_list_in_no_order_is_the_same_on_both_sides() {
+    let server = served();
+    let phone = client("phone", &server);
+    let list = ["b", "a", "b"].map(Value::from).to_vec();
+    phone
+        .update("tasks", 0, row! { "tags": list.clone() })
+        .unwrap();
+    phone
+        .insert("tasks", row! { "id": 9, "place": 9, "tags": list })
+        .unwrap();
+    sync(&phone, &server);
+    for id in [0, 9] {
+        let [here, there] = [phone.database(), server.database()].map(|db| task(db, id).unwrap());
+        assert_eq!(here[3], Value::from(["a", "b"].map(Value::from).to_vec()));
+        assert_eq!(here[3], there[3]);
+    }
+}
+
+#[test]
+fn what_was_made_of_two_values_is_not_overwritten_by_who_has_not_seen_it() {
+    let server = served();
+    let [anna, ben] = ["anna", "ben"].map(|name| client(name, &server));
+    ben.update("tasks", 0, row! { "bits": -2 }).unwrap();
+    sync(&ben, &server);
+    // Two edits of anna's, of which the first meets ben's.
+    anna.update("tasks", 0, row! { "bits": -3 }).unwrap();
+    anna.update("tasks", 0, row! { "bits": -7 }).unwrap();
+    sync(&anna, &server);
+    assert_eq!(task(server.database(), 0).unwrap()[4], Value::Int(-2 & -7));
+    assert_eq!(task(anna.database(), 0).unwrap()[4], Value::Int(-2 & -7));
+}
+
+#[test]
+fn a_row_without_a_column_that_other_rows_have_can_be_edited() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    phone.subscribe(&places("all columns", &[0])).unwrap();
+    phone
+        .subscribe(&places("few columns", &[1]).columns(["place", "bits"]))
+        .unwrap();
+    sync(&phone, &server);
+    assert!(task(phone.database(), 1).unwrap()[2].is_null());
+    phone.update("tasks", 1, row! { "bits": 5 }).unwrap();
+    assert!(
+        phone
+            .update("tasks", 0, row! { "text": Value::Null })
+            .is_err()
+    );
+    sync(&phone, &server);
+    let there = task(server.database(), 1).unwrap();
+    assert_eq!(
+        (&there[2], &there[4]),
+        (&Value::from("here"), &Value::Int(5))
+    );
+}
+
+#[test]
+fn an_edit_of_rows_that_the_position_has_left_behind_is_a_conflict() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .subscribe(&Subscription::new("notes", "notes"))
+        .unwrap();
+    phone.subscribe(&places("near", &[0, 1])).unwrap();
+    sync(&phone, &server);
+    let ben = client("ben", &server);
+    ben.update("tasks", 0, row! { "text": "of ben" }).unwrap();
+    sync(&ben, &server);
+    // The log does not say any more what has changed: the subscriptions come anew, one after the other.
+    server.database().compact_log(server.database().seq());
+    let mut session = phone.session().unwrap();
+    while phone.subscriptions().unwrap()[0].cursor != Some(server.database().seq()) {
+        let request = session.next_message().unwrap().unwrap();
+        session.receive(&server.handle(&request).unwrap()).unwrap();
+    }
+    drop(session);
+    assert_eq!(task(phone.database(), 0).unwrap()[2], Value::from("here"));
+    phone
+        .update("tasks", 0, row! { "text": "of phone" })
+        .unwrap();
+    sync(&phone, &server);
+    let ledger = server.conflicts().unwrap();
+    assert_eq!(ledger.len(), 1, "nobody who wrote one had seen the other");
+    assert_eq!(ledger[0].server, Value::from("of ben"));
+}
+
+#[test]
+fn what_was_made_in_a_table_of_which_nothing_is_kept_leaves() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .subscribe(&Subscription::new("notes", "notes"))
+        .unwrap();
+    phone.subscribe(&places("near", &[0, 1])).unwrap();
+    sync(&phone, &server);
+    phone.insert("tasks", row! { "id": 9, "place": 0 }).unwrap();
+    phone.unsubscribe("near").unwrap();
+    assert!(task(phone.database(), 9).is_some(), "it is not sent yet");
+    let report = sync(&phone, &server);
+    assert!(task(server.database(), 9).is_some());
+    assert!(task(phone.database(), 9).is_none());
+    assert_eq!(report.left, [("tasks".into(), 9.into())]);
+}
+
+#[test]
+fn a_row_that_its_replica_moves_to_other_columns_gets_them() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .subscribe(&places("no text", &[0]).columns(["place", "tags", "bits"]))
+        .unwrap();
+    phone
+        .subscribe(&places("no bits", &[1]).columns(["place", "text", "tags"]))
+        .unwrap();
+    sync(&phone, &server);
+    phone.update("tasks", 0, row! { "place": 1 }).unwrap();
+    sync(&phone, &server);
+    let here = task(phone.database(), 0).unwrap();
+    assert_eq!((&here[2], &here[4]), (&Value::from("here"), &Value::Null));
+}
