@@ -173,6 +173,8 @@ impl Oracle {
         let mut unsent: HashSet<(Option<usize>, u64)> = HashSet::new();
         for tx in self.txs.iter().filter(|tx| is_refused(tx)) {
             let seen = tx.writes.iter().filter_map(|write| write.seen);
+            // The one that was rejected before had seen it, of what was tried again.
+            let seen = seen.chain(tx.had_seen.iter().map(|(_, token)| *token));
             // 0 is a value that carries no number.
             unsent.extend(
                 seen.filter(|token| *token != 0)
@@ -255,8 +257,13 @@ impl Oracle {
         for tx in self.txs.iter().rev() {
             for write in &tx.writes {
                 if is_refused(tx) || found.contains(&write.token) {
-                    let seen = write.seen.filter(|seen| *seen != 0);
-                    found.extend(seen.filter(|seen| self.writer(*seen) == tx.client));
+                    let had_seen = tx.had_seen.iter().filter(|(cell, _)| *cell == write.cell);
+                    let seen = write
+                        .seen
+                        .into_iter()
+                        .chain(had_seen.map(|(_, seen)| *seen));
+                    let own = |seen: &u64| *seen != 0 && self.writer(*seen) == tx.client;
+                    found.extend(seen.filter(own));
                 }
             }
         }
@@ -299,7 +306,10 @@ impl Oracle {
             {
                 return Err(Failure::new(
                     "stale value",
-                    format!("{cell:?} holds {token}, which {by:?} had replaced"),
+                    format!(
+                        "{cell:?} holds {token}, which {by:?} had replaced{}",
+                        self.history(*cell, &[])
+                    ),
                 ));
             }
         }
@@ -360,10 +370,15 @@ impl Oracle {
         for tx in &self.txs {
             for write in tx.writes.iter().filter(|write| write.cell == cell) {
                 lines += &format!(
-                    "\n    {:?} wrote {}, where it saw {:?}{}",
+                    "\n    {:?} wrote {}, where it saw {:?}{}{}",
                     tx.client,
                     write.token,
                     write.seen,
+                    if tx.had_seen.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" again, and before {:?}", tx.had_seen)
+                    },
                     if tx.optional {
                         ", before it was set back"
                     } else {
