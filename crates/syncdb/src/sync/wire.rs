@@ -29,14 +29,14 @@ mod scope;
 mod stored;
 mod write;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use common::optimization::compression::{CodecRegistry, Compression};
 use common::{Error, Limits, Result, Text};
 
-use super::dictionaries::Dictionaries;
+use super::dictionaries::{Dictionaries, TableDictionary};
 use super::ledger;
-use super::protocol::{Answer, Block, Request, WIRE_VERSION};
+use super::protocol::{Answer, Block, Request, SentDictionary, WIRE_VERSION};
 use fields::{Budget, Fields, put_message};
 use read::ReadRequest;
 
@@ -96,12 +96,17 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>> {
 /// As [`decode_request`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame> {
     match read_frame(bytes, limits, &|_| None, Dictionaries::default())? {
-        Read::Request(read) if read.unread => Err(Error::not_found(
-            "the rows of the request are packed with a shared dictionary, which is not here",
-        )),
+        Read::Request(read) if read.unread => Err(unread()),
         Read::Request(read) => Ok(Frame::Request(read.request)),
         Read::Other(frame) => Ok(*frame),
     }
+}
+
+#[cold]
+fn unread() -> Error {
+    Error::not_found(
+        "the rows of the request are packed with a shared dictionary, which is not here",
+    )
 }
 
 /// A frame, and of a request what it takes to answer it.
@@ -245,6 +250,38 @@ pub(crate) fn decode_answer_with(
             found => Err(other(&found, "answer")),
         },
         Read::Request(read) => Err(other(&Frame::Request(read.request), "answer")),
+    }
+}
+
+/// Reads a request that names these dictionaries, or the answer to a request that names them in this order, and writes it
+/// again: for those who look at frames whose blocks are packed with shared dictionaries, and for checks of the two directions
+/// against each other. Bytes that were written by this function come out as they are.
+///
+/// ```
+/// use common::{ErrorKind, Limits};
+/// use syncdb::sync::wire::rewrite_with;
+/// let error = rewrite_with(b"no frame", &Limits::default(), &[]).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Unsupported);
+/// ```
+///
+/// # Errors
+/// As [`decode_request`]; also for a dictionary that cannot be read.
+pub fn rewrite_with(
+    bytes: &[u8],
+    limits: &Limits,
+    dictionaries: &[SentDictionary],
+) -> Result<Vec<u8>> {
+    let read = |sent: &SentDictionary| TableDictionary::read(sent.clone(), limits).map(Arc::new);
+    let known: Vec<Arc<TableDictionary>> = dictionaries.iter().map(read).collect::<Result<_>>()?;
+    let lookup = |id| known.iter().find(|known| known.id == id).cloned();
+    let named = Dictionaries::new(known.iter().cloned().map(Some).collect());
+    match read_frame(bytes, limits, &lookup, named.clone())? {
+        Read::Request(read) if read.unread => Err(unread()),
+        Read::Request(read) => encode_request_with(&read.request, &read.dictionaries),
+        Read::Other(frame) => match *frame {
+            Frame::Answer(answer) => encode_answer_with(&answer, &named),
+            frame => encode(&frame),
+        },
     }
 }
 

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use common::optimization::compression::{CodecRegistry, Compression};
 use common::schema::FieldId;
-use common::{ErrorKind, Value};
+use common::versioning::Hlc;
+use common::{ErrorKind, Seq, Value};
 
 use super::block::{self, Packing};
 use super::fields::{Budget, Fields};
+use super::{encode_answer_with, encode_request_with, rewrite_with};
 use crate::payload::{Column, SharedDictionary};
 use crate::sync::dictionaries::{Dictionaries, TableDictionary, id_of};
-use crate::sync::protocol::{Block, BlockKind, DICTIONARY_BYTES_MAX, SentDictionary, frame_limits};
+use crate::sync::ledger::EntryId;
+use crate::sync::protocol::{
+    Action, Answer, Block, BlockKind, Commit, DICTIONARY_BYTES_MAX, Epoch, Mutation, Op, Position,
+    Referred, Request, SchemaSetId, SentDictionary, WIRE_VERSION, frame_limits,
+};
 
 const STATES: [&str; 3] = ["open", "in progress", "waiting for somebody else"];
 
@@ -122,6 +129,130 @@ fn what_a_stranger_says_of_dictionaries_is_refused() {
         ..dictionary()
     };
     assert!(TableDictionary::read(nonsense, &frame_limits()).is_err());
+}
+
+/// Contents of frames whose blocks are packed with a dictionary, with the names of the fuzz target's seeds.
+fn packed_contents(sent: &SentDictionary) -> [(&'static str, Vec<u8>); 2] {
+    let known = TableDictionary::read(sent.clone(), &frame_limits()).unwrap();
+    let id = known.id;
+    let named = Dictionaries::new(vec![Some(Arc::new(known))]);
+    let op = |row: usize| Op {
+        table: "tasks".into(),
+        key: rows().key(row),
+        action: Action::Update(vec![(FieldId(7), state(row * row))]),
+    };
+    let request = Request {
+        replica: "phone".into(),
+        number: 7,
+        position: Position::At {
+            epoch: Epoch(3),
+            seq: Seq(9),
+        },
+        scopes: Vec::new(),
+        token: Vec::new(),
+        ranges: None,
+        schemas: SchemaSetId([5; 16]),
+        acknowledged: 0,
+        now: Hlc(1 << 40),
+        told: EntryId::default(),
+        first: 0,
+        dictionaries: vec![id],
+        references: true,
+        mutations: vec![Mutation {
+            client_seq: 1,
+            base: Seq(9),
+            stamp: Hlc(1 << 40),
+            ops: (0..9).map(op).collect(),
+        }],
+    };
+    let without_keys = Block {
+        columns: rows().columns.split_off(1),
+        ..rows()
+    };
+    let answer = Answer {
+        number: 7,
+        epoch: Epoch(3),
+        now: Hlc(1 << 41),
+        schemas: None,
+        policies: std::collections::BTreeMap::new(),
+        next: 2,
+        heard: true,
+        outcomes: Vec::new(),
+        ledger: Vec::new(),
+        told: EntryId::default(),
+        known: 1,
+        truth: vec![rows()],
+        refused: Vec::new(),
+        dictionaries: Vec::new(),
+        lost: Vec::new(),
+        staged: None,
+        commit: Some(Commit {
+            seq: Seq(10),
+            blocks: vec![rows()],
+            joined: 1,
+            referred: vec![Referred {
+                bits: 11,
+                prefixes: (0..9).map(|at| at * 200).collect(),
+                check: 12_345,
+                block: without_keys,
+            }],
+            keys: 99,
+            ..Commit::default()
+        }),
+    };
+    let content = |frame: Vec<u8>| CodecRegistry::default().decode(&frame[1..], &frame_limits());
+    let request = encode_request_with(&request, &named).unwrap();
+    let answer = encode_answer_with(&answer, &named).unwrap();
+    [
+        ("packed_request.content", content(request).unwrap()),
+        ("packed_answer.content", content(answer).unwrap()),
+    ]
+}
+
+fn framed(content: &[u8]) -> Vec<u8> {
+    let mut frame = vec![WIRE_VERSION];
+    Compression::None.encode_into(content, &mut frame).unwrap();
+    frame
+}
+
+#[test]
+fn frames_whose_blocks_are_packed_with_a_dictionary_are_among_the_seeds_and_read() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../dev/fuzz/corpus/sync_frame/"
+    );
+    let place = format!("{folder}dictionary.bin");
+    if std::env::var_os("TANDEM_WRITE_GOLDEN").is_some() {
+        std::fs::write(&place, &dictionary().content).unwrap();
+    }
+    let sent = SentDictionary {
+        content: std::fs::read(&place).unwrap().into(),
+        ..dictionary()
+    };
+    for (name, content) in packed_contents(&sent) {
+        let place = format!("{folder}{name}");
+        if std::env::var_os("TANDEM_WRITE_GOLDEN").is_some() {
+            std::fs::write(&place, &content).unwrap();
+        }
+        let seed = framed(&std::fs::read(&place).unwrap());
+        let sent = std::slice::from_ref(&sent);
+        let again = rewrite_with(&seed, &frame_limits(), sent).unwrap();
+        assert_eq!(rewrite_with(&again, &frame_limits(), sent).unwrap(), again);
+        let inside = CodecRegistry::default();
+        assert_eq!(
+            inside.decode(&again[1..], &frame_limits()).unwrap(),
+            content,
+            "{name}"
+        );
+        let error = rewrite_with(&seed, &frame_limits(), &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{name}");
+        // Any bit that is not as it was: an error, or another frame, and never a panic.
+        for at in 0..content.len() * 8 {
+            let mut damaged = content.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            let _ = rewrite_with(&framed(&damaged), &frame_limits(), sent);
+        }
+    }
 }
 
 #[test]
