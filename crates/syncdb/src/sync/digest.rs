@@ -115,17 +115,34 @@ impl RowHasher {
     }
 
     pub(crate) fn hash(&mut self, row: &[Value]) -> u128 {
+        self.write(row);
+        XxHash3_128::oneshot(&self.buffer)
+    }
+
+    /// The hash of a row and that of its key.
+    pub(crate) fn hash_with_key(&mut self, row: &[Value]) -> (u128, u128) {
+        let end = self.write(row);
+        let key = self.buffer.get(..end).unwrap_or_default();
+        (
+            XxHash3_128::oneshot(&self.buffer),
+            XxHash3_128::oneshot(key),
+        )
+    }
+
+    /// Writes what is hashed, and returns where the key ends in it.
+    fn write(&mut self, row: &[Value]) -> usize {
         let buffer = &mut self.buffer;
         buffer.clear();
         buffer.extend_from_slice(&self.prefix);
         for value in row.iter().take(self.key_columns) {
             write(value, buffer);
         }
+        let end = buffer.len();
         for (position, field) in &self.columns {
             buffer.extend_from_slice(field);
             write(row.get(*position).unwrap_or(&Value::Null), buffer);
         }
-        XxHash3_128::oneshot(buffer)
+        end
     }
 }
 

@@ -12,6 +12,7 @@ use super::pinned::{Own, short};
 use super::planted::{self, Bug};
 use super::protocol::Bound;
 use super::queue;
+use super::references::Keys;
 use super::subscription::{Kept, Subscriptions};
 use super::system::{Synced, SyncedTables, read_list, read_number, read_text};
 
@@ -77,15 +78,40 @@ impl<'a> Holdings<'a> {
         tables.filter(|table| !table.scopes.is_empty()).collect()
     }
 
-    /// The digest of each scope, by a pass over the tables.
-    pub(crate) fn count(&self) -> Result<Vec<Digest>> {
+    /// The digest of each scope, by a pass over the tables, and on the way the keys of all rows in them with their hashes.
+    pub(crate) fn count(&self, with_keys: bool) -> Result<(Vec<Digest>, HashMap<TableId, Keys>)> {
         let mut digests = vec![Digest::default(); self.scopes.len()];
-        self.each(&mut |position, _, _, hash| {
-            if let Some(digest) = digests.get_mut(position) {
-                digest.add(hash);
+        let mut all = HashMap::new();
+        for mut table in self.tables() {
+            let masks = self.masks_of(&table)?;
+            let mut keys = Keys::default();
+            self.view.scan(&table.synced.collection, &mut |records| {
+                for record in records {
+                    let mask = mask_of(masks.as_ref(), record);
+                    let mut hash_of_key = None;
+                    for (position, bit, hasher) in &mut table.scopes {
+                        if mask & *bit == 0 && hash_of_key.is_some() {
+                            continue;
+                        }
+                        let (hash, key) = hasher.hash_with_key(record);
+                        hash_of_key = Some(key);
+                        if mask & *bit != 0
+                            && let Some(digest) = digests.get_mut(*position)
+                        {
+                            digest.add(hash);
+                        }
+                    }
+                    if let Some(hash) = hash_of_key.filter(|_| with_keys) {
+                        keys.insert(hash, record.id());
+                    }
+                }
+                ControlFlow::Continue(())
+            })?;
+            if with_keys {
+                all.insert(table.synced.collection.id(), keys);
             }
-        })?;
-        Ok(digests)
+        }
+        Ok((digests, all))
     }
 
     /// All rows in order, with their hashes. A row to which something was added that the server has not answered gets a hash
@@ -105,16 +131,10 @@ impl<'a> Holdings<'a> {
     fn each(&self, visit: &mut dyn FnMut(usize, &Text, &Record, u128)) -> Result<()> {
         for mut table in self.tables() {
             let name = &table.synced.schema.name;
-            let masks = if table.is_noted {
-                Some(self.masks(name)?)
-            } else {
-                None
-            };
+            let masks = self.masks_of(&table)?;
             self.view.scan(&table.synced.collection, &mut |records| {
                 for record in records {
-                    let mask = masks.as_ref().map_or(u64::MAX, |masks| {
-                        masks.get(&record.id()).copied().unwrap_or(0)
-                    });
+                    let mask = mask_of(masks.as_ref(), record);
                     for (position, bit, hasher) in &mut table.scopes {
                         if mask & *bit != 0 {
                             visit(*position, name, record, hasher.hash(record));
@@ -125,6 +145,12 @@ impl<'a> Holdings<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// The scopes of each row, where they are noted.
+    fn masks_of(&self, table: &Table<'_>) -> Result<Option<HashMap<RecordId, u64>>> {
+        let noted = table.is_noted.then_some(&table.synced.schema.name);
+        noted.map(|name| self.masks(name)).transpose()
     }
 
     fn masks(&self, table: &str) -> Result<HashMap<RecordId, u64>> {
@@ -229,6 +255,13 @@ impl<'a> Holdings<'a> {
         }
         Ok(Some(digests))
     }
+}
+
+/// The scopes of a row; all of them where nothing is noted.
+fn mask_of(masks: Option<&HashMap<RecordId, u64>>, record: &Record) -> u64 {
+    masks.map_or(u64::MAX, |masks| {
+        masks.get(&record.id()).copied().unwrap_or(0)
+    })
 }
 
 /// What a row of `sync_members` says: table, key, mask.

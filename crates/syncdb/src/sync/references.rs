@@ -14,8 +14,8 @@
     reason = "decodes bytes from outside"
 )]
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::{ControlFlow, RangeInclusive};
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use common::versioning::{ChangeKind, TableId};
 use common::{Collection, Database, ErrorKind, RecordId, Result, Seq, Text, Value, View};
@@ -31,7 +31,7 @@ const READINGS_MAX: usize = 1 << 20;
 const CANDIDATES_MAX: usize = 64;
 /// Names of a block that fit two rows, about.
 const AMBIGUOUS_LOG2: u32 = 3;
-/// A replica with more rows asks for keys: it would take 60 bytes a row to find them by other names.
+/// A replica with more rows asks for keys: it would take 40 bytes a row to find them by other names.
 pub(crate) const INDEXED_ROWS_MAX: usize = 1 << 20;
 /// Changes of the log that are read at a time.
 const READ_CHANGES: usize = 8_192;
@@ -149,12 +149,70 @@ fn name_rows(mut block: Block, bits: u32, sum: &mut u64) -> Referred {
     }
 }
 
-/// The keys of a replica's rows, by their hashes: made for a table when its rows are referred to for the first time, and
-/// kept up to date by the log from then on.
+/// The keys of a replica's rows with their hashes: made when its rows are counted, or when they are referred to for the
+/// first time, and kept up to date by the log from then on.
 #[derive(Default)]
 pub(crate) struct KeyIndex {
     at: Seq,
-    tables: HashMap<TableId, BTreeMap<u128, RecordId>>,
+    tables: HashMap<TableId, Keys>,
+}
+
+/// The keys of one table. They are in no order: a pass over them takes less time than to put them into one would ever save.
+#[derive(Default)]
+pub(crate) struct Keys {
+    all: Vec<(u128, RecordId)>,
+    /// Those among them that were deleted since.
+    gone: HashSet<u128>,
+}
+
+/// A row's hash and its key.
+type Row<'a> = (u128, &'a RecordId);
+
+impl Keys {
+    pub(crate) fn insert(&mut self, hash: u128, key: RecordId) {
+        if !self.gone.remove(&hash) {
+            self.all.push((hash, key));
+        }
+    }
+
+    fn remove(&mut self, hash: u128) {
+        self.gone.insert(hash);
+        if self.gone.len() > 64 + self.all.len() / 4 {
+            self.all.retain(|(hash, _)| !self.gone.contains(hash));
+            self.gone.clear();
+        }
+    }
+
+    /// The rows that some of these ascending prefixes name, in order; `None` when they are too many.
+    fn named(&self, prefixes: &[u32], bits: u32) -> Option<Vec<Row<'_>>> {
+        // Most rows are told by a few bits to be none of them.
+        let few = bits.min(16);
+        let mut is_near = vec![false; 1 << few];
+        for prefix in prefixes {
+            let place = usize::try_from(prefix >> (bits - few)).ok();
+            if let Some(place) = place.and_then(|place| is_near.get_mut(place)) {
+                *place = true;
+            }
+        }
+        let most = prefixes.len().saturating_mul(CANDIDATES_MAX);
+        let mut found = Vec::new();
+        for (hash, key) in &self.all {
+            let near = usize::try_from(prefix_of(*hash, few)).ok();
+            if near.and_then(|near| is_near.get(near)) != Some(&true)
+                || prefixes.binary_search(&prefix_of(*hash, bits)).is_err()
+                || self.gone.contains(hash)
+            {
+                continue;
+            }
+            if found.len() == most {
+                return None;
+            }
+            found.push((*hash, key));
+        }
+        found.sort_unstable_by_key(|(hash, _)| *hash);
+        found.dedup_by_key(|(hash, _)| *hash);
+        Some(found)
+    }
 }
 
 impl KeyIndex {
@@ -196,23 +254,29 @@ impl KeyIndex {
         Ok((sum == commit.keys).then_some(blocks))
     }
 
-    fn of_table(
-        &mut self,
-        view: View<'_>,
-        table: &Collection,
-    ) -> Result<&BTreeMap<u128, RecordId>> {
+    /// Takes the keys of whole tables as of a commit, unless they are known.
+    pub(crate) fn fill(&mut self, at: Seq, counted: HashMap<TableId, Keys>) {
+        if self.tables.is_empty() {
+            self.at = at;
+            self.tables = counted;
+        }
+    }
+
+    fn of_table(&mut self, view: View<'_>, table: &Collection) -> Result<&Keys> {
         use std::collections::hash_map::Entry;
         match self.tables.entry(table.id()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => {
                 let schema = table.schema();
                 let mut hasher = RowHasher::of_keys(&schema.name, schema.key_columns);
-                let mut keys = Vec::with_capacity(view.len(table));
+                let mut keys = Keys::default();
+                keys.all.reserve_exact(view.len(table));
                 view.scan(table, &mut |records| {
-                    keys.extend(records.iter().map(|row| (hasher.hash(row), row.id())));
+                    let rows = records.iter().map(|row| (hasher.hash(row), row.id()));
+                    keys.all.extend(rows);
                     ControlFlow::Continue(())
                 })?;
-                Ok(place.insert(keys.into_iter().collect()))
+                Ok(place.insert(keys))
             }
         }
     }
@@ -261,7 +325,7 @@ impl KeyIndex {
                     .or_insert_with(|| RowHasher::of_keys(name, *key_columns));
                 let hash = hasher.hash(change.record.key());
                 if change.kind == ChangeKind::Delete {
-                    keys.remove(&hash);
+                    keys.remove(hash);
                 } else {
                     keys.insert(hash, change.id());
                 }
@@ -271,48 +335,39 @@ impl KeyIndex {
     }
 }
 
-/// The hashes that begin with a prefix.
-fn range_of(prefix: u32, bits: u32) -> RangeInclusive<u128> {
-    let rest = u128::BITS - bits.clamp(1, u32::BITS);
-    let first = u128::from(prefix) << rest;
-    first..=first | ((1 << rest) - 1)
-}
-
 /// Rows that have the same name: the places where they are to stand, and what they may be.
 struct Choice<'a> {
     first: usize,
-    ways: Vec<Vec<(u128, &'a RecordId)>>,
+    ways: Vec<Vec<Row<'a>>>,
 }
 
 /// The rows that are meant, in order; `None` when there are none that add up.
-fn read<'a>(
-    referred: &Referred,
-    keys: &'a BTreeMap<u128, RecordId>,
-) -> Option<Vec<(u128, &'a RecordId)>> {
-    let mut found: Vec<(u128, &RecordId)> = Vec::with_capacity(referred.prefixes.len());
+fn read<'a>(referred: &Referred, keys: &'a Keys) -> Option<Vec<Row<'a>>> {
+    let bits = referred.bits.clamp(1, u32::BITS);
+    let named = keys.named(&referred.prefixes, bits)?;
+    let mut rest = named.as_slice();
+    let mut found: Vec<Row<'_>> = Vec::with_capacity(referred.prefixes.len());
     let mut choices: Vec<Choice<'_>> = Vec::new();
     let mut readings = 1_usize;
     let mut left = referred.check;
     for same in referred.prefixes.chunk_by(|a, b| a == b) {
-        let range = range_of(*same.first()?, referred.bits);
-        let rows: Vec<(u128, &RecordId)> = keys
-            .range(range)
-            .map(|(hash, key)| (*hash, key))
-            .take(CANDIDATES_MAX + 1)
-            .collect();
+        let prefix = same.first()?;
+        let count = rest.partition_point(|(hash, _)| prefix_of(*hash, bits) <= *prefix);
+        let (rows, others) = rest.split_at_checked(count)?;
+        rest = others;
         if rows.len() < same.len() || rows.len() > CANDIDATES_MAX {
             return None;
         }
         let first = found.len();
         found.extend(rows.iter().take(same.len()));
         if rows.len() == same.len() {
-            for (hash, _) in &rows {
+            for (hash, _) in rows {
                 left = left.wrapping_sub(check_of(*hash));
             }
             continue;
         }
         let mut ways = Vec::new();
-        pick(&rows, same.len(), &mut Vec::new(), &mut ways)?;
+        pick(rows, same.len(), &mut Vec::new(), &mut ways)?;
         readings = readings.saturating_mul(ways.len());
         if readings > READINGS_MAX {
             return None;
@@ -334,10 +389,10 @@ fn read<'a>(
 
 /// All ways to take so many of some rows in their order; `None` when they are too many to be tried.
 fn pick<'a>(
-    rows: &[(u128, &'a RecordId)],
+    rows: &[Row<'a>],
     count: usize,
-    taken: &mut Vec<(u128, &'a RecordId)>,
-    ways: &mut Vec<Vec<(u128, &'a RecordId)>>,
+    taken: &mut Vec<Row<'a>>,
+    ways: &mut Vec<Vec<Row<'a>>>,
 ) -> Option<()> {
     if count == 0 {
         ways.push(taken.clone());
@@ -386,10 +441,14 @@ mod tests {
         Value::from(format!("{:016x}", rng.next_u64()))
     }
 
-    fn index(keys: &[Value]) -> BTreeMap<u128, RecordId> {
+    fn index(keys: &[Value]) -> Keys {
         let mut hasher = RowHasher::of_keys(&"t".into(), 1);
-        let ids = keys.iter().map(|key| RecordId::from(key.clone()));
-        ids.map(|id| (hasher.hash(id.values()), id)).collect()
+        let mut found = Keys::default();
+        for key in keys {
+            let id = RecordId::from(key.clone());
+            found.insert(hasher.hash(id.values()), id);
+        }
+        found
     }
 
     /// A commit that changes a column of some rows, whose values say which row it is.
@@ -419,7 +478,7 @@ mod tests {
     }
 
     /// Whether every row was found by its name, and none in place of another.
-    fn is_right(referred: &Referred, keys: &BTreeMap<u128, RecordId>) -> Option<bool> {
+    fn is_right(referred: &Referred, keys: &Keys) -> Option<bool> {
         let found = read(referred, keys)?;
         let values = &referred.block.columns[0];
         let mut pairs = found.iter().zip(values);
@@ -473,6 +532,26 @@ mod tests {
         assert_eq!(is_right(&names, &index(&[])), None);
         let everything: Vec<Value> = (0..200_000).map(Value::from).collect();
         assert_eq!(is_right(&names, &index(&everything)), None);
+    }
+
+    #[test]
+    fn keys_that_go_are_found_no_more_and_found_again_when_they_come_back() {
+        let rng = SeededRng::new(5);
+        let all: Vec<Value> = (0..600).map(|_| key(&rng)).collect();
+        let names = referred(&all, &[500, 590]);
+        let mut keys = index(&all);
+        let mut hasher = RowHasher::of_keys(&"t".into(), 1);
+        let mut hash = |row: usize| hasher.hash(std::slice::from_ref(&all[row]));
+        for row in 100..595 {
+            keys.remove(hash(row));
+        }
+        assert_eq!(is_right(&names, &keys), None);
+        assert!(keys.all.len() < 300, "{}", keys.all.len());
+        for row in [590, 500] {
+            assert_eq!(is_right(&names, &keys), None);
+            keys.insert(hash(row), RecordId::from(all[row].clone()));
+        }
+        assert_eq!(is_right(&names, &keys), Some(true));
     }
 
     #[test]

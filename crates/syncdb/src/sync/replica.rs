@@ -117,7 +117,11 @@ impl Replica {
         };
         let digests = match advanced {
             Some(digests) => digests,
-            None => held.count()?,
+            None => {
+                let (digests, keys) = held.count(self.reads_references())?;
+                self.keys.lock().fill(snapshot.seq(), keys);
+                digests
+            }
         };
         tracked.at = Some(snapshot.seq());
         tracked.scopes.clone_from(&scopes);
