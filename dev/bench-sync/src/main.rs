@@ -69,8 +69,9 @@ const LORO: &str = "loro, zstd";
 const YJS: &str = "yjs (yrs), zstd";
 const PATCHSET: &str = "sqlite patchset, zstd";
 
-const CONTENDERS: [Contender; 14] = [
+const CONTENDERS: [Contender; 15] = [
     contender(TANDEM, tandem::Tandem::in_process),
+    contender("tandemdb in use", tandem::Tandem::in_use),
     contender("tandemdb over http", tandem::Tandem::over_http),
     contender("automerge", || Ok(automerge::Automerge::open())),
     contender(LORO, || Ok(loro::Loro::open())),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bench::Result;
-use bench::mobile::{Mobile, MobileTable};
+use bench::mobile::{Edit, Mobile, MobileTable};
 use common::schema::IndexSpec;
 use common::{Database, Record, RecordId, Row, Value};
 use server::http::HttpTransport;
@@ -30,8 +30,15 @@ struct Listening {
     stop: Option<oneshot::Sender<()>>,
 }
 
+/// Increments after which a client has every shared dictionary that it will be given, with room to spare.
+const INCREMENTS_MAX: u64 = 300;
+
 pub(crate) struct Tandem {
     over_http: bool,
+    /// Whether the client has exchanged so much before the first change that it has the shared dictionaries.
+    in_use: bool,
+    /// How many tables have such a dictionary.
+    trained: usize,
     server: Option<Arc<SyncServer>>,
     listening: Option<Listening>,
     client: SyncDb,
@@ -49,21 +56,69 @@ fn named<'a>(table: &MobileTable, columns: impl Iterator<Item = (usize, &'a Valu
 
 impl Tandem {
     pub(crate) fn in_process() -> Result<Box<dyn Subject>> {
-        Self::open(false)
+        Self::open(false, false)
+    }
+
+    /// A client that was in use for a while: see [`Tandem::earn_dictionaries`].
+    pub(crate) fn in_use() -> Result<Box<dyn Subject>> {
+        Self::open(false, true)
     }
 
     pub(crate) fn over_http() -> Result<Box<dyn Subject>> {
-        Self::open(true)
+        Self::open(true, false)
     }
 
-    fn open(over_http: bool) -> Result<Box<dyn Subject>> {
+    fn open(over_http: bool, in_use: bool) -> Result<Box<dyn Subject>> {
         Ok(Box::new(Self {
             over_http,
+            in_use,
+            trained: 0,
             server: None,
             listening: None,
             client: SyncDb::client("phone")?,
             other: None,
         }))
+    }
+
+    /// Lets rows change and change back, and the client follow, until the server has given it the shared dictionary of every
+    /// table. They have paid for themselves by then, and what they took is in no figure.
+    fn earn_dictionaries(&mut self, data: &Mobile) -> Result<()> {
+        for round in 0..INCREMENTS_MAX {
+            let here = self.client.database().collection("sync_dictionaries")?;
+            if here.len() >= self.trained {
+                return Ok(());
+            }
+            let edits = data.increment(350, 7_000 + round)?.edits;
+            let back = edits.iter().map(|edit| {
+                let row = &data.tables[edit.table].rows[edit.row];
+                let columns = edit.columns.iter().map(|(at, _)| (*at, row[*at].clone()));
+                Edit {
+                    columns: columns.collect(),
+                    ..edit.clone()
+                }
+            });
+            let back: Vec<Edit> = back.collect();
+            for edits in [edits, back] {
+                self.edit(data, &edits)?;
+                self.sync()?;
+            }
+        }
+        Err("the client was not given the shared dictionaries".into())
+    }
+
+    fn edit(&self, data: &Mobile, edits: &[Edit]) -> Result<()> {
+        let other = self.other.as_ref().ok_or("there is another client")?;
+        let mut tx = other.begin();
+        for edit in edits {
+            let table = &data.tables[edit.table];
+            let schema = &table.schema;
+            let key = &table.rows[edit.row][..schema.key_columns];
+            let columns = edit.columns.iter().map(|(at, value)| (*at, value));
+            let collection = other.collection(&schema.name)?;
+            tx.update(&collection, RecordId::from(key), named(table, columns))?;
+        }
+        tx.commit()?;
+        self.exchange(other)
     }
 
     /// Brings another client in step.
@@ -129,6 +184,8 @@ impl Subject for Tandem {
             db.load(&collection, &table.records())?;
         }
         let server = Arc::new(SyncServer::new(db)?);
+        // As `tandem serve` does beside the requests.
+        self.trained = server.train_dictionaries()?.len();
         self.listening = self
             .over_http
             .then(|| Listening::new(&server))
@@ -142,21 +199,18 @@ impl Subject for Tandem {
             let other = SyncDb::client("laptop")?;
             self.exchange(&other)?;
             self.other = Some(other);
+            if self.in_use {
+                self.earn_dictionaries(before)?;
+            }
+        }
+        if let Change::Edits(edits) = change {
+            return self.edit(before, edits);
         }
         let other = self.other.as_ref().ok_or("there is another client")?;
         self.exchange(other)?;
         let mut tx = other.begin();
         match change {
-            Change::Edits(edits) => {
-                for edit in edits {
-                    let table = &before.tables[edit.table];
-                    let schema = &table.schema;
-                    let key = &table.rows[edit.row][..schema.key_columns];
-                    let columns = edit.columns.iter().map(|(at, value)| (*at, value));
-                    let collection = other.collection(&schema.name)?;
-                    tx.update(&collection, RecordId::from(key), named(table, columns))?;
-                }
-            }
+            Change::Edits(_) => {}
             Change::Inserts(rows) => {
                 for (table, row) in rows {
                     let table = &before.tables[*table];
