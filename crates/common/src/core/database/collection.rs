@@ -89,7 +89,8 @@ impl Collection {
     /// Inserts a row given as one value for each column, in storage order; texts may be borrowed.
     ///
     /// ```
-    /// use common::{Database, Field, FieldType, Schema, ValueInput};
+    /// use common::schema::{Field, FieldType, Schema};
+    /// use common::{Database, ValueInput};
     /// # fn main() -> common::Result<()> {
     /// let schema = Schema::build("cities", ["id"])
     ///     .field(Field::new("id", FieldType::Int))
