@@ -461,10 +461,17 @@ impl ScopeSet {
         scopes.next().is_some_and(TableScope::is_whole) && scopes.next().is_none()
     }
 
-    /// Whether a row of a table has the same columns at the replica, whichever of the scopes among `mask` cover it.
+    /// Whether a row of a table has the same columns at the replica, whichever of the scopes among `mask` cover it, and did
+    /// before they were changed.
     pub(crate) fn has_equal_columns(&self, mask: u64, table: TableId) -> bool {
-        let tables = self.among(mask);
-        let mut tables = tables.filter_map(|scope| scope.compiled.table(table));
+        let compiled = self.among(mask).flat_map(|scope| {
+            let old = match &scope.state {
+                State::Changed(old) => Some(old),
+                State::Joined | State::New | State::Stale => None,
+            };
+            [Some(&scope.compiled), old]
+        });
+        let mut tables = compiled.flatten().filter_map(|scope| scope.table(table));
         let first = tables.next();
         first.is_none_or(|first| tables.all(|table| table.columns == first.columns))
     }
