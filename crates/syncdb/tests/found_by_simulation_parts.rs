@@ -59,6 +59,17 @@ fn task(db: &Database, id: i64) -> Option<Record> {
     db.collection("tasks").unwrap().get(id)
 }
 
+/// A client that keeps the notes, and the tasks of two places.
+fn near(server: &SyncServer) -> SyncDb {
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .subscribe(&Subscription::new("notes", "notes"))
+        .unwrap();
+    phone.subscribe(&places("near", &[0, 1])).unwrap();
+    sync(&phone, server);
+    phone
+}
+
 #[test]
 fn a_set_that_was_written_as_a_list_in_no_order_is_the_same_on_both_sides() {
     let server = served();
@@ -119,12 +130,7 @@ fn a_row_without_a_column_that_other_rows_have_can_be_edited() {
 #[test]
 fn an_edit_of_rows_that_the_position_has_left_behind_is_a_conflict() {
     let server = served();
-    let phone = SyncDb::client("phone").unwrap();
-    phone
-        .subscribe(&Subscription::new("notes", "notes"))
-        .unwrap();
-    phone.subscribe(&places("near", &[0, 1])).unwrap();
-    sync(&phone, &server);
+    let phone = near(&server);
     let ben = client("ben", &server);
     ben.update("tasks", 0, row! { "text": "of ben" }).unwrap();
     sync(&ben, &server);
@@ -149,12 +155,7 @@ fn an_edit_of_rows_that_the_position_has_left_behind_is_a_conflict() {
 #[test]
 fn what_was_made_in_a_table_of_which_nothing_is_kept_leaves() {
     let server = served();
-    let phone = SyncDb::client("phone").unwrap();
-    phone
-        .subscribe(&Subscription::new("notes", "notes"))
-        .unwrap();
-    phone.subscribe(&places("near", &[0, 1])).unwrap();
-    sync(&phone, &server);
+    let phone = near(&server);
     phone.insert("tasks", row! { "id": 9, "place": 0 }).unwrap();
     phone.unsubscribe("near").unwrap();
     assert!(task(phone.database(), 9).is_some(), "it is not sent yet");

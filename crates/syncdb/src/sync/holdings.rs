@@ -90,18 +90,22 @@ impl<'a> Holdings<'a> {
                     let mask = mask_of(masks.as_ref(), record);
                     let mut hash_of_key = None;
                     for (position, bit, hasher) in &mut table.scopes {
-                        if mask & *bit == 0 && hash_of_key.is_some() {
+                        let counts = mask & *bit != 0;
+                        let asks_key = with_keys && hash_of_key.is_none();
+                        let hash = if asks_key {
+                            let (hash, key) = hasher.hash_with_key(record);
+                            hash_of_key = Some(key);
+                            hash
+                        } else if counts {
+                            hasher.hash(record)
+                        } else {
                             continue;
-                        }
-                        let (hash, key) = hasher.hash_with_key(record);
-                        hash_of_key = Some(key);
-                        if mask & *bit != 0
-                            && let Some(digest) = digests.get_mut(*position)
-                        {
+                        };
+                        if let Some(digest) = digests.get_mut(*position).filter(|_| counts) {
                             digest.add(hash);
                         }
                     }
-                    if let Some(hash) = hash_of_key.filter(|_| with_keys) {
+                    if let Some(hash) = hash_of_key {
                         keys.insert(hash, record.id());
                     }
                 }

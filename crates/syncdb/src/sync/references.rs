@@ -170,7 +170,7 @@ type Row<'a> = (u128, &'a RecordId);
 
 impl Keys {
     pub(crate) fn insert(&mut self, hash: u128, key: RecordId) {
-        if !self.gone.remove(&hash) {
+        if self.gone.is_empty() || !self.gone.remove(&hash) {
             self.all.push((hash, key));
         }
     }
@@ -216,7 +216,8 @@ impl Keys {
 }
 
 impl KeyIndex {
-    /// The blocks with their keys; `None` when some reference does not lead to one row, or the rows do not add up.
+    /// The blocks with their keys, whose hashes come to `sum_of_keys`; `None` when some reference does not lead to one
+    /// row, or the rows do not add up.
     ///
     /// # Errors
     /// For a table that is not here; only with a storage that can fail.
@@ -224,16 +225,17 @@ impl KeyIndex {
         &mut self,
         db: &Database,
         synced: &SyncedTables,
-        commit: &Commit,
+        referred: Vec<Referred>,
+        sum_of_keys: u64,
     ) -> Result<Option<Vec<Block>>> {
         let snapshot = db.snapshot();
         self.follow(db, synced, snapshot.seq())?;
         let mut sum = 0_u64;
-        let mut blocks = Vec::with_capacity(commit.referred.len());
-        for referred in &commit.referred {
+        let mut blocks = Vec::with_capacity(referred.len());
+        for referred in referred {
             let table = synced.get(&referred.block.table)?;
             let keys = self.of_table(snapshot.view(), &table.collection)?;
-            let Some(found) = read(referred, keys) else {
+            let Some(found) = read(&referred, keys) else {
                 return Ok(None);
             };
             for (hash, _) in &found {
@@ -246,12 +248,12 @@ impl KeyIndex {
                     column.push(value.clone());
                 }
             }
-            let mut block = referred.block.clone();
+            let mut block = referred.block;
             columns.append(&mut block.columns);
             block.columns = columns;
             blocks.push(block);
         }
-        Ok((sum == commit.keys).then_some(blocks))
+        Ok((sum == sum_of_keys).then_some(blocks))
     }
 
     /// Takes the keys of whole tables as of a commit, unless they are known.

@@ -138,8 +138,12 @@ impl Replica {
     }
 
     /// The blocks whose rows are named by references, with their keys; `None` when some row is not to be found.
-    pub(crate) fn resolve(&self, commit: &Commit) -> Result<Option<Vec<Block>>> {
-        self.keys.lock().resolve(&self.db, &self.synced(), commit)
+    pub(crate) fn resolve(&self, commit: &mut Commit) -> Result<Option<Vec<Block>>> {
+        let referred = std::mem::take(&mut commit.referred);
+        let synced = self.synced();
+        self.keys
+            .lock()
+            .resolve(&self.db, &synced, referred, commit.keys)
     }
 
     /// The rows of one scope in order, with their hashes.

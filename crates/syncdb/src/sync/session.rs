@@ -339,7 +339,9 @@ impl<'db> Session<'db> {
             tx = self.db.db.begin();
         }
         let mut report = self.report.clone();
-        let (taken, answered) = self.hear(&mut tx, &mut state, answer, &mut report)?;
+        let said = subscriptions.said();
+        let is_kept = |table: &str| subscriptions.about(said, table).next().is_some();
+        let (taken, alone) = self.hear(&mut tx, &mut state, answer, &is_kept, &mut report)?;
         let waits = state.acknowledged + 1 < state.next;
         if !answer.truth.is_empty() {
             report.left.extend(left(&answer.truth, &taken));
@@ -357,14 +359,7 @@ impl<'db> Session<'db> {
             report.rows_received += apply.rows;
         }
         // Of a table of which nothing is kept, the server says nothing.
-        for (table, key) in answered {
-            if subscriptions
-                .about(subscriptions.said(), &table)
-                .next()
-                .is_some()
-            {
-                continue;
-            }
+        for (table, key) in alone {
             let waits = Pending::of(tx.view(), &tables.queue, &table, &key)?;
             let collection = &synced.get(&table)?.collection;
             if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
@@ -416,12 +411,14 @@ impl<'db> Session<'db> {
         Ok(())
     }
 
-    /// Takes in the outcomes. Gives the rows of the operations that the server has taken, and of all that were answered.
+    /// Takes in the outcomes. Gives the rows of the operations that the server has taken, and those of all that were
+    /// answered in tables of which nothing is kept.
     fn hear(
         &mut self,
         tx: &mut Transaction<'_>,
         state: &mut State,
         answer: &Answer,
+        is_kept: &dyn Fn(&str) -> bool,
         report: &mut SyncReport,
     ) -> Result<(HashSet<RowOf>, BTreeSet<RowOf>)> {
         let tables = &self.db.tables;
@@ -437,11 +434,8 @@ impl<'db> Session<'db> {
             }
             let answered = queue::of(tx.view(), &tables.queue, *client_seq)?;
             report.rows_sent += answered.len() as u64;
-            rows.extend(
-                answered
-                    .iter()
-                    .map(|op| (op.op.table.clone(), op.op.key.clone())),
-            );
+            let alone = answered.iter().filter(|op| !is_kept(&op.op.table));
+            rows.extend(alone.map(|op| (op.op.table.clone(), op.op.key.clone())));
             self.settle(tx, &answered, *client_seq, outcome, report)?;
             match outcome {
                 Outcome::Rejected(_) => turned_down.extend(answered),

@@ -294,28 +294,31 @@ impl<'a> World<'a> {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
+    /// What writes at a client, once it is up and has what it keeps whole.
+    fn writer(&mut self, client: usize, choice: u64) -> Option<Writer<'_>> {
+        let config = self.config();
+        let of = &mut self.clients[client];
+        of.has_arrived |= of.db.is_some_and(scope::has_arrived);
+        Some(Writer {
+            client,
+            db: of.db.filter(|_| of.has_arrived)?,
+            config,
+            oracle: &mut self.oracle,
+            reader: &mut of.reader,
+            beat: &mut of.beat,
+            set_back: of.set_back,
+            choice,
+        })
+    }
+
     fn step(&mut self, action: Action) -> Result<(), Failure> {
         if !matches!(action, Action::Sync(_)) {
             self.say(self.server_node, format!("step: {action:?}"));
         }
         match action {
             Action::Write(client, edit, choice) => {
-                let config = self.config();
-                let of = &mut self.clients[client];
-                of.has_arrived |= of.db.is_some_and(scope::has_arrived);
-                let Some(db) = of.db.filter(|_| of.has_arrived) else {
+                let Some(mut writer) = self.writer(client, choice) else {
                     return Ok(());
-                };
-                let mut writer = Writer {
-                    client,
-                    db,
-                    config,
-                    oracle: &mut self.oracle,
-                    reader: &mut of.reader,
-                    beat: &mut of.beat,
-                    set_back: of.set_back,
-                    choice,
                 };
                 let edited = writer.edit(edit);
                 edited

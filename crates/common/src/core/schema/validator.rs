@@ -165,31 +165,34 @@ impl Validator {
     /// # Errors
     /// [`ErrorKind::Invalid`] with every broken rule.
     pub fn prepare(&self, values: &mut [Value]) -> Result<()> {
-        if values.len() != self.columns.len() {
-            return Err(self.wrong_count(values.len()));
-        }
-        let mut fine = true;
-        for (column, value) in self.columns.iter().zip(values.iter_mut()) {
-            fine &= column.accept(value);
-        }
-        if fine {
+        if self.accept_each(values, Column::accept)? {
             Ok(())
         } else {
             self.report(values, self.violations(values))
         }
     }
 
-    /// As [`Validator::prepare`], of values that may borrow their texts.
+    /// Whether `accept` takes each of so many values as there are columns.
     #[inline]
-    pub(crate) fn accept(&self, values: &mut [ValueInput<'_>]) -> Result<()> {
+    fn accept_each<T>(
+        &self,
+        values: &mut [T],
+        accept: impl Fn(&Column, &mut T) -> bool,
+    ) -> Result<bool> {
         if values.len() != self.columns.len() {
             return Err(self.wrong_count(values.len()));
         }
         let mut fine = true;
-        for (column, value) in self.columns.iter().zip(values.iter_mut()) {
-            fine &= column.accept_input(value);
+        for (column, value) in self.columns.iter().zip(values) {
+            fine &= accept(column, value);
         }
-        if fine {
+        Ok(fine)
+    }
+
+    /// As [`Validator::prepare`], of values that may borrow their texts.
+    #[inline]
+    pub(crate) fn accept(&self, values: &mut [ValueInput<'_>]) -> Result<()> {
+        if self.accept_each(values, |column, input| column.accept_input(input))? {
             Ok(())
         } else {
             self.refused_row(values)

@@ -18,7 +18,6 @@ use crate::plan::Random;
 use crate::scope::{self, Scope};
 use crate::tables::{self, TRACKED};
 use crate::tasks;
-use crate::workload::Writer;
 
 /// Whether one whole value stands, which the oracle knows by its number, so that it can be brought back.
 fn is_whole(entry: &LedgerEntry) -> bool {
@@ -178,21 +177,8 @@ impl World<'_> {
             }
             _ => {}
         }
-        let config = self.config();
-        let of = &mut self.clients[client];
-        of.has_arrived |= of.db.is_some_and(scope::has_arrived);
-        let Some(db) = of.db.filter(|_| of.has_arrived) else {
+        let Some(mut writer) = self.writer(client, choice) else {
             return Ok(());
-        };
-        let mut writer = Writer {
-            client,
-            db,
-            config,
-            oracle: &mut self.oracle,
-            reader: &mut of.reader,
-            beat: &mut of.beat,
-            set_back: of.set_back,
-            choice,
         };
         let done = match feature {
             Feature::Task => writer.task(),
@@ -200,7 +186,8 @@ impl World<'_> {
             Feature::NewTask => writer.new_task(),
             Feature::Draft => writer.draft(),
             Feature::Subscribe => {
-                if let Some(scope) = &mut of.scope {
+                let of = &mut self.clients[client];
+                if let (Some(scope), Some(db)) = (&mut of.scope, of.db) {
                     scope.change(db, choice);
                     // A sync that is under way was for what it wanted before.
                     of.agrees = false;
@@ -208,7 +195,7 @@ impl World<'_> {
                 }
                 Ok(())
             }
-            Feature::Revert => revert(db, choice),
+            Feature::Revert => revert(writer.db, choice),
             Feature::Settle => return self.settle(client, choice),
             Feature::ServerTask | Feature::ServerRevert | Feature::Permit => Ok(()),
         };
