@@ -6,6 +6,7 @@
 //! the records that are replaced wait in a side table (`history`) of their collection. A short commit with no
 //! snapshot open keeps nothing aside and holds the latch of snapshots for as long as it is applied.
 
+mod alteration;
 mod collection;
 mod commit;
 #[expect(
@@ -20,6 +21,7 @@ mod transaction;
 mod view;
 mod write_set;
 
+pub use alteration::{Alteration, Derivation, DeriveFunction, RebuildFunction};
 pub use collection::Collection;
 pub use commit::Committed;
 pub use database::{CommitListener, Database, DatabaseOptions};

@@ -3,6 +3,7 @@
 //! Storage holds only the latest committed state; what an open snapshot still needs is kept aside by
 //! [`crate::database`], the same way for every storage.
 
+mod extended;
 mod hash;
 mod index;
 mod ordered;
@@ -14,6 +15,8 @@ mod posting;
 )]
 mod storage;
 
+pub(crate) use extended::ExtendedStorage;
+pub use extended::{Fill, FillFunction};
 pub use hash::HashStorage;
 pub use index::{Direction, Index, IndexKey, KeyRange};
 pub use ordered::OrderedStorage;

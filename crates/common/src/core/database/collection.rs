@@ -60,6 +60,11 @@ impl Collection {
         self.table.indexes()
     }
 
+    /// Whether the table is still there and was not altered since this handle was taken.
+    pub fn is_current(&self) -> bool {
+        !self.table.dropped.load(AtomicOrdering::Relaxed)
+    }
+
     /// Number of records; while a commit is under way, anything between before and after.
     pub fn len(&self) -> usize {
         self.table.storage.len()
@@ -208,7 +213,7 @@ impl Collection {
             if let Some(record) = found.as_ref().filter(|record| record.seq() <= committed) {
                 return Ok(Some(record.clone()));
             }
-            if let Some(record) = self.table.history.get(id.values(), committed) {
+            if let Some(record) = self.table.past(id.values(), committed) {
                 return Ok(Some(record));
             }
             if self.is_applying() {

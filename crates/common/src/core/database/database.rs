@@ -48,30 +48,32 @@ impl Default for DatabaseOptions {
 
 #[derive(Default)]
 pub(super) struct Tables {
-    by_name: BTreeMap<Text, Arc<Table>>,
+    pub(super) by_name: BTreeMap<Text, Arc<Table>>,
 }
 
 /// State that only the writer touches.
 pub(super) struct Writer {
-    next_table: u32,
+    pub(super) next_table: u32,
 }
 
 /// What all handles of one database share.
 pub(super) struct Inner {
-    tables: RwLock<Tables>,
+    pub(super) tables: RwLock<Tables>,
     /// Whether any schema has a reference, so that most deletions need not look.
-    has_references: AtomicBool,
+    pub(super) has_references: AtomicBool,
+    /// Whether any table got columns after records were written.
+    pub(super) has_extended: AtomicBool,
     pub(super) writer: Mutex<Writer>,
     pub(super) log: RwLock<ChangeTracker>,
     pub(super) committed: AtomicU64,
     /// Number of replaced records kept for open snapshots, over all tables.
-    kept_aside: Arc<AtomicUsize>,
+    pub(super) kept_aside: Arc<AtomicUsize>,
     /// Whether a short commit is being applied under the lock of `open`.
     pub(super) applying: AtomicBool,
     /// Positions of open snapshots with the number of each.
     pub(super) open: Mutex<BTreeMap<Seq, usize>>,
     pub(super) clock: HybridClock,
-    rules: RuleRegistry,
+    pub(super) rules: RuleRegistry,
     poisoned: RwLock<Option<String>>,
     is_poisoned: AtomicBool,
     listeners: RwLock<Vec<(u64, CommitListener)>>,
@@ -128,6 +130,7 @@ impl Database {
             inner: Arc::new(Inner {
                 tables: RwLock::default(),
                 has_references: AtomicBool::new(false),
+                has_extended: AtomicBool::new(false),
                 writer: Mutex::new(Writer { next_table: 1 }),
                 log: RwLock::new(ChangeTracker::new(options.retention)),
                 committed: AtomicU64::new(0),
@@ -352,6 +355,15 @@ impl Database {
         let mut changes = self.inner.log.read().since(seq, changes_max)?;
         // The log is written just before the commit is published.
         changes.retain(|change| change.seq <= committed);
+        if self.inner.has_extended.load(Ordering::Acquire) {
+            let tables = self.inner.tables.read();
+            for change in &mut changes {
+                let mut extended = tables.by_name.values().filter(|t| t.extended.is_some());
+                if let Some(table) = extended.find(|table| table.id == change.table) {
+                    table.whole_change(change);
+                }
+            }
+        }
         Ok(changes)
     }
 

@@ -48,7 +48,7 @@ pub struct Transaction<'db> {
     seq: Seq,
     now: Timestamp,
     // Last: everything else goes before the next writer begins.
-    _writer: MutexGuard<'db, Writer>,
+    writer: MutexGuard<'db, Writer>,
 }
 
 /// What there is under a key.
@@ -91,7 +91,7 @@ impl<'db> Transaction<'db> {
             set: WriteSet::default(),
             seq: db.seq().next(),
             now: db.inner.now(),
-            _writer: writer,
+            writer,
         }
     }
 
@@ -374,13 +374,27 @@ impl<'db> Transaction<'db> {
             set,
             seq,
             now,
-            _writer: writer,
+            writer,
         } = self;
         db.inner.check_usable()?;
         let committed = db.inner.commit(&set, seq, now)?;
         drop(writer);
         db.inner.notify(&committed);
         Ok(committed)
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        self.db
+    }
+
+    pub(super) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// Whether there is a write to the table of this name.
+    pub(super) fn writes_to(&self, table: &str) -> bool {
+        let mut writes = self.set.last_writes();
+        writes.any(|write| self.set.table(write).is_some_and(|t| t.name == *table))
     }
 
     /// Takes everything back; the same as dropping the transaction.
@@ -407,6 +421,7 @@ impl<'db> Transaction<'db> {
                 record.id()
             )));
         }
+        let record = derived(table, None, record)?;
         self.put(table, current.committed, record);
         Ok(())
     }
@@ -414,6 +429,7 @@ impl<'db> Transaction<'db> {
     fn upsert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<RecordId> {
         let current = self.look_up(table, record.key())?;
         let id = record.id();
+        let record = derived(table, current.record(), record)?;
         self.put(table, current.committed, record);
         Ok(id)
     }
@@ -429,6 +445,7 @@ impl<'db> Transaction<'db> {
             return Err(no_such_row(table, id));
         };
         let record = before.changed(self.metadata(current.committed.as_ref()), changes);
+        let record = derived(table, Some(before), record)?;
         self.set.push(table, current.committed, record, false);
         Ok(())
     }
@@ -439,6 +456,15 @@ impl<'db> Transaction<'db> {
             record.set_metadata(self.metadata(committed.as_ref()));
         }
         self.set.push(table, committed, record, false);
+    }
+}
+
+/// The record with the columns set that follow from others.
+#[inline]
+fn derived(table: &Table, before: Option<&Record>, record: Record) -> Result<Record> {
+    match &table.derivation {
+        None => Ok(record),
+        Some(derivation) => derivation.apply(before, record),
     }
 }
 

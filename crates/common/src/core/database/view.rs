@@ -86,7 +86,7 @@ impl<'a> View<'a> {
         match table.storage.get(id.values())? {
             Some((_, record)) if record.seq() <= self.at => Ok(Some(record)),
             _ if table.history.is_empty() => Ok(None),
-            _ => Ok(table.history.get(id.values(), self.at)),
+            _ => Ok(table.past(id.values(), self.at)),
         }
     }
 
@@ -125,8 +125,7 @@ impl<'a> View<'a> {
         }
         // After the scan: what a commit replaced meanwhile was kept aside before it was replaced.
         let mut rest: Vec<Record> = table
-            .history
-            .visible(self.at)
+            .pasts(self.at)
             .into_iter()
             .filter(|(slot, record)| !seen.contains(*slot) && !self.is_pending(table, record))
             .map(|(_, record)| record)
@@ -241,7 +240,7 @@ impl<'a> View<'a> {
         records: &mut Vec<Record>,
         has_key: &dyn Fn(&Record) -> bool,
     ) {
-        let past = table.history.visible(self.at);
+        let past = table.pasts(self.at);
         if !past.is_empty() {
             let rest: Vec<Record> = {
                 let seen: HashSet<&[Value]> = records.iter().map(Record::key).collect();
