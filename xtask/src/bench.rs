@@ -11,6 +11,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             payload: bytes of rows, packing, filters on blocks, against JSON, Protocol Buffers, Arrow and Parquet
             sync: rows to a client and kept up to date, against Automerge, Loro, Yjs, SQLite's session
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
+            power: what a day of syncing costs a phone, saving against standard
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
 
 Run it on a quiet machine: results are committed with the machine in docs/benchmarks.md.";
@@ -40,7 +41,12 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
         }
         command
     } else {
-        let package = "tandemdb-bench-compare";
+        // The day of a phone has no rivals, which compile long.
+        let package = if args.first().is_some_and(|name| name == "power") {
+            "tandemdb-bench-power"
+        } else {
+            "tandemdb-bench-compare"
+        };
         context.cargo(["run", "--release", "--package", package, "--"])
     };
     command.args(args);

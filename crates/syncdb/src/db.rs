@@ -1,14 +1,17 @@
 //! [`SyncDb`]: a replica's rows, and the queue of what it has changed.
 
+mod power;
 mod transaction;
 
 use std::fmt;
 
 use common::database::DatabaseOptions;
 use common::versioning::{ReplicaId, Retention};
-use common::{Collection, Committed, Database, Error, RecordId, Result, Row, Value};
+use common::{Collection, Committed, Database, Error, RecordId, Result, Row, Seq, Value};
+use parking_lot::Mutex;
 
-use crate::client::{Transport, drive};
+use crate::client::Transport;
+use crate::power::{SyncBudget, Waiting};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerQuery};
@@ -33,6 +36,8 @@ const LOG_CHANGES_MAX: usize = 1 << 16;
 /// [`Rejected`] one.
 pub struct SyncDb {
     core: Replica,
+    /// What waits, as of one commit.
+    waiting: Mutex<Option<(Seq, Waiting)>>,
 }
 
 impl SyncDb {
@@ -65,6 +70,7 @@ impl SyncDb {
         }
         Ok(Self {
             core: Replica::open(db, replica)?,
+            waiting: Mutex::default(),
         })
     }
 
@@ -239,7 +245,7 @@ impl SyncDb {
     /// # Errors
     /// [`common::ErrorKind::Corrupt`] when the replica's state is damaged.
     pub fn session(&self) -> Result<Session<'_>> {
-        Session::new(&self.core)
+        self.session_with(&SyncBudget::default())
     }
 
     /// Pushes what was changed here, pulls what was changed elsewhere, and compares digests.
@@ -250,7 +256,7 @@ impl SyncDb {
     /// What the transport fails with; [`common::ErrorKind::Corrupt`] and
     /// [`common::ErrorKind::LimitExceeded`] for an answer that is none. What was exchanged before stays.
     pub fn sync(&self, transport: &mut dyn Transport) -> Result<SyncReport> {
-        drive(self.session()?, transport)
+        self.sync_with(&SyncBudget::default(), transport)
     }
 
     /// Number of operations that the server has not answered yet.

@@ -12,13 +12,15 @@ pub mod client;
 pub mod db;
 pub mod netsim;
 pub mod payload;
+pub mod power;
 pub mod server;
 pub mod sync;
 
-pub use client::Transport;
+pub use client::{CountingTransport, Transport};
 pub use db::{SyncDb, SyncTransaction};
 pub use server::{RevertOptions, Status, SyncServer, SyncServerOptions};
 pub use sync::conflict::{Meeting, MergeFunction, Rule};
+pub use sync::deferred::{Deferred, DeferredId, DeferredReport};
 pub use sync::delta::Delta;
 pub use sync::digest::Digest;
 pub use sync::explain::{ColumnExplanation, Explanation, Origin, Presence};

@@ -33,6 +33,7 @@ mod uuids;
 use std::fmt;
 use std::str::FromStr;
 
+use common::optimization::compression::Compression;
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,17 @@ impl Level {
             Self::Fast => Some(3),
             Self::Balanced => Some(9),
             Self::Small => Some(19),
+        }
+    }
+
+    /// How a frame is compressed that carries blocks of this level.
+    pub(crate) const fn compression(self) -> Compression {
+        match self.zstd_level() {
+            None => Compression::None,
+            Some(level) => Compression::Zstd {
+                level,
+                dictionary: None,
+            },
         }
     }
 

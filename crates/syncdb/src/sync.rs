@@ -38,6 +38,7 @@ pub(crate) mod token;
 pub(crate) mod training;
 
 pub mod conflict;
+pub mod deferred;
 pub mod delta;
 pub mod digest;
 pub mod explain;

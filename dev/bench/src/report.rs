@@ -213,6 +213,7 @@ impl Report {
 
     fn comparison(&self, figure: &Figure) -> String {
         let ratio = self.ratio(figure).filter(|_| figure.subject != self.ours);
+        let ratio = ratio.filter(|ratio| ratio.is_finite());
         let ratio = ratio.map(|ratio| format!("{} x {ratio:.2}", self.ours));
         let target = self.verdict(figure).map(|verdict| {
             let met = if verdict.met { "met" } else { "MISSED" };

@@ -30,6 +30,9 @@ impl Series {
             self.quantile(0.25, f64::round),
             self.quantile(0.75, f64::round),
         );
+        if high <= low {
+            return 0.0;
+        }
         (high - low) / self.median()
     }
 

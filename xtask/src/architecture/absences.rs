@@ -70,6 +70,21 @@ const ABSENCES: &[Absence] = &[
         why: "the sync core opens no socket, reads no clock and spawns nothing",
     },
     Absence {
+        folder: "crates/syncdb/src/power",
+        except: &[],
+        paths: &[
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::thread",
+            "std::time::SystemTime",
+            "std::time::Instant",
+            "tokio",
+        ],
+        words: &["async", "await", "SystemClock"],
+        why: "power reads no clock, opens no socket and spawns nothing",
+    },
+    Absence {
         folder: "crates/syncdb/src",
         except: &[],
         paths: &["vectordb", "tandemdb_vectordb"],

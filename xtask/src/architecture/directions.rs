@@ -66,12 +66,12 @@ const COMMON: Layers = &[
 const SYNCDB: Layers = &[
     ("payload", &[]),
     ("migration", &[]),
-    ("power", &[]),
+    ("power", &["payload"]),
     ("sync", &["payload", "migration", "power"]),
     ("client", &["sync"]),
     ("server", &["sync"]),
     ("netsim", &["client"]),
-    ("db", &["client", "sync"]),
+    ("db", &["client", "sync", "power"]),
 ];
 
 const VECTORDB: Layers = &[

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use common::schema::FieldId;
 use common::versioning::ColumnSet;
 use common::{
-    Collection, Committed, Error, Record, RecordId, Result, Row, Text, Transaction, Value,
+    Collection, Committed, Error, Record, RecordId, Result, Row, Text, Timestamp, Transaction,
+    Value,
 };
 
+use crate::power::{Claim, Priority, Urgency};
 use crate::sync::conflict::Strategy;
+use crate::sync::deferred::{self, DeferredId};
 use crate::sync::delta::{Delta, canonical_set, elements};
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{Action, MUTATION_BYTES_MAX, OPS_MAX, Op, is_system};
@@ -39,6 +42,7 @@ pub struct SyncTransaction<'db> {
     reverts: Vec<(LedgerEntry, bool)>,
     /// Whether a rejected mutation goes with this transaction.
     retries: bool,
+    urgency: Urgency,
 }
 
 impl<'db> SyncTransaction<'db> {
@@ -50,7 +54,80 @@ impl<'db> SyncTransaction<'db> {
             positions: HashMap::new(),
             reverts: Vec::new(),
             retries: false,
+            urgency: Urgency::default(),
         }
+    }
+
+    /// Sets how soon what this transaction writes has to leave; [`Priority::Medium`] unless set. It is kept with the queue.
+    ///
+    /// Mutations leave in the order in which they were written, so an urgent one takes along all that stand before it.
+    /// An edit that makes an unsent one pointless is as urgent as the one whose place it takes.
+    ///
+    /// ```
+    /// use common::{Database, row};
+    /// use common::schema::{Field, FieldType, Schema};
+    /// use syncdb::power::Priority;
+    /// use syncdb::{SyncDb, SyncServer};
+    /// let db = Database::new();
+    /// let notes = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
+    /// db.create_collection(notes.finish()?)?;
+    /// let server = SyncServer::new(db)?;
+    /// let phone = SyncDb::client("phone")?;
+    /// phone.sync(&mut |request: &[u8]| server.handle(request))?;
+    /// let notes = phone.collection("notes")?;
+    /// phone.transaction(|tx| {
+    ///     tx.priority(Priority::Critical);
+    ///     tx.insert(&notes, row! { "id": 1 }).map(drop)
+    /// })?;
+    /// assert!(phone.waiting()?.is_urgent());
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    pub fn priority(&mut self, priority: Priority) {
+        self.urgency.priority = priority;
+    }
+
+    /// Sets when what this transaction writes has to have left, beside what follows from its priority; the earlier of the
+    /// two holds. Kept with the queue.
+    pub fn deadline(&mut self, deadline: Timestamp) {
+        self.urgency.deadline = Some(deadline);
+    }
+
+    /// Defers an operation of the application's own, in the commit of this transaction; see
+    /// [`SyncDb::defer`](crate::SyncDb::defer).
+    ///
+    /// # Errors
+    /// As [`SyncDb::defer`](crate::SyncDb::defer).
+    pub fn defer(
+        &mut self,
+        name: &str,
+        payload: &[u8],
+        urgency: impl Into<Urgency>,
+    ) -> Result<DeferredId> {
+        let made = self.core.db.clock().now();
+        let urgency = urgency.into();
+        let claim = Claim { made, urgency };
+        deferred::add(
+            &mut self.tx,
+            &self.core.tables.deferred,
+            name,
+            payload,
+            claim,
+        )
+    }
+
+    /// Takes a deferred operation away in the commit of this transaction, because it has run: what it wrote and that it
+    /// ran are known together. Returns whether it was there.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the table `sync_deferred` was written by somebody else.
+    pub fn finish_deferred(&mut self, id: DeferredId) -> Result<bool> {
+        deferred::remove(&mut self.tx, &self.core.tables.deferred, id)
+    }
+
+    /// Lets a deferred operation wait anew; see [`SyncDb::postpone_deferred`](crate::SyncDb::postpone_deferred).
+    pub(super) fn postpone_deferred(&mut self, id: DeferredId) -> Result<bool> {
+        let now = self.core.db.clock().now();
+        deferred::postpone(&mut self.tx, &self.core.tables.deferred, id, now)
     }
 
     /// The record of this id, as this transaction sees it.
@@ -440,8 +517,13 @@ impl<'db> SyncTransaction<'db> {
         let base = queue::base(tx, &tables.queue, ops.iter().map(|(op, _)| op), position)?;
         let stamp = self.core.db.clock().tick();
         // Several operations may be rejected for the sake of one; what was written before them is not to go with them.
+        let mut claim = Claim {
+            made: self.core.db.clock().now(),
+            urgency: self.urgency,
+        };
         if let [(op, before)] = ops.as_mut_slice() {
-            queue::coalesce(tx, &tables.queue, synced, state.sent, base, op, before)?;
+            let queue = &tables.queue;
+            claim = queue::coalesce(tx, queue, synced, state.sent, base, op, before, claim)?;
         }
         for (number, (op, before)) in (0..).zip(ops) {
             let queued = Queued {
@@ -452,6 +534,7 @@ impl<'db> SyncTransaction<'db> {
                 op,
                 before,
                 after_rejected: None,
+                claim,
             };
             queued.write(tx, &tables.queue)?;
         }

@@ -55,8 +55,8 @@ pub fn pack(columns: &[Column], level: Level, shared: Option<Shared<'_>>) -> Res
 }
 
 /// A block whose parts are left for what carries it to compress, together with what else it carries.
-pub(crate) fn pack_for_frame(columns: &[Column]) -> Result<Vec<u8>> {
-    pack_with(columns, Level::Fast, None, None)
+pub(crate) fn pack_for_frame(columns: &[Column], level: Level) -> Result<Vec<u8>> {
+    pack_with(columns, level, None, None)
 }
 
 pub(super) fn pack_with(

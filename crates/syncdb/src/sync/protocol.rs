@@ -14,15 +14,12 @@ use super::digest::Digest;
 use super::ledger::{EntryId, LedgerEntry};
 use super::policy::Policy;
 pub use crate::payload::DictionaryId;
+pub use crate::power::MUTATIONS_MAX;
 
 /// Edition of the wire format: the first byte of every frame.
 pub const WIRE_VERSION: u8 = 1;
-/// Most mutations in one request.
-pub const MUTATIONS_MAX: usize = 1_000;
 /// Most operations in one mutation.
 pub const OPS_MAX: usize = 100_000;
-/// A request stops taking mutations once they are estimated at this many bytes.
-pub const REQUEST_BYTES_TARGET: usize = 1 << 20;
 /// Most bytes of a frame, packed or unpacked, and of what it unpacks to in memory.
 pub const FRAME_BYTES_MAX: usize = 32 << 20;
 /// A segment is cut once its rows take this many bytes of memory; on the wire it is smaller by far.

@@ -11,8 +11,11 @@ use super::delta::Delta;
 use super::ledger::EntryId;
 use super::planted::{self, Bug};
 use super::policy::DeletionPolicy;
-use super::protocol::{Action, MUTATIONS_MAX, Mutation, Op, REQUEST_BYTES_TARGET};
+use super::protocol::{Action, Mutation, Op};
 use super::system::{SyncedTables, damaged, number, read_list, read_number, read_text};
+use crate::power::{
+    Claim, MUTATIONS_MAX, Priority, REQUEST_BYTES_MAX, SyncBudget, Urgency, Waiting,
+};
 
 /// One operation in the queue.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub(crate) struct Queued {
     /// A mutation before this one touched the same row and was rejected: what this one says was said on top of something
     /// that never came to be.
     pub(crate) after_rejected: Option<u64>,
+    /// When the mutation was written and how soon it has to leave; the same in all its operations.
+    pub(crate) claim: Claim,
 }
 
 const INSERT: i64 = 0;
@@ -64,6 +69,9 @@ impl Queued {
             values,
             Value::from(self.before.clone()),
             Value::from(self.after_rejected.map(number)),
+            Value::from(i64::from(self.claim.urgency.priority.number())),
+            Value::from(self.claim.urgency.deadline),
+            Value::Timestamp(self.claim.made),
         ];
         tx.upsert_values(queue, row).map(drop)
     }
@@ -85,8 +93,33 @@ impl Queued {
             },
             before: read_list(record, 9)?.to_vec(),
             after_rejected: read_number(record, 10).ok(),
+            claim: read_claim(record),
         })
     }
+}
+
+/// How soon an operation in the queue has to leave; one that an earlier edition wrote says nothing of it.
+fn read_claim(record: &[Value]) -> Claim {
+    let priority = record.get(11).and_then(Value::as_int);
+    let made = record.get(13).and_then(Value::as_timestamp);
+    Claim {
+        made: made.unwrap_or_default(),
+        urgency: Urgency {
+            priority: priority.and_then(Priority::from_number).unwrap_or_default(),
+            deadline: record.get(12).and_then(Value::as_timestamp),
+        },
+    }
+}
+
+/// Adds what stands in the queue.
+pub(crate) fn waiting(view: View<'_>, queue: &Collection, waiting: &mut Waiting) -> Result<()> {
+    view.scan(queue, &mut |records| {
+        for record in records {
+            let claim = read_claim(record);
+            waiting.add(claim.made, claim.urgency);
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 /// An action as three values: its kind, its columns and what it says of them.
@@ -203,7 +236,12 @@ pub(crate) fn base<'a>(
 }
 
 /// Takes away what a later mutation of one operation makes pointless: columns that an unsent mutation of one operation, on
-/// the same row and from the same base, has set and this one sets again. `before` is what the later one replaces.
+/// the same row and from the same base, has set and this one sets again. `before` is what the later one replaces. Returns
+/// how soon it has to leave, now that it says what the others said.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one entry of the queue"
+)]
 pub(crate) fn coalesce(
     tx: &mut Transaction<'_>,
     queue: &Collection,
@@ -212,10 +250,11 @@ pub(crate) fn coalesce(
     base: Seq,
     op: &Op,
     before: &mut [Value],
-) -> Result<()> {
+    mut claim: Claim,
+) -> Result<Claim> {
     let overwritten: Option<HashSet<FieldId>> = match &op.action {
         // What is added to a column makes nothing before it pointless.
-        Action::Insert(_) | Action::Deltas(_) | Action::Revert { .. } => return Ok(()),
+        Action::Insert(_) | Action::Deltas(_) | Action::Revert { .. } => return Ok(claim),
         Action::Update(columns) => Some(columns.iter().map(|(field, _)| *field).collect()),
         Action::Delete => None,
     };
@@ -224,7 +263,7 @@ pub(crate) fn coalesce(
     let comes_back =
         overwritten.is_none() && synced.policy.deletion == DeletionPolicy::UpdateResurrects;
     if !synced.stands_alone || comes_back {
-        return Ok(());
+        return Ok(claim);
     }
     // Of a column that keeps its greatest value, say, a value that was overwritten here still counts.
     let is_replaced = |field: &FieldId| {
@@ -263,6 +302,9 @@ pub(crate) fn coalesce(
                 }
             }
         }
+        if kept.len() < columns.len() {
+            claim = claim.merge(earlier.claim);
+        }
         if kept.is_empty() {
             tx.delete(queue, earlier.id())?;
         } else if kept.len() < columns.len() {
@@ -272,7 +314,7 @@ pub(crate) fn coalesce(
             earlier.write(tx, queue)?;
         }
     }
-    Ok(())
+    Ok(claim)
 }
 
 /// The rows to which something was added, to a counter or to a set.
@@ -324,20 +366,21 @@ pub(crate) fn of_row(
     Ok(found)
 }
 
-/// The mutations from number `first` up to, not including, `next`, as many as one request takes. A number whose
+/// The mutations from number `first` up to, not including, `next`, as many as the budget gives one request. A number whose
 /// operations were all coalesced away is a mutation without any.
 pub(crate) fn cut(
     view: View<'_>,
     queue: &Collection,
     first: u64,
     next: u64,
+    budget: &SyncBudget,
 ) -> Result<Vec<Mutation>> {
+    let mutations_max = budget.mutations_max.clamp(1, MUTATIONS_MAX);
+    let bytes_max = budget.bytes_max.min(REQUEST_BYTES_MAX);
     let mut mutations: Vec<Mutation> = Vec::new();
     let mut bytes = 0;
     for client_seq in first..next {
-        if mutations.len() >= MUTATIONS_MAX
-            || (bytes >= REQUEST_BYTES_TARGET && !mutations.is_empty())
-        {
+        if mutations.len() >= mutations_max || (bytes >= bytes_max && !mutations.is_empty()) {
             break;
         }
         let mut mutation = Mutation {

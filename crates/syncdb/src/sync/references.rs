@@ -23,7 +23,7 @@ use common::{Collection, Database, ErrorKind, RecordId, Result, Seq, Text, Value
 use super::digest::RowHasher;
 use super::protocol::{Block, BlockKind, Commit, REFERENCE_BITS_MAX, Referred};
 use super::system::SyncedTables;
-use crate::payload::{Column, pack_for_frame};
+use crate::payload::{Column, Level, pack_for_frame};
 
 /// Ways to read the names of one block that are tried.
 const READINGS_MAX: usize = 1 << 20;
@@ -117,7 +117,7 @@ fn gain(block: &Block, rows_of: impl Fn(&str) -> usize) -> Result<Option<(u32, u
     let bytes = 4 + named.saturating_mul(halves).div_ceil(16);
     let key = block.columns.iter().take(block.key_columns());
     let key: Vec<Column> = key.map(|values| Column::from_values(values)).collect();
-    let keys = pack_for_frame(&key)?.len();
+    let keys = pack_for_frame(&key, Level::Fast)?.len();
     Ok((bytes < keys).then(|| (bits, keys - bytes)))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Error, RecordId, Result, Seq, Text, Transaction, Value};
 use serde::Serialize;
@@ -24,6 +25,7 @@ use super::replica::Replica;
 use super::subscription::{Having, Subscriptions};
 use super::system::{State, SyncedTables, damaged, forget_oldest, number};
 use super::wire;
+use crate::power::{Measured, SyncBudget};
 
 /// Most exchanges of one session, so that a peer that never comes to an end does not hold the replica.
 const EXCHANGES_MAX: u32 = 100_000;
@@ -64,6 +66,17 @@ pub struct SyncReport {
 }
 
 impl SyncReport {
+    /// What a scheduler wants to know of this sync, which came to its end; `cpu` is the processor time that the host has
+    /// measured.
+    pub const fn measured(&self, cpu: Duration) -> Measured {
+        Measured {
+            succeeded: true,
+            cpu,
+            bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
+        }
+    }
+
     fn compare(&mut self, local: &[(u32, Digest)], server: &[(u32, Digest)]) {
         let sum = |digests: &[(u32, Digest)]| {
             let digests = digests.iter().map(|(_, digest)| *digest);
@@ -104,6 +117,7 @@ pub struct Session<'db> {
     own: Option<(u32, Arc<Own>)>,
     /// Whether some answer named rows that are not to be found here, so that keys are asked for.
     with_keys: bool,
+    budget: SyncBudget,
     report: SyncReport,
 }
 
@@ -120,7 +134,7 @@ struct Asked {
 }
 
 impl<'db> Session<'db> {
-    pub(crate) fn new(db: &'db Replica) -> Result<Self> {
+    pub(crate) fn new(db: &'db Replica, budget: SyncBudget) -> Result<Self> {
         let state = State::load(&db.tables.state)?;
         Ok(Self {
             db,
@@ -129,6 +143,7 @@ impl<'db> Session<'db> {
             done: false,
             own: None,
             with_keys: false,
+            budget,
             report: SyncReport::default(),
         })
     }
@@ -167,7 +182,7 @@ impl<'db> Session<'db> {
             Position::Start => Vec::new(),
             Position::At { .. } => {
                 let first = state.acknowledged + 1;
-                queue::cut(tx.view(), &tables.queue, first, state.next)?
+                queue::cut(tx.view(), &tables.queue, first, state.next, &self.budget)?
             }
         };
         if let Some(last) = mutations.last()
@@ -206,7 +221,7 @@ impl<'db> Session<'db> {
             references: !self.with_keys && self.db.reads_references(),
             mutations,
         };
-        let bytes = wire::encode_request_with(&request, &dictionaries)?;
+        let bytes = wire::encode_request_with(&request, &dictionaries, self.budget.level)?;
         self.awaiting = Some(Asked {
             number: request.number,
             position,

@@ -25,6 +25,7 @@ use common::{
 };
 use sha2::{Digest as _, Sha256};
 
+use super::deferred;
 use super::ledger::{self, EntryId, LedgerEntry, LedgerQuery};
 use super::policy::Policy;
 use super::protocol::{Epoch, Position, SchemaSetId, is_system};
@@ -124,6 +125,7 @@ pub(crate) struct ReplicaTables {
     pub(crate) members: Collection,
     pub(crate) rejected: Collection,
     pub(crate) conflicts: Collection,
+    pub(crate) deferred: Collection,
 }
 
 impl ReplicaTables {
@@ -173,6 +175,9 @@ impl ReplicaTables {
                         any("values"),
                         any("before"),
                         int("after_rejected").nullable(),
+                        int("priority").nullable(),
+                        Field::new("deadline", FieldType::Timestamp).nullable(),
+                        Field::new("made", FieldType::Timestamp).nullable(),
                     ],
                 )
                 .index(IndexSpec::hash(["table", "key"]))
@@ -234,6 +239,7 @@ impl ReplicaTables {
                 .finish()?,
             )?,
             conflicts: open(db, ledger::schema()?)?,
+            deferred: open(db, deferred::schema()?)?,
         })
     }
 }

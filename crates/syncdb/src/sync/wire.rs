@@ -37,6 +37,7 @@ use common::{Error, Limits, Result, Text};
 use super::dictionaries::{Dictionaries, TableDictionary};
 use super::ledger;
 use super::protocol::{Answer, Block, Request, SentDictionary, WIRE_VERSION};
+use crate::payload::Level;
 use fields::{Budget, Fields, put_message};
 use read::ReadRequest;
 
@@ -167,19 +168,20 @@ fn other(found: &Frame, expected: &str) -> Error {
 /// # Errors
 /// As [`encode`].
 pub fn encode_request(request: &Request) -> Result<Vec<u8>> {
-    encode_request_with(request, &Dictionaries::default())
+    encode_request_with(request, &Dictionaries::default(), Level::Fast)
 }
 
-/// The frame of a request, whose rows are packed with the dictionaries that it names: these.
+/// The frame of a request, whose rows are packed with the dictionaries that it names: these. As hard as `level` says.
 pub(crate) fn encode_request_with(
     request: &Request,
     dictionaries: &Dictionaries,
+    level: Level,
 ) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     put_message(field::frame::REQUEST, &mut content, |out| {
-        write::request(request, dictionaries, out)
+        write::request(request, dictionaries, level, out)
     })?;
-    pack(&content, true)
+    pack(&content, level.compression())
 }
 
 /// Reads the frame of a request with the dictionaries that `lookup` has.
@@ -227,7 +229,15 @@ pub(crate) fn encode_answer_with(answer: &Answer, dictionaries: &Dictionaries) -
         .iter()
         .flat_map(|s| s.segments.iter().chain(&s.changes));
     let packed: usize = packed.map(|frame| frame.len()).sum();
-    pack(&content, packed < content.len() / 2)
+    let compresses = packed < content.len() / 2;
+    pack(
+        &content,
+        if compresses {
+            Level::Fast.compression()
+        } else {
+            Compression::None
+        },
+    )
 }
 
 /// Reads the frame of an answer.
@@ -277,7 +287,7 @@ pub fn rewrite_with(
     let named = Dictionaries::new(known.iter().cloned().map(Some).collect());
     match read_frame(bytes, limits, &lookup, named.clone())? {
         Read::Request(read) if read.unread => Err(unread()),
-        Read::Request(read) => encode_request_with(&read.request, &read.dictionaries),
+        Read::Request(read) => encode_request_with(&read.request, &read.dictionaries, Level::Fast),
         Read::Other(frame) => match *frame {
             Frame::Answer(answer) => encode_answer_with(&answer, &named),
             frame => encode(&frame),
@@ -295,7 +305,7 @@ pub fn encode_blocks(blocks: &[Block]) -> Result<Vec<u8>> {
         write::blocks(field::blocks::BLOCKS, blocks, block::Packing::Snapshot, out)
     })?;
     // The blocks are packed one by one.
-    pack(&content, false)
+    pack(&content, Compression::None)
 }
 
 /// Reads the frame of a snapshot's blocks.
@@ -309,9 +319,9 @@ pub fn decode_blocks(bytes: &[u8], limits: &Limits) -> Result<Vec<Block>> {
     }
 }
 
-fn pack(content: &[u8], compress: bool) -> Result<Vec<u8>> {
-    let compression = if compress && content.len() >= COMPRESS_BYTES_MIN {
-        Compression::zstd()
+fn pack(content: &[u8], compression: Compression) -> Result<Vec<u8>> {
+    let compression = if content.len() >= COMPRESS_BYTES_MIN {
+        compression
     } else {
         Compression::None
     };

@@ -13,7 +13,6 @@
 use std::ops::Range;
 
 use common::limits::{COLUMNS_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX};
-use common::optimization::compression::Compression;
 use common::schema::FieldId;
 use common::serialization::Format;
 use common::{Error, Limits, Result, Text, Value};
@@ -46,8 +45,8 @@ const PAYLOAD: u32 = 1;
 pub(super) enum Packing<'a> {
     /// Once, for all who start: as a payload block that is compressed by itself.
     Snapshot,
-    /// For a frame that is compressed as a whole: as whatever is shorter, also with one of these dictionaries.
-    Message(&'a Dictionaries),
+    /// For a frame that is compressed as a whole, this hard: as whatever is shorter, also with one of these dictionaries.
+    Message(&'a Dictionaries, Level),
 }
 
 /// What is said about rows: an answer's blocks and a request's operations share the numbers.
@@ -137,14 +136,14 @@ fn pack_columns(
         .iter()
         .map(|values| Column::from_values(values))
         .collect();
-    let Packing::Message(dictionaries) = packing else {
+    let Packing::Message(dictionaries, level) = packing else {
         return Ok(Packed::plain(
             PAYLOAD,
             pack(&by_type, Level::Balanced, None)?,
         ));
     };
     let rows = columns.first().map_or(0, Vec::len);
-    let payload = pack_for_frame(&by_type)?;
+    let payload = pack_for_frame(&by_type, level)?;
     // One row of short values takes fewer bytes without descriptions of its columns.
     let mut plain = Packed::plain(PAYLOAD, payload);
     if rows <= 4 {
@@ -161,12 +160,12 @@ fn pack_columns(
         return Ok(plain);
     };
     let positions = dictionary.positions(columns.len() - fields.len(), fields);
-    let mut data = pack(&by_type, Level::Fast, Some(dictionary.at(&positions)))?;
+    let mut data = pack(&by_type, level, Some(dictionary.at(&positions)))?;
     data.drain(NAME);
     // What the plain form comes to once the frame is compressed.
     let mut compressed = Vec::new();
     if plain.data.len() >= COMPRESS_BYTES_MIN {
-        let codec = Compression::zstd().codec()?;
+        let codec = level.compression().codec()?;
         codec.compress(&plain.data, &mut compressed)?;
     }
     let whole = plain.data.len();

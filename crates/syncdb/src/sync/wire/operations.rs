@@ -24,7 +24,6 @@ use common::{Error, RecordId, Result, Seq, Text, Value};
 use super::block;
 use super::fields::{Budget, Fields, expected, put_message, put_number, put_numbers, put_signed};
 use crate::sync::delta::Delta;
-use crate::sync::dictionaries::Dictionaries;
 use crate::sync::ledger::EntryId;
 use crate::sync::protocol::{Action, Block, BlockKind, Mutation, OPS_MAX, Op};
 
@@ -51,7 +50,7 @@ pub(super) fn write(
     mutations: &[Mutation],
     now: Hlc,
     fields: (u32, u32),
-    dictionaries: &Dictionaries,
+    packing: block::Packing<'_>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let mut piles: Vec<Pile<'_>> = Vec::new();
@@ -102,7 +101,6 @@ pub(super) fn write(
     for Pile { shape, columns } in &piles {
         let (table, kind, ids, _) = shape;
         put_message(fields.0, out, |out| {
-            let packing = block::Packing::Message(dictionaries);
             block::put(table, *kind, ids, columns, packing, out)
         })?;
     }

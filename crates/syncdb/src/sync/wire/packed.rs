@@ -10,7 +10,7 @@ use common::{ErrorKind, Seq, Value};
 use super::block::{self, Packing};
 use super::fields::{Budget, Fields};
 use super::{encode_answer_with, encode_request_with, rewrite_with};
-use crate::payload::{Column, SharedDictionary};
+use crate::payload::{Column, Level, SharedDictionary};
 use crate::sync::dictionaries::{Dictionaries, TableDictionary, id_of};
 use crate::sync::ledger::EntryId;
 use crate::sync::protocol::{
@@ -60,7 +60,7 @@ fn rows() -> Block {
 
 fn written(block: &Block, dictionaries: &Dictionaries) -> Vec<u8> {
     let mut out = Vec::new();
-    block::write(block, Packing::Message(dictionaries), &mut out).unwrap();
+    block::write(block, Packing::Message(dictionaries, Level::Fast), &mut out).unwrap();
     out
 }
 
@@ -201,7 +201,7 @@ fn packed_contents(sent: &SentDictionary) -> [(&'static str, Vec<u8>); 2] {
         }),
     };
     let content = |frame: Vec<u8>| CodecRegistry::default().decode(&frame[1..], &frame_limits());
-    let request = encode_request_with(&request, &named).unwrap();
+    let request = encode_request_with(&request, &named, Level::Fast).unwrap();
     let answer = encode_answer_with(&answer, &named).unwrap();
     [
         ("packed_request.content", content(request).unwrap()),

@@ -6,6 +6,7 @@ use common::{Result, Value};
 use super::block::{self, Packing};
 use super::fields::{put_bytes, put_fixed, put_ids, put_message, put_number, put_numbers};
 use super::{field, operations, scope};
+use crate::payload::Level;
 use crate::sync::dictionaries::Dictionaries;
 use crate::sync::ledger::{EntryId, LedgerEntry};
 use crate::sync::protocol::{Answer, Block, Outcome, Position, Request, SentDictionary};
@@ -14,6 +15,7 @@ use crate::sync::system::write_policy;
 pub(super) fn request(
     request: &Request,
     dictionaries: &Dictionaries,
+    level: Level,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     use field::request as at;
@@ -33,7 +35,7 @@ pub(super) fn request(
         &request.mutations,
         request.now,
         (at::ROWS, at::MUTATIONS),
-        dictionaries,
+        Packing::Message(dictionaries, level),
         out,
     )?;
     scope::write_request(request, out)?;
@@ -66,7 +68,7 @@ pub(super) fn answer(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     use field::answer as at;
-    let packing = Packing::Message(dictionaries);
+    let packing = Packing::Message(dictionaries, Level::Fast);
     put_fixed(at::NUMBER, answer.number, out);
     put_fixed(at::EPOCH, answer.epoch.0, out);
     put_fixed(at::NOW, answer.now.0, out);
