@@ -9,6 +9,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
 
   NAME      core: rows, indexes, transactions and queries against SQLite, redb and a bare HashMap
             payload: bytes of rows, packing, filters on blocks, against JSON, Protocol Buffers, Arrow and Parquet
+            migration: five mixed steps on 500,000 rows, and an additive one at every size, against SQLite
             sync: rows to a client and kept up to date, against Automerge, Loro, Yjs, SQLite's session
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
             power: what a day of syncing costs a phone, saving against standard

@@ -10,6 +10,8 @@
 
 pub mod client;
 pub mod db;
+pub mod migration;
+mod names;
 pub mod netsim;
 pub mod payload;
 pub mod power;

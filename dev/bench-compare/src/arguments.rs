@@ -6,12 +6,13 @@ use bench::store::{CASES, Plan};
 pub(crate) const HELP: &str = "\
 Measures TandemDB beside others, with answers checked.
 
-Usage: tandemdb-bench-compare core|payload [OPTIONS]
+Usage: tandemdb-bench-compare core|payload|migration [OPTIONS]
 
 core: rows, indexes, transactions and queries. payload: bytes that rows take, and how fast they are packed.
+migration: five mixed steps on many rows, and an additive one at every size.
 
   --megabytes N       payload: size of the rows as JSON (default 10)
-  --rows N[,N]        sizes of the table (default 100000,1000000)
+  --rows N[,N]        sizes of the table (default 100000,1000000; migration: 10000,500000)
   --rounds N          turns of each subject in each case (default 5)
   --only CASE[,CASE]  only these cases
   --subject NAME      only this subject; may be given several times
@@ -25,6 +26,7 @@ pub(crate) enum Bench {
     #[default]
     Core,
     Payload,
+    Migration,
 }
 
 /// What the command line asks for.
@@ -60,10 +62,14 @@ impl Arguments {
         match arguments.next().as_deref() {
             Some("core") => {}
             Some("payload") => parsed.bench = Bench::Payload,
+            Some("migration") => {
+                parsed.bench = Bench::Migration;
+                parsed.plan.sizes = vec![10_000, 500_000];
+            }
             None | Some("--help") => parsed.help = true,
             Some(other) => {
                 return Err(format!(
-                    "there is no benchmark `{other}`; there are `core` and `payload`"
+                    "there is no benchmark `{other}`; there are `core`, `payload` and `migration`"
                 )
                 .into());
             }

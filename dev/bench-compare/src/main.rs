@@ -1,6 +1,7 @@
 //! Measures TandemDB beside other stores in one run, and checks that all of them give the same answers.
 
 mod arguments;
+mod migration;
 mod payload;
 mod redb;
 mod sqlite;
@@ -174,6 +175,11 @@ fn run() -> bench::Result<()> {
         Bench::Payload => {
             let mut report = Report::new("payload", payload::SUBJECT, &payload::TARGETS);
             payload::run(arguments.json_bytes, arguments.plan.rounds, &mut report)?;
+            report
+        }
+        Bench::Migration => {
+            let mut report = Report::new("migration", migration::SUBJECT, &migration::TARGETS);
+            migration::run(&arguments.plan.sizes, arguments.plan.rounds, &mut report)?;
             report
         }
     };

@@ -16,6 +16,7 @@ mod record_op;
 mod registry;
 
 pub use batch::Batch;
+pub use cast::cast;
 pub use expression::{EXPRESSION_DEPTH_MAX, Expression};
 pub use moments::Moments;
 pub use operation::{OperationSpec, Transform};

@@ -13,6 +13,7 @@ use super::delta::Delta;
 use super::digest::Digest;
 use super::ledger::{EntryId, LedgerEntry};
 use super::policy::Policy;
+pub use crate::names::is_system;
 pub use crate::payload::DictionaryId;
 pub use crate::power::MUTATIONS_MAX;
 
@@ -486,9 +487,4 @@ pub struct Referred {
     pub check: u32,
     /// The rows: changed columns, as many values in each as there are prefixes, and none of the key.
     pub block: Block,
-}
-
-/// The table names that belong to the machinery of sync and are not synced themselves.
-pub fn is_system(table: &str) -> bool {
-    table.starts_with("sync_")
 }

@@ -28,7 +28,8 @@ use sha2::{Digest as _, Sha256};
 use super::deferred;
 use super::ledger::{self, EntryId, LedgerEntry, LedgerQuery};
 use super::policy::Policy;
-use super::protocol::{Epoch, Position, SchemaSetId, is_system};
+use super::protocol::{Epoch, Position, SchemaSetId};
+pub(crate) use crate::names::user_tables;
 
 /// Opens the table, or creates it. One that an earlier edition made gets the columns that have come since,
 /// empty.
@@ -664,13 +665,6 @@ impl Synced {
             violations,
         ))
     }
-}
-
-/// The tables that a server syncs, sorted by name.
-pub(crate) fn user_tables(db: &Database) -> Vec<Collection> {
-    let mut tables = db.collections();
-    tables.retain(|table| !is_system(table.name()));
-    tables
 }
 
 /// The schemas of the tables that a server syncs.

@@ -23,8 +23,21 @@ pub(super) fn check_target(to: &FieldType) -> Result<()> {
     }
 }
 
-/// The value as type `to`; null stays null.
-pub(super) fn cast(value: &Value, to: &FieldType) -> Result<Value> {
+/// The value as type `to`, without loss; null stays null.
+///
+/// ```
+/// use common::schema::FieldType;
+/// use common::transform::cast;
+/// use common::Value;
+/// assert_eq!(cast(&Value::from("12"), &FieldType::Int)?, Value::from(12));
+/// assert!(cast(&Value::from(1.5), &FieldType::Int).is_err());
+/// # Ok::<(), common::Error>(())
+/// ```
+///
+/// # Errors
+/// [`crate::ErrorKind::Invalid`] for a value that the type does not hold exactly, and for a type that nothing is cast to:
+/// lists, maps, vectors, byte strings and the application's own.
+pub fn cast(value: &Value, to: &FieldType) -> Result<Value> {
     check_target(to)?;
     let converted = match (to, value) {
         (_, Value::Null) => Some(Value::Null),

@@ -1,6 +1,7 @@
 //! [`Expression`]: a value computed from the columns of a row.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,36 @@ impl Expression {
     /// [`crate::ErrorKind::LimitExceeded`] beyond [`EXPRESSION_DEPTH_MAX`].
     pub fn evaluate(&self, row: &Row) -> Result<Value> {
         self.value(row, EXPRESSION_DEPTH_MAX).map(Cow::into_owned)
+    }
+
+    /// The columns that it reads, sorted by name. Those below [`EXPRESSION_DEPTH_MAX`] are left out.
+    pub fn columns(&self) -> BTreeSet<Text> {
+        let mut columns = BTreeSet::new();
+        self.gather(&mut columns, EXPRESSION_DEPTH_MAX);
+        columns
+    }
+
+    fn gather(&self, columns: &mut BTreeSet<Text>, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else {
+            return;
+        };
+        match self {
+            Self::Column(name) => {
+                columns.insert(name.clone());
+            }
+            Self::Literal(_) => {}
+            Self::Negate(a) | Self::Absolute(a) | Self::SquareRoot(a) | Self::Logarithm(a) => {
+                a.gather(columns, depth);
+            }
+            Self::Add(both)
+            | Self::Subtract(both)
+            | Self::Multiply(both)
+            | Self::Divide(both)
+            | Self::Remainder(both)
+            | Self::Minimum(both)
+            | Self::Maximum(both) => both.iter().for_each(|e| e.gather(columns, depth)),
+            Self::Concatenate(all) => all.iter().for_each(|e| e.gather(columns, depth)),
+        }
     }
 
     /// Checks the depth, so that a stored expression fails when it is read and not when it runs.
