@@ -13,10 +13,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("syncdb", &["common"]),
     ("vectordb", &["common"]),
     ("durable", &["common"]),
+    ("import", &["common"]),
     ("server", &["common", "syncdb", "vectordb", "durable"]),
     (
         "cli",
-        &["common", "syncdb", "vectordb", "durable", "server"],
+        &[
+            "common", "syncdb", "vectordb", "durable", "import", "server",
+        ],
     ),
     // Compared with the product, never part of it: only tests and benchmarks depend on it.
     ("testkit", &["common", "syncdb", "vectordb", "durable"]),

@@ -20,8 +20,9 @@ use common::{Collection, Error, ErrorKind, Limits, RecordId, Result};
 use durable::DatabaseFile;
 use serde::Serialize;
 
-use crate::source::{Loaded, Options, Refusal, load, stem};
+use crate::source::load;
 use crate::terminal::{Paint, Progress, is_coloured};
+use ::import::{Loaded, Options, Refusal, stem};
 
 /// Import a CSV, JSON lines or Parquet file into a table
 ///

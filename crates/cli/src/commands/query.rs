@@ -12,8 +12,9 @@ use serde::Serialize;
 use super::query_text::{parts, words};
 use crate::commands::import::delimiter;
 use crate::show::{self, Format};
-use crate::source::{Options, is_readable, load, stem};
+use crate::source::load;
 use crate::terminal::{Paint, is_coloured};
+use ::import::{Options, is_readable, stem};
 
 /// Ask a table of a database file, or a CSV, JSON lines or Parquet file itself
 ///

@@ -8,7 +8,7 @@ use durable::DatabaseFile;
 use serde::Serialize;
 use syncdb::{Policy, SyncDb, SyncServer, SyncServerOptions};
 
-use crate::source::text_to_value;
+use ::import::text_to_value;
 
 /// What a file holds.
 #[expect(clippy::large_enum_variant, reason = "there is one in a run")]

@@ -5,7 +5,8 @@ use std::path::Path;
 use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::{Collection, Database, Error, Result, Value};
 
-use crate::source::{Loaded, Options, load, load_packed};
+use crate::source::{load, load_packed};
+use ::import::{Loaded, Options};
 
 const CITIES: &[u8] = include_bytes!("../../../../../testdata/cities.csv.gz");
 const COUNTRIES: &[u8] = include_bytes!("../../../../../testdata/countries.csv.gz");

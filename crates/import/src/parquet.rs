@@ -20,13 +20,13 @@ use common::{Error, Limits, Result, Value};
 use super::{Cell, INPUT_BYTES_MAX, Options, Source, Visit};
 
 /// Holds all rows as values.
-pub(super) struct ParquetSource {
+pub(crate) struct ParquetSource {
     columns: Vec<String>,
     types: Vec<FieldType>,
     rows: Vec<Vec<Value>>,
 }
 
-pub(super) fn open(bytes: &[u8], options: &Options) -> Result<ParquetSource> {
+pub(crate) fn open(bytes: &[u8], options: &Options) -> Result<ParquetSource> {
     // The user's own file: as large as the machine can take.
     let limits = Limits::default()
         .total_bytes_max(usize::try_from(INPUT_BYTES_MAX).unwrap_or(usize::MAX))

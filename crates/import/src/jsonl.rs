@@ -1,6 +1,16 @@
 //! JSON lines: one object a line, its keys are the columns.
 
-use std::collections::HashMap;
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use common::{Error, Result};
@@ -11,7 +21,7 @@ use serde_json::Value as Json;
 use super::{Cell, Refusal, Source, Visit};
 
 /// Holds the parsed objects: a few times the size of the file.
-pub(super) struct JsonSource {
+pub(crate) struct JsonSource {
     columns: Vec<String>,
     rows: Vec<(u64, Result<Object, Refusal>)>,
 }
@@ -34,8 +44,9 @@ impl<'de> Deserialize<'de> for Pairs {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
                 let mut pairs: Vec<(String, Json)> = Vec::new();
+                let mut known = HashSet::new();
                 while let Some((name, value)) = map.next_entry::<String, Json>()? {
-                    if pairs.iter().any(|(known, _)| *known == name) {
+                    if !known.insert(name.clone()) {
                         return Err(serde::de::Error::custom(format!(
                             "the key `{name}` stands twice"
                         )));
@@ -49,7 +60,7 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-pub(super) fn open(bytes: &[u8]) -> Result<JsonSource> {
+pub(crate) fn open(bytes: &[u8]) -> Result<JsonSource> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut source = JsonSource {
         columns: Vec::new(),

@@ -22,7 +22,7 @@ use super::Cell;
 ///
 /// # Errors
 /// What was expected and what was found.
-pub(super) fn to_value(
+pub(crate) fn to_value(
     cell: Cell<'_>,
     ty: &FieldType,
     nulls: &[String],
@@ -38,12 +38,12 @@ pub(super) fn to_value(
 }
 
 /// Whether a cell of a text file stands for no value.
-pub(super) fn is_null(text: &str, nulls: &[String]) -> bool {
+pub(crate) fn is_null(text: &str, nulls: &[String]) -> bool {
     text.is_empty() || nulls.iter().any(|null| null == text)
 }
 
 /// The kind of text cell that a type is written as; `None` for types that are written as JSON.
-pub(super) fn kind_of(ty: &FieldType) -> Option<CellKind> {
+pub(crate) fn kind_of(ty: &FieldType) -> Option<CellKind> {
     match ty {
         FieldType::Bool => Some(CellKind::Bool),
         FieldType::Int => Some(CellKind::Int),
@@ -57,7 +57,7 @@ pub(super) fn kind_of(ty: &FieldType) -> Option<CellKind> {
 }
 
 /// The type of a column whose cells are of this kind.
-pub(super) const fn type_of(kind: CellKind) -> FieldType {
+pub(crate) const fn type_of(kind: CellKind) -> FieldType {
     match kind {
         CellKind::Bool => FieldType::Bool,
         CellKind::Int => FieldType::Int,
@@ -69,8 +69,11 @@ pub(super) const fn type_of(kind: CellKind) -> FieldType {
     }
 }
 
-/// The value that text stands for in a column of a type, or what is wrong with it.
-pub(crate) fn text_to_value(text: &str, ty: &FieldType) -> Result<Value, String> {
+/// The value that text stands for in a column of a type.
+///
+/// # Errors
+/// What was expected and what was found.
+pub fn text_to_value(text: &str, ty: &FieldType) -> Result<Value, String> {
     let Some(kind) = kind_of(ty) else {
         return match serde_json::from_str::<Json>(text) {
             Ok(json) => json_to_value(&json, ty),

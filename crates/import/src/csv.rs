@@ -1,5 +1,16 @@
 //! CSV files: a header, then one row a record; fields in quotes may hold delimiters and line ends.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use common::{Error, Result};
@@ -9,14 +20,14 @@ use super::{Cell, Options, Refusal, Source, Visit};
 /// Delimiters that are recognised by themselves.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-pub(super) struct CsvSource {
+pub(crate) struct CsvSource {
     bytes: Vec<u8>,
     delimiter: u8,
     columns: Vec<String>,
     has_header: bool,
 }
 
-pub(super) fn open(bytes: Vec<u8>, options: &Options, tabs: bool) -> Result<CsvSource> {
+pub(crate) fn open(bytes: Vec<u8>, options: &Options, tabs: bool) -> Result<CsvSource> {
     let delimiter = match options.delimiter {
         Some(delimiter) => delimiter,
         None if tabs => b'\t',
@@ -39,6 +50,7 @@ pub(super) fn open(bytes: Vec<u8>, options: &Options, tabs: bool) -> Result<CsvS
         source.columns = (1..=first.len()).map(|i| format!("c{i}")).collect();
         return Ok(source);
     }
+    let mut known = HashSet::with_capacity(first.len());
     for (i, name) in first.iter().enumerate() {
         let name = std::str::from_utf8(name)
             .map_err(|_| Error::invalid(not_utf8(1, &format!("name of column {}", i + 1))))?
@@ -50,7 +62,7 @@ pub(super) fn open(bytes: Vec<u8>, options: &Options, tabs: bool) -> Result<CsvS
                 i + 1
             )));
         }
-        if source.columns.iter().any(|known| known == name) {
+        if !known.insert(name) {
             return Err(Error::invalid(format!(
                 "line 1: two columns are named `{name}`; rename one of them"
             )));
@@ -223,7 +235,7 @@ mod tests {
                     .iter()
                     .map(|cell| match cell {
                         Cell::Text(text) => (*text).to_owned(),
-                        _ => unreachable!(),
+                        other => format!("{other:?}"),
                     })
                     .collect()),
                 Err(refusal) => Err(refusal.to_string()),

@@ -1,5 +1,15 @@
 //! [`load`]: a whole file as typed rows of one schema, with everything that could not be read.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -8,8 +18,10 @@ use common::schema::{Field, FieldType, RuleRegistry, Schema, Validator};
 use common::{Error, RecordId, Result, Value};
 
 use super::infer::{Guess, Guessed, has_kind};
-use super::{Refusal, Source, cell, open, open_packed};
-use crate::terminal::Progress;
+use super::{Refusal, Source, cell, ending, open, open_bytes, open_packed};
+
+/// Is told now and then how many rows have been read.
+pub type Progress<'p> = &'p mut dyn FnMut(usize);
 
 /// Most refusals that are kept to be shown; all are counted.
 const REFUSALS_KEPT: usize = 10;
@@ -20,45 +32,45 @@ const REFUSALS_KEPT: usize = 10;
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line, and independent"
 )]
-pub(crate) struct Options {
+pub struct Options {
     /// Name of the table that the rows are for.
-    pub(crate) table: String,
+    pub table: String,
     /// The schema the rows must fit; found out from the file when there is none.
-    pub(crate) schema: Option<Schema>,
+    pub schema: Option<Schema>,
     /// Columns of the key, when there is no schema.
-    pub(crate) key: Vec<String>,
+    pub key: Vec<String>,
     /// Adds a key column with the number of each row when no column can be the key.
-    pub(crate) number_rows: bool,
+    pub number_rows: bool,
     /// Texts that stand for no value, beside the empty one.
-    pub(crate) nulls: Vec<String>,
+    pub nulls: Vec<String>,
     /// Columns that are text whatever they look like.
-    pub(crate) text: Vec<String>,
+    pub text: Vec<String>,
     /// Numbers the rows even if a column could be the key.
-    pub(crate) always_number: bool,
+    pub always_number: bool,
     /// Takes a column for text as soon as one cell is nothing else.
-    pub(crate) lenient: bool,
+    pub lenient: bool,
     /// Between the fields of a CSV file; guessed when not given.
-    pub(crate) delimiter: Option<u8>,
+    pub delimiter: Option<u8>,
     /// The first line of a CSV file is a row, columns are called `c1`, `c2`, ...
-    pub(crate) no_header: bool,
+    pub no_header: bool,
 }
 
 /// A file that was read.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub struct Loaded {
     /// The schema that was given or found out.
-    pub(crate) schema: Schema,
+    pub schema: Schema,
     /// Line and values in storage order of every row that fits.
-    pub(crate) rows: Vec<(u64, Vec<Value>)>,
+    pub rows: Vec<(u64, Vec<Value>)>,
     /// The first rows that do not.
-    pub(crate) refusals: Vec<Refusal>,
+    pub refusals: Vec<Refusal>,
     /// How many rows do not.
-    pub(crate) refused: usize,
+    pub refused: usize,
 }
 
 impl Loaded {
     /// Counts a row out and keeps the reason if there is room.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+    pub fn refuse(&mut self, refusal: Refusal) {
         self.refused += 1;
         if self.refusals.len() < REFUSALS_KEPT {
             self.refusals.push(refusal);
@@ -76,26 +88,53 @@ struct Column {
     majority: Option<(usize, usize)>,
 }
 
-/// Reads a file.
+/// Reads a file. Costs its size in memory and that of its rows, and reads it twice when there is no schema.
 ///
 /// # Errors
 /// When the file cannot be read at all, or its columns cannot be those of the table. Rows that do not fit are
 /// in the result instead.
-pub(crate) fn load(path: &Path, options: &Options) -> Result<Loaded> {
+pub fn load(path: &Path, options: &Options, progress: Progress<'_>) -> Result<Loaded> {
     let source = open(path, options)?;
-    load_from(source.as_ref(), path, options)
+    load_from(source.as_ref(), path, options, progress)
 }
 
-/// As [`load()`], from bytes packed with gzip that stand for the file `name`.
-pub(crate) fn load_packed(name: &str, packed: &[u8], options: &Options) -> Result<Loaded> {
+/// As [`load()`], from bytes that stand for the file `name`, whose ending says what they are.
+///
+/// # Errors
+/// As [`load()`].
+pub fn load_bytes(
+    name: &str,
+    bytes: Vec<u8>,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Loaded> {
+    let path = Path::new(name);
+    let source = open_bytes(path, &ending(path).0, bytes, options)?;
+    load_from(source.as_ref(), path, options, progress)
+}
+
+/// As [`load_bytes`], from bytes packed with gzip.
+///
+/// # Errors
+/// As [`load()`].
+pub fn load_packed(
+    name: &str,
+    packed: &[u8],
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Loaded> {
     let path = Path::new(name);
     let source = open_packed(path, packed, options)?;
-    load_from(source.as_ref(), path, options)
+    load_from(source.as_ref(), path, options, progress)
 }
 
-pub(super) fn load_from(source: &dyn Source, path: &Path, options: &Options) -> Result<Loaded> {
+pub(crate) fn load_from(
+    source: &dyn Source,
+    path: &Path,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Loaded> {
     let place = |error: Error| error.at(path.display());
-    let progress = Progress::rows(&format!("reading {}", path.display()));
     let known = |name: &String| source.columns().contains(name);
     for name in options.text.iter().chain(&options.key) {
         if options.schema.is_none() && !known(name) {
@@ -120,7 +159,7 @@ pub(super) fn load_from(source: &dyn Source, path: &Path, options: &Options) -> 
         refusals: Vec::new(),
         refused: 0,
     };
-    read_rows(source, &columns, options, &mut loaded, &progress).map_err(place)?;
+    read_rows(source, &columns, options, &mut loaded, progress).map_err(place)?;
     if options.schema.is_none() {
         choose_schema(&mut columns, options, &mut loaded).map_err(place)?;
     }
@@ -212,7 +251,7 @@ fn read_rows(
     columns: &[Column],
     options: &Options,
     loaded: &mut Loaded,
-    progress: &Progress,
+    progress: Progress<'_>,
 ) -> Result<()> {
     source.each(&mut |line, cells| {
         let values = cells.and_then(|cells| {
@@ -234,7 +273,7 @@ fn read_rows(
             Ok(values) => loaded.rows.push((line, values)),
             Err(refusal) => loaded.refuse(refusal),
         }
-        progress.tick(loaded.rows.len());
+        progress(loaded.rows.len());
         ControlFlow::Continue(())
     })
 }

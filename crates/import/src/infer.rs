@@ -1,5 +1,15 @@
 //! Finds out what a column holds from its cells.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::schema::FieldType;
 use common::utils::types::{CellKind, KindGuess, parse_cell};
 use serde_json::Value as Json;
@@ -12,17 +22,17 @@ const ODD_CELLS_KEPT: usize = 1_000;
 
 /// What a column holds.
 #[derive(Debug, PartialEq)]
-pub(super) struct Guessed {
-    pub(super) ty: FieldType,
-    pub(super) nullable: bool,
+pub(crate) struct Guessed {
+    pub(crate) ty: FieldType,
+    pub(crate) nullable: bool,
     /// How many cells are of that type, and how many there are, when a few are not: then those are more
     /// likely mistakes than a reason to take the whole column for text.
-    pub(super) majority: Option<(usize, usize)>,
+    pub(crate) majority: Option<(usize, usize)>,
 }
 
 /// Sees the cells of one column, one after another.
 #[derive(Debug, Default)]
-pub(super) struct Guess {
+pub(crate) struct Guess {
     text: KindGuess,
     /// Text cells by the kind that each would have alone, in the order of [`CellKind::ALL`].
     counts: [usize; CellKind::ALL.len()],
@@ -101,7 +111,7 @@ impl Shape {
 }
 
 impl Guess {
-    pub(super) fn see(&mut self, cell: Cell<'_>, nulls: &[String]) {
+    pub(crate) fn see(&mut self, cell: Cell<'_>, nulls: &[String]) {
         match cell {
             Cell::Missing | Cell::Json(Json::Null) => self.has_nulls = true,
             Cell::Text(text) if is_null(text, nulls) => self.has_nulls = true,
@@ -134,7 +144,7 @@ impl Guess {
 
     /// The column's type. With `strict`, a text column of which at least nine in ten cells, or all but one,
     /// are of another type gets that type.
-    pub(super) fn finish(self, strict: bool) -> Guessed {
+    pub(crate) fn finish(self, strict: bool) -> Guessed {
         let mut guessed = Guessed {
             ty: FieldType::Text,
             nullable: self.has_nulls,
@@ -193,7 +203,7 @@ impl Guess {
 }
 
 /// Whether text cells of this type are read by kind, so that a wrong one has a cell to name.
-pub(super) fn has_kind(ty: &FieldType) -> bool {
+pub(crate) fn has_kind(ty: &FieldType) -> bool {
     kind_of(ty).is_some_and(|kind| kind != CellKind::Text)
 }
 
