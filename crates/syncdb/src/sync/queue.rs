@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use common::schema::FieldId;
+use common::storage::{Direction, KeyRange};
 use common::versioning::Hlc;
 use common::{Collection, Record, RecordId, Result, Seq, Text, Transaction, Value, View};
 
@@ -228,12 +229,17 @@ pub(crate) fn base<'a>(
         return Ok(base);
     }
     for op in ops {
-        for record in records_of_row(tx.view(), queue, &op.table, &op.key)? {
+        // Each was queued with this same minimum, so that the latest has the least.
+        for record in latest_of_row(tx.view(), queue, &op.table, &op.key, 1)? {
             base = base.min(Seq(read_number(&record, 2)?));
         }
     }
     Ok(base)
 }
+
+/// How many of a row's latest operations [`coalesce`] looks at, so that an edit does not cost more the more of them wait.
+/// What lies beyond is sent as it is.
+const COALESCED_MAX: usize = 64;
 
 /// Takes away what a later mutation of one operation makes pointless: columns that an unsent mutation of one operation, on
 /// the same row and from the same base, has set and this one sets again. `before` is what the later one replaces. Returns
@@ -252,17 +258,14 @@ pub(crate) fn coalesce(
     before: &mut [Value],
     mut claim: Claim,
 ) -> Result<Claim> {
-    let overwritten: Option<HashSet<FieldId>> = match &op.action {
-        // What is added to a column makes nothing before it pointless.
-        Action::Insert(_) | Action::Deltas(_) | Action::Revert { .. } => return Ok(claim),
-        Action::Update(columns) => Some(columns.iter().map(|(field, _)| *field).collect()),
-        Action::Delete => None,
-    };
+    // What is added to a column makes nothing before it pointless.
+    if !matches!(op.action, Action::Update(_) | Action::Delete) {
+        return Ok(claim);
+    }
     let synced = tables.get(&op.table)?;
     // Where a row comes back with what it held, it does so with what was written before it was deleted.
-    let comes_back =
-        overwritten.is_none() && synced.policy.deletion == DeletionPolicy::UpdateResurrects;
-    if !synced.stands_alone || comes_back {
+    let resurrects = synced.policy.deletion == DeletionPolicy::UpdateResurrects;
+    if !synced.stands_alone || (resurrects && op.action == Action::Delete) {
         return Ok(claim);
     }
     // Of a column that keeps its greatest value, say, a value that was overwritten here still counts.
@@ -270,51 +273,95 @@ pub(crate) fn coalesce(
         let field = synced.schema.fields.iter().find(|known| known.id == *field);
         field.is_some_and(|field| synced.policy.of(&field.name).takes_whole_values())
     };
-    for record in records_of_row(tx.view(), queue, &op.table, &op.key)? {
-        let mut earlier = Queued::read(&record)?;
-        let second = RecordId::composite([number(earlier.client_seq), Value::from(1)]);
-        if earlier.client_seq <= sent
-            || earlier.base != base
-            || earlier.number != 0
-            || tx.get(queue, second)?.is_some()
-        {
-            continue;
+    // The columns to be looked for; all of them for a deletion.
+    let mut overwritten: Option<HashSet<FieldId>> = match &op.action {
+        Action::Update(columns) => {
+            let fields = columns.iter().map(|(field, _)| *field);
+            Some(fields.filter(is_replaced).collect())
         }
-        let Action::Update(columns) = &earlier.op.action else {
-            continue;
-        };
-        let kept: Vec<((FieldId, Value), Value)> = columns
-            .iter()
-            .cloned()
-            .zip(earlier.before.iter().cloned())
-            .filter(|((field, _), _)| {
-                overwritten
-                    .as_ref()
-                    .is_some_and(|o| !o.contains(field) || !is_replaced(field))
-            })
-            .collect();
-        // What the later operation replaces, seen from the server, is what the one taken away had replaced.
-        if let Action::Update(later) = &op.action {
-            for ((field, _), before) in later.iter().zip(before.iter_mut()) {
-                let is_kept = kept.iter().any(|((kept, _), _)| kept == field);
-                if let Some(first) = earlier.before_of(*field).filter(|_| !is_kept) {
-                    *before = first;
-                }
+        _ => None,
+    };
+    // Mostly the latest one or two have all the columns. What is left of them is looked at a second time in vain.
+    for wanted in [2, COALESCED_MAX] {
+        let latest = latest_of_row(tx.view(), queue, &op.table, &op.key, wanted)?;
+        for record in &latest {
+            let earlier = Queued::read(record)?;
+            // Bases never grow within a row, so that those before have another one as well.
+            let is_beyond = earlier.client_seq <= sent || earlier.base != base;
+            if is_beyond || overwritten.as_ref().is_some_and(HashSet::is_empty) {
+                return Ok(claim);
+            }
+            if !stands_alone(tx, queue, &earlier)? {
+                continue;
+            }
+            // It has taken away whatever was there to be taken before it.
+            if overwritten.is_none() && earlier.op.action == Action::Delete {
+                return Ok(claim);
+            }
+            let of_it = earlier.claim;
+            if take_away(tx, queue, earlier, &mut overwritten, &op.action, before)? {
+                claim = claim.merge(of_it);
             }
         }
-        if kept.len() < columns.len() {
-            claim = claim.merge(earlier.claim);
-        }
-        if kept.is_empty() {
-            tx.delete(queue, earlier.id())?;
-        } else if kept.len() < columns.len() {
-            let (columns, before) = kept.into_iter().unzip();
-            earlier.op.action = Action::Update(columns);
-            earlier.before = before;
-            earlier.write(tx, queue)?;
+        if latest.len() < wanted {
+            return Ok(claim);
         }
     }
     Ok(claim)
+}
+
+/// Whether an operation is all of its mutation.
+fn stands_alone(tx: &Transaction<'_>, queue: &Collection, op: &Queued) -> Result<bool> {
+    let second = RecordId::composite([number(op.client_seq), Value::from(1)]);
+    Ok(op.number == 0 && tx.get(queue, second)?.is_none())
+}
+
+/// Takes the columns that are looked for out of an update, and ends the search for those that it had: what it found of them
+/// itself, it has taken away from what was before it. Whether there were any.
+fn take_away(
+    tx: &mut Transaction<'_>,
+    queue: &Collection,
+    mut earlier: Queued,
+    overwritten: &mut Option<HashSet<FieldId>>,
+    later: &Action,
+    before: &mut [Value],
+) -> Result<bool> {
+    let Action::Update(columns) = &earlier.op.action else {
+        return Ok(false);
+    };
+    let is_kept = |field: &FieldId| overwritten.as_ref().is_some_and(|o| !o.contains(field));
+    let kept: Vec<((FieldId, Value), Value)> = columns
+        .iter()
+        .cloned()
+        .zip(earlier.before.iter().cloned())
+        .filter(|((field, _), _)| is_kept(field))
+        .collect();
+    // What the later operation replaces, seen from the server, is what the one taken away had replaced.
+    if let Action::Update(later) = later {
+        for ((field, _), before) in later.iter().zip(before.iter_mut()) {
+            if let Some(first) = earlier.before_of(*field).filter(|_| !is_kept(field)) {
+                *before = first;
+            }
+        }
+    }
+    if let Some(overwritten) = overwritten {
+        for (field, _) in columns {
+            overwritten.remove(field);
+        }
+    }
+    let all = columns.len();
+    if kept.is_empty() {
+        tx.delete(queue, earlier.id())?;
+        return Ok(all > 0);
+    }
+    if kept.len() == all {
+        return Ok(false);
+    }
+    let (columns, before) = kept.into_iter().unzip();
+    earlier.op.action = Action::Update(columns);
+    earlier.before = before;
+    earlier.write(tx, queue)?;
+    Ok(true)
 }
 
 /// The rows to which something was added, to a counter or to a set.
@@ -348,6 +395,30 @@ fn records_of_row(
     };
     let row = [Value::Text(table.clone()), Value::List(key.values().into())];
     view.equal(queue, &index, &row)
+}
+
+/// The latest operations on one row, the last one first.
+fn latest_of_row(
+    view: View<'_>,
+    queue: &Collection,
+    table: &Text,
+    key: &RecordId,
+    records_max: usize,
+) -> Result<Vec<Record>> {
+    let Some(index) = queue.indexes().first().cloned() else {
+        return Ok(Vec::new());
+    };
+    let row = KeyRange::prefix(vec![
+        Value::Text(table.clone()),
+        Value::List(key.values().into()),
+    ]);
+    view.range(
+        queue,
+        &index,
+        &row,
+        Direction::Descending,
+        Some(records_max),
+    )
 }
 
 /// The operations on one row, in the order in which they were written.
@@ -516,3 +587,6 @@ pub(crate) fn renumber(
 pub(crate) fn remove(tx: &mut Transaction<'_>, queue: &Collection, op: &Queued) -> Result<()> {
     tx.delete(queue, op.id())
 }
+
+#[cfg(test)]
+mod tests;

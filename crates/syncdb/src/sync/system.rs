@@ -46,7 +46,7 @@ pub(crate) fn open(db: &Database, schema: Schema) -> Result<Collection> {
             .collect()
     };
     let (has, wants) = (names(&known), names(&schema));
-    if has == wants {
+    if has == wants && known.indexes == schema.indexes {
         return Ok(found);
     }
     if known.key_columns != schema.key_columns || !wants.starts_with(&has) {
@@ -181,7 +181,8 @@ impl ReplicaTables {
                         Field::new("made", FieldType::Timestamp).nullable(),
                     ],
                 )
-                .index(IndexSpec::hash(["table", "key"]))
+                // The latest edit of a row is found without reading the others.
+                .index(IndexSpec::ordered(["table", "key", "client_seq", "op"]))
                 .finish()?,
             )?,
             blocks: open(
