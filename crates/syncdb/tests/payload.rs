@@ -712,3 +712,104 @@ fn blocks_of_edition_1_stay_readable() {
         assert_identical(&values, &read);
     }
 }
+
+/// Texts in which each word is followed by one of two others, and the same words in any order.
+fn sentences() -> [Vec<Value>; 2] {
+    const WORDS: [&str; 12] = [
+        "meeting", "moved", "to", "the", "second", "floor", "because", "of", "rain", "tomorrow",
+        "at", "noon",
+    ];
+    let mut state = 5_u64;
+    let mut random = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut texts = [Vec::new(), Vec::new()];
+    for _ in 0..600 {
+        let mut at = random(WORDS.len());
+        let [mut words, mut mixed] = [Vec::new(), Vec::new()];
+        for _ in 0..4 + random(9) {
+            words.push(WORDS[at]);
+            mixed.push(WORDS[random(WORDS.len())]);
+            at = (at * 5 + 1 + random(2)) % WORDS.len();
+        }
+        texts[0].push(Value::from(words.join(" ").as_str()));
+        texts[1].push(Value::from(mixed.join(" ").as_str()));
+    }
+    texts
+}
+
+#[test]
+fn words_that_follow_each_other_as_learned_take_fewer_bytes_and_stay_readable() {
+    let [texts, mixed] = sentences();
+    let trained = SharedDictionary::train(&columns(&[texts[..400].to_vec()]), 1 << 10).unwrap();
+    let bytes = |texts: &[Value]| {
+        let values = vec![texts[500..520].to_vec()];
+        let shared = Some(Shared::new(&trained));
+        let block = pack(&columns(&values), Level::Fast, shared).unwrap();
+        let read = unpack_all(&block, &Limits::default(), Some(&trained)).unwrap();
+        assert_identical(&values, &read);
+        block.len()
+    };
+    let (with, without) = (bytes(&texts), bytes(&mixed));
+    assert!(
+        with * 2 < without,
+        "{with} bytes, and {without} for any order"
+    );
+
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/payload/v1/");
+    let [learned, block] =
+        ["followers_dictionary", "followers"].map(|name| format!("{folder}{name}.bin"));
+    let values = vec![texts[..12].to_vec()];
+    if std::env::var_os("TANDEM_WRITE_GOLDEN").is_some() {
+        let packed = pack(
+            &columns(&values),
+            Level::Balanced,
+            Some(Shared::new(&trained)),
+        )
+        .unwrap();
+        std::fs::write(&learned, trained.content()).unwrap();
+        std::fs::write(&block, packed).unwrap();
+    }
+    let learned = SharedDictionary::read(&std::fs::read(learned).unwrap(), &Limits::default());
+    let read = unpack_all(
+        &std::fs::read(block).unwrap(),
+        &Limits::default(),
+        Some(&learned.unwrap()),
+    );
+    assert_identical(&values, &read.unwrap());
+}
+
+#[test]
+fn columns_of_values_that_nobody_expected_describe_themselves_within_a_block_by_models() {
+    let known: Vec<Value> = (0..400)
+        .map(|n| Value::from(f64::from(n % 40) / 10.0))
+        .collect();
+    let states: Vec<Value> = (0..400)
+        .map(|n| Value::from(["open", "done"][n % 2]))
+        .collect();
+    let learned = columns(&[known.clone(), states.clone(), known.clone()]);
+    let dictionary = SharedDictionary::train(&learned, 1 << 10).unwrap();
+    let shared = Some(Shared::new(&dictionary));
+    let others: Vec<Value> = (0..100)
+        .map(|n| Value::from(f64::from(n) + 5_000.5))
+        .collect();
+    let values = vec![
+        known[..100].to_vec(),
+        states[..100].to_vec(),
+        others.clone(),
+    ];
+    let block = pack(&columns(&values), Level::Fast, shared).unwrap();
+    let read = unpack_all(&block, &Limits::default(), Some(&dictionary)).unwrap();
+    assert_identical(&values, &read);
+    let expected = vec![
+        known[..100].to_vec(),
+        states[..100].to_vec(),
+        known[..100].to_vec(),
+    ];
+    let expected = pack(&columns(&expected), Level::Fast, shared).unwrap();
+    let alone = pack(&columns(&[others]), Level::Fast, None).unwrap();
+    assert!(block.len() < expected.len() + alone.len());
+}

@@ -12,6 +12,12 @@ static KNOWN: LazyLock<SharedDictionary> = LazyLock::new(|| {
     SharedDictionary::read(content, &Limits::default()).expect("it was trained")
 });
 
+/// One that also knows what follows what in texts.
+static FOLLOWERS: LazyLock<SharedDictionary> = LazyLock::new(|| {
+    let content = include_bytes!("../corpus/payload_block/followers_dictionary.bin");
+    SharedDictionary::read(content, &Limits::default()).expect("it was trained")
+});
+
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default()
         .total_bytes_max(4 << 20)
@@ -36,14 +42,19 @@ fuzz_target!(|data: &[u8]| {
         }
         return;
     }
-    // A block that needs a dictionary gets the one that is here.
+    check(data, &limits, &KNOWN);
+    check(data, &limits, &FOLLOWERS);
+});
+
+/// A block that needs a dictionary gets `known`.
+fn check(data: &[u8], limits: &Limits, known: &SharedDictionary) {
     let mut data = data.to_vec();
     if data.first().is_some_and(|first| first & 1 == 1)
         && let Some(id) = data.get_mut(1..5)
     {
-        id.copy_from_slice(&KNOWN.id().0);
+        id.copy_from_slice(&known.id().0);
     }
-    let Ok(block) = Block::open(&data, &limits, Some(Shared::new(&KNOWN))) else {
+    let Ok(block) = Block::open(&data, limits, Some(Shared::new(known))) else {
         return;
     };
     for column in 0..block.columns().min(4) {
@@ -59,4 +70,4 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(first, &second.to_values());
         }
     }
-});
+}

@@ -110,8 +110,14 @@ pub(super) struct Encoder {
     low: u32,
     range: u32,
     out: Vec<u8>,
-    /// Numbers written, which is what nobody expected.
-    numbers: usize,
+}
+
+/// What an encoder has come to. What is behind it does not change any more.
+#[derive(Debug)]
+pub(super) struct Mark {
+    low: u32,
+    range: u32,
+    bytes: usize,
 }
 
 impl Encoder {
@@ -120,7 +126,6 @@ impl Encoder {
             low: 0,
             range: u32::MAX,
             out,
-            numbers: 0,
         }
     }
 
@@ -152,15 +157,31 @@ impl Encoder {
 
     /// A number of any size: how many bits it has, and these.
     pub(super) fn number(&mut self, number: u64) {
-        self.numbers += 1;
         let count = 64 - number.leading_zeros();
         self.bits(count.into(), 7);
         // The highest of them is 1.
         self.bits(number, count.saturating_sub(1));
     }
 
-    pub(super) const fn numbers(&self) -> usize {
-        self.numbers
+    /// A place to come [back](Encoder::back) to.
+    pub(super) const fn mark(&self) -> Mark {
+        Mark {
+            low: self.low,
+            range: self.range,
+            bytes: self.out.len(),
+        }
+    }
+
+    /// Takes back what was written since.
+    pub(super) fn back(&mut self, mark: &Mark) {
+        self.low = mark.low;
+        self.range = mark.range;
+        self.out.truncate(mark.bytes);
+    }
+
+    /// Bytes since then.
+    pub(super) const fn bytes_since(&self, mark: &Mark) -> usize {
+        self.out.len().saturating_sub(mark.bytes)
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {

@@ -39,6 +39,8 @@ const DATE: u8 = 7;
 const DECIMAL: u8 = 3;
 const FLOAT_BITS: u8 = 5;
 const TEXT: u8 = 4;
+/// Text of which it is known what often comes after what.
+const TEXT_FOLLOWED: u8 = 12;
 const UUID: u8 = 8;
 const LIST: u8 = 9;
 const MAP: u8 = 10;
@@ -237,58 +239,13 @@ impl Model {
         self.follows
     }
 
-    /// Whether a column can be written by this model.
-    pub(super) fn fits(&self, column: &Column, common: Option<&SharedColumn>) -> bool {
-        match (&self.values, &column.data) {
-            (_, Data::Null) => true,
-            (Values::Whole(BOOL, numbers), Data::Bool(_)) => numbers.fits(&[0, 1]),
-            (Values::Whole(INT, numbers), Data::Int(values))
-            | (Values::Whole(TIMESTAMP, numbers), Data::Timestamp(values))
-            | (Values::Whole(DATE, numbers), Data::Date(values)) => numbers.fits(values),
-            (Values::Decimal(exponent, numbers), Data::Float(values)) => {
-                let whole = floats::as_decimals(values, *exponent);
-                whole.is_some_and(|whole| numbers.fits(&whole))
-            }
-            (Values::Bits(numbers), Data::Float(values)) => numbers.fits(&float_bits(values)),
-            (Values::Text { known, .. }, Data::Text(_)) => {
-                known.is_none() || common.and_then(SharedColumn::texts).is_some()
-            }
-            (Values::Uuid { known, of_version }, Data::Uuid(values)) => {
-                let common = common.and_then(SharedColumn::uuids);
-                let Some((version, times)) = of_version else {
-                    return known.is_none() || common.is_some();
-                };
-                let is_known = |value: &u128| common.is_some_and(|c| c.code(value).is_some());
-                let of_it = |value: &u128| {
-                    parts(*value).is_some_and(|part| part.0 == *version && times.fits(&[part.1]))
-                };
-                (known.is_none() || common.is_some())
-                    && values
-                        .iter()
-                        .all(|value| (known.is_some() && is_known(value)) || of_it(value))
-            }
-            (
-                Values::List(lengths, items),
-                Data::List {
-                    lengths: found,
-                    items: inner,
-                },
-            ) => lengths.fits(found) && items.fits(inner, common),
-            (Values::Map(members), Data::Map { shapes, fields, .. }) => {
-                let is_key = |key: &Text| members.iter().any(|(known, _)| known == key);
-                let values = column.data.to_values();
-                shapes.iter().flatten().all(is_key)
-                    && fields.iter().all(|field| field.present.is_none())
-                    && members
-                        .iter()
-                        .all(|(key, model)| model.fits(&member(&values, key), None))
-            }
-            _ => false,
-        }
-    }
-
-    /// Appends a column that [fits](Model::fits).
-    pub(super) fn put(&self, column: &Column, common: Option<&SharedColumn>, out: &mut Encoder) {
+    /// Appends a column; `false`, after any number of symbols, when it cannot be written by this model.
+    pub(super) fn put(
+        &self,
+        column: &Column,
+        common: Option<&SharedColumn>,
+        out: &mut Encoder,
+    ) -> bool {
         match &column.present {
             Some(present) => {
                 for present in present {
@@ -298,30 +255,37 @@ impl Model {
             None => (0..column.rows).for_each(|_| out.symbol(&self.present, 1)),
         }
         match (&self.values, &column.data) {
-            (Values::Whole(_, numbers), Data::Bool(values)) => {
+            (_, Data::Null) => true,
+            (Values::Whole(BOOL, numbers), Data::Bool(values)) => {
                 let values: Vec<i64> = values.iter().map(|value| i64::from(*value)).collect();
-                numbers.put(&values, out);
+                numbers.put(&values, out)
             }
-            (
-                Values::Whole(_, numbers),
-                Data::Int(values) | Data::Timestamp(values) | Data::Date(values),
-            ) => numbers.put(values, out),
+            (Values::Whole(INT, numbers), Data::Int(values))
+            | (Values::Whole(TIMESTAMP, numbers), Data::Timestamp(values))
+            | (Values::Whole(DATE, numbers), Data::Date(values)) => numbers.put(values, out),
             (Values::Decimal(exponent, numbers), Data::Float(values)) => {
-                let whole = floats::as_decimals(values, *exponent).unwrap_or_default();
-                numbers.put(&whole, out);
+                let whole = floats::as_decimals(values, *exponent);
+                whole.is_some_and(|whole| numbers.put(&whole, out))
             }
             (Values::Bits(numbers), Data::Float(values)) => numbers.put(&float_bits(values), out),
             (Values::Text { known, pieces }, Data::Text(texts)) => {
                 let common = common.and_then(SharedColumn::texts);
+                if known.is_some() && common.is_none() {
+                    return false;
+                }
                 for text in texts.iter() {
                     let code = common.and_then(|common| common.code(text));
                     if put_known(known.as_ref(), code, out) {
                         pieces.put(text, out);
                     }
                 }
+                true
             }
             (Values::Uuid { known, of_version }, Data::Uuid(values)) => {
                 let common = common.and_then(SharedColumn::uuids);
+                if known.is_some() && common.is_none() {
+                    return false;
+                }
                 let mut missing = Vec::new();
                 for value in values {
                     let code = common.and_then(|common| common.code(value));
@@ -329,17 +293,24 @@ impl Model {
                         missing.push(*value);
                     }
                 }
-                let Some((_, times)) = of_version else {
+                let Some((version, times)) = of_version else {
                     let both = missing.into_iter().flat_map(halves);
                     both.for_each(|half| out.bits(half, 64));
-                    return;
+                    return true;
                 };
-                let split: Vec<_> = missing.into_iter().filter_map(parts).collect();
-                times.put(&split.iter().map(|part| part.1).collect::<Vec<_>>(), out);
+                let split = missing.into_iter().map(parts);
+                let split = split.map(|parts| parts.filter(|parts| parts.0 == *version));
+                let Some(split) = split.collect::<Option<Vec<_>>>() else {
+                    return false;
+                };
+                if !times.put(&split.iter().map(|part| part.1).collect::<Vec<_>>(), out) {
+                    return false;
+                }
                 for (_, _, middle, low) in split {
                     out.bits(middle, 12);
                     out.bits(low, 62);
                 }
+                true
             }
             (
                 Values::List(lengths, items),
@@ -347,17 +318,15 @@ impl Model {
                     lengths: found,
                     items: inner,
                 },
-            ) => {
-                lengths.put(found, out);
-                items.put(inner, common, out);
+            ) => lengths.put(found, out) && items.put(inner, common, out),
+            (Values::Map(members), Data::Map { .. }) => {
+                let columns = members_of(&column.data, members);
+                columns.is_some_and(|columns| {
+                    let mut both = members.iter().zip(&columns);
+                    both.all(|((_, model), column)| model.put(column, None, out))
+                })
             }
-            (Values::Map(members), data @ Data::Map { .. }) => {
-                let values = data.to_values();
-                for (key, model) in members {
-                    model.put(&member(&values, key), None, out);
-                }
-            }
-            _ => {}
+            _ => false,
         }
     }
 
@@ -530,7 +499,12 @@ impl Model {
             Values::Text { known, pieces } => {
                 put_option(known, &mut values);
                 pieces.write(&mut values);
-                TEXT
+                if pieces.has_followers() {
+                    pieces.write_followers(&mut values);
+                    TEXT_FOLLOWED
+                } else {
+                    TEXT
+                }
             }
             Values::Uuid { known, of_version } => {
                 put_option(known, &mut values);
@@ -584,10 +558,14 @@ impl Model {
                 Values::Decimal(exponent, Numbers::read(input)?)
             }
             FLOAT_BITS => Values::Bits(Numbers::read(input)?),
-            TEXT => Values::Text {
-                known: option(input)?,
-                pieces: Box::new(Tokens::read(input)?),
-            },
+            TEXT | TEXT_FOLLOWED => {
+                let known = option(input)?;
+                let mut pieces = Box::new(Tokens::read(input)?);
+                if kind == TEXT_FOLLOWED {
+                    pieces.read_followers(input)?;
+                }
+                Values::Text { known, pieces }
+            }
             UUID => {
                 let known = option(input)?;
                 let of_version = match byte(input)? {
@@ -670,6 +648,53 @@ fn shifted(column: &Column, times: &[i64], shift: fn(i64, i64) -> i64) -> Option
         }
         _ => None,
     }
+}
+
+/// For each key of a model the values of maps; null where a map has none. `None` when there are other keys, or a null, which
+/// would come back as a missing one.
+fn members_of(data: &Data, members: &[(Text, Model)]) -> Option<Vec<Column>> {
+    let Data::Map {
+        shapes,
+        shape_of,
+        fields,
+    } = data
+    else {
+        return None;
+    };
+    let is_known = |key: &Text| members.iter().any(|(known, _)| known == key);
+    if !shapes.iter().flatten().all(is_known) || fields.iter().any(|f| f.present.is_some()) {
+        return None;
+    }
+    // Of each shape, which of the fields each of the keys is.
+    let mut before = 0;
+    let mut places = Vec::with_capacity(shapes.len());
+    for shape in shapes {
+        let of_key = |(key, _): &(Text, Model)| {
+            let at = shape.iter().position(|known| known == key)?;
+            Some(before + at)
+        };
+        places.push(members.iter().map(of_key).collect::<Vec<_>>());
+        before += shape.len();
+    }
+    if let [places] = places.as_slice() {
+        let whole = places.iter().map(|place| match place {
+            Some(at) => fields.get(*at).cloned(),
+            None => Some(Column::from_values(&vec![Value::Null; shape_of.len()])),
+        });
+        return whole.collect();
+    }
+    let mut fields: Vec<_> = fields.iter().map(|f| f.to_values().into_iter()).collect();
+    let mut values = vec![Vec::with_capacity(shape_of.len()); members.len()];
+    for shape in shape_of {
+        let places = places.get(usize::try_from(*shape).ok()?)?;
+        for (values, place) in values.iter_mut().zip(places) {
+            values.push(match place {
+                Some(at) => fields.get_mut(*at)?.next()?,
+                None => Value::Null,
+            });
+        }
+    }
+    Some(values.iter().map(|v| Column::from_values(v)).collect())
 }
 
 /// The values of one key of maps; null where a map has none.

@@ -16,19 +16,26 @@ use common::limits::COLUMNS_MAX;
 use common::optimization::compression::integers::{read_varint, write_varint};
 use common::{Limits, Result};
 
-use super::Level;
 use super::block::{Block, first_byte, pack_described};
 use super::coder::{Alphabet, Decoder, Encoder};
 use super::column::{Column, Data};
 use super::model::{counted_back, counted_from, times_of};
-use super::shared::Shared;
-use super::stream::corrupt;
+use super::shared::{Shared, SharedColumn};
+use super::stream::{Sink, corrupt};
+use super::{Level, nested};
 
 /// The head's method of such a block.
 pub(super) const METHOD: u8 = 3;
 
 /// Whether a column is written by its model, or is not although it has one.
 static FITS: LazyLock<Alphabet> = LazyLock::new(|| Alphabet::new(&[255, 1]));
+
+/// Columns of fewer symbols' bytes are not worth a second look.
+const LOOKED_AT_MIN: usize = 12;
+/// Fewer bytes of an inner block are not worth the time that compressing them takes.
+const COMPRESSED_MIN: usize = 192;
+/// What an inner block takes by itself.
+const INNER_BYTES: usize = 12;
 
 /// `None` when no column has a model that it fits.
 pub(super) fn pack(
@@ -43,10 +50,14 @@ pub(super) fn pack(
     // Of the identifiers so far, by position in the table.
     let mut times: Vec<(usize, Vec<i64>)> = Vec::new();
     let mut symbols = Encoder::new(Vec::with_capacity(256));
+    let mut compressible = 0_usize;
     for (at, column) in columns.iter().enumerate() {
         let position = shared.position(at);
         let common = dictionary.column(position);
-        let fits = dictionary.model(position).map(|model| {
+        let mut is_put = false;
+        // Of a column that was not looked at, nobody knows.
+        let mut looked_at = usize::MAX;
+        if let Some(model) = dictionary.model(position) {
             let relative = model.follows().map(|at| {
                 let times = times.iter().find(|(known, _)| *known == at)?;
                 counted_from(column, &times.1)
@@ -55,25 +66,35 @@ pub(super) fn pack(
                 None => Some(column),
                 Some(relative) => relative.as_ref(),
             };
-            let meant = meant.filter(|column| model.fits(column, common));
-            symbols.symbol(&FITS, usize::from(meant.is_none()));
+            let before = symbols.mark();
             if let Some(column) = meant {
-                model.put(column, common, &mut symbols);
+                symbols.symbol(&FITS, 0);
+                is_put = model.put(column, common, &mut symbols);
+                // Values that are others than those that were learned from may rather describe themselves.
+                let bytes = symbols.bytes_since(&before);
+                let spent = if others.is_empty() { INNER_BYTES } else { 0 };
+                if is_put && bytes >= LOOKED_AT_MIN + spent && may_be_shorter(column, bytes) {
+                    let (alone, of_it) = described_bytes(column, level, common)?;
+                    is_put = alone + spent >= bytes;
+                    looked_at = of_it;
+                }
             }
-            meant.is_some()
-        });
-        if fits == Some(true) {
-            times.extend(times_of(column).map(|times| (position, times)));
+            if !is_put {
+                symbols.back(&before);
+                symbols.symbol(&FITS, 1);
+            }
         }
-        if fits != Some(true) {
+        if is_put {
+            times.extend(times_of(column).map(|times| (position, times)));
+        } else {
             others.push(column.clone());
             positions.push(position);
+            compressible = compressible.saturating_add(looked_at);
         }
     }
     if others.len() == columns.len() {
         return Ok(None);
     }
-    let surprises = symbols.numbers();
     let symbols = symbols.finish();
     let mut block = vec![first_byte(METHOD)];
     block.extend_from_slice(&dictionary.id().0);
@@ -83,16 +104,46 @@ pub(super) fn pack(
     block.extend_from_slice(&symbols);
     if !others.is_empty() {
         let inner = Shared::of_columns(dictionary, &positions);
-        block.append(&mut pack_described(&others, level, zstd, Some(inner))?);
-    }
-    if surprises > rows / 2 + columns.len() {
-        // These rows are others than those that were learned from, so they may rather describe themselves.
-        let described = pack_described(columns, level, zstd, Some(shared))?;
-        if described.len() < block.len() {
-            return Ok(Some(described));
-        }
+        // Without use of it, the inner block need not name the dictionary once more.
+        let mut columns = positions.iter().map(|at| dictionary.column(*at));
+        let is_known = columns.any(|known| known.is_some_and(SharedColumn::has_values));
+        let inner = Some(inner).filter(|_| is_known);
+        let zstd = zstd.filter(|_| compressible >= COMPRESSED_MIN);
+        block.append(&mut pack_described(&others, level, zstd, inner)?);
     }
     Ok(Some(block))
+}
+
+/// Whether it is worth a look how many bytes a column takes when it describes itself. Texts take more than symbols unless each
+/// begins as the one before, or they are others than those that were learned from.
+fn may_be_shorter(column: &Column, bytes: usize) -> bool {
+    match &column.data {
+        Data::Text(texts) => {
+            let pairs = texts.iter().zip(texts.iter().skip(1)).take(16);
+            let (mut shared, mut all) = (0, 0);
+            for (before, text) in pairs {
+                let both = before.bytes().zip(text.bytes());
+                shared += both.take_while(|(a, b)| a == b).count();
+                all += text.len();
+            }
+            shared * 2 > all || bytes * 4 > texts.bytes.len() * 3
+        }
+        Data::Map { .. } | Data::List { .. } => bytes > column.rows * 8,
+        _ => true,
+    }
+}
+
+/// Bytes of a column that describes itself, before compression: all, and those that compression may make fewer.
+fn described_bytes(
+    column: &Column,
+    level: Level,
+    known: Option<&SharedColumn>,
+) -> Result<(usize, usize)> {
+    let mut sink = Sink::new(level);
+    nested::write(column, known, &mut sink)?;
+    let groups: usize = sink.groups.iter().map(Vec::len).sum();
+    let compressible = sink.head.len() + groups;
+    Ok((compressible + sink.bits.len(), compressible))
 }
 
 /// The columns of a block, from behind the dictionary's id.

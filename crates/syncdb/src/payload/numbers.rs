@@ -211,15 +211,13 @@ impl Numbers {
             .wrapping_add(scaled.wrapping_mul(self.factor.cast_signed()))
     }
 
-    /// Whether every value can be written.
-    pub(super) fn fits(&self, values: &[i64]) -> bool {
-        values.iter().all(|value| self.scaled(*value).is_some())
-    }
-
-    pub(super) fn put(&self, values: &[i64], out: &mut Encoder) {
+    /// Appends values; `false` when one of them cannot be written.
+    pub(super) fn put(&self, values: &[i64], out: &mut Encoder) -> bool {
         let mut before: Option<i64> = None;
         for value in values {
-            let value = self.scaled(*value).unwrap_or_default();
+            let Some(value) = self.scaled(*value) else {
+                return false;
+            };
             match before.filter(|_| self.stepwise) {
                 Some(before) => self.bins.put(value.wrapping_sub(before), 0, out),
                 None if self.stepwise => out.number(zigzag(value)),
@@ -227,6 +225,7 @@ impl Numbers {
             }
             before = Some(value);
         }
+        true
     }
 
     pub(super) fn take(&self, count: usize, from: &mut Decoder<'_>) -> Result<Vec<i64>> {

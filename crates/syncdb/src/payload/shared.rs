@@ -163,6 +163,10 @@ impl SharedUuids {
 }
 
 impl SharedColumn {
+    pub(super) const fn has_values(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
     pub(super) const fn texts(&self) -> Option<&SharedTexts> {
         match self {
             Self::Texts(texts) => Some(texts),

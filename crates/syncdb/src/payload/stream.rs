@@ -27,6 +27,9 @@ use super::shared::SharedDictionary;
 /// Streams of at least this many bytes are groups of their own.
 pub(super) const GROUP_BYTES_MIN: usize = 1_024;
 
+/// Fewer bytes than a frame takes by itself, and little more, are not packed.
+const PACKED_BYTES_MIN: usize = 24;
+
 /// What is written so far.
 pub(super) struct Sink {
     pub(super) level: Level,
@@ -177,6 +180,10 @@ pub(super) fn pack(
     dictionary: Option<&SharedDictionary>,
     out: &mut Vec<u8>,
 ) -> Result<u8> {
+    if raw.len() < PACKED_BYTES_MIN {
+        out.extend_from_slice(raw);
+        return Ok(METHOD_STORED);
+    }
     let dictionary = dictionary.and_then(SharedDictionary::bytes);
     let method = match dictionary {
         Some(_) => METHOD_DICTIONARY,

@@ -1,7 +1,7 @@
 //! What a shared dictionary knows of texts: the pieces that they are made of, and how often each occurs.
 //!
 //! A text is cut from its beginning into the longest pieces that are known, and ends with a symbol of its own. Every
-//! single byte is a piece, so every text can be cut.
+//! single byte is a piece, so every text can be cut. Of many symbols it is also known which ones often follow them.
 
 #![deny(
     clippy::cast_possible_truncation,
@@ -28,6 +28,7 @@ const PIECE_BYTES_MAX: usize = 24;
 const LEARNED_BYTES_MAX: usize = 2 << 20;
 /// Symbols before the pieces: the end, and each byte.
 const END: usize = 256;
+const END_SYMBOL: u32 = 256;
 const FIRST: usize = 257;
 
 type Counts<'t> = HashMap<&'t [u8], u64, FixedState>;
@@ -37,10 +38,104 @@ type Counts<'t> = HashMap<&'t [u8], u64, FixedState>;
 pub(super) struct Tokens {
     pieces: Vec<Box<[u8]>>,
     alphabet: Alphabet,
-    /// Where a byte leads from a node: nodes are prefixes of pieces, 0 is the empty one.
-    edges: Edges,
-    /// The symbol of the piece that ends at a node, or 0: no piece has that.
+    trie: Trie,
+    followers: FollowersOf,
+}
+
+/// What often comes after symbols; of texts the end comes before the first.
+#[derive(Debug, Clone, Default)]
+struct FollowersOf {
+    /// By symbol, the position in `all` plus 1, or 0; empty when nothing is known.
+    places: Vec<u16>,
+    all: Vec<Followers>,
+}
+
+impl FollowersOf {
+    fn get(&self, symbol: usize) -> Option<&Followers> {
+        let place = usize::from(*self.places.get(symbol)?);
+        self.all.get(place.checked_sub(1)?)
+    }
+
+    /// Of how many symbols there are.
+    fn push(&mut self, symbols: usize, before: usize, followers: Followers) {
+        self.places.resize(symbols, 0);
+        self.all.push(followers);
+        if let Some(place) = self.places.get_mut(before) {
+            *place = u16::try_from(self.all.len()).unwrap_or_default();
+        }
+    }
+}
+
+/// What often comes after a symbol.
+#[derive(Debug, Clone)]
+struct Followers {
+    /// Ascending.
     symbols: Vec<u32>,
+    /// By position in `symbols`; the last one is none of these.
+    alphabet: Alphabet,
+    /// What the alphabet was made of.
+    weights: Vec<u8>,
+}
+
+/// Bits that a follower has to have saved in what was learned from, in 256ths: about what it takes in a dictionary.
+const FOLLOWER_SAVES_MIN: u64 = 16 << 8;
+
+impl Followers {
+    fn new(symbols: Vec<u32>, weights: Vec<u8>) -> Self {
+        let counts: Vec<u64> = weights.iter().map(|weight| u64::from(*weight)).collect();
+        Self {
+            symbols,
+            alphabet: Alphabet::new(&counts),
+            weights,
+        }
+    }
+
+    /// From how often each symbol came next, when knowing it saves more than it takes.
+    fn learn(counts: &[(u32, u64)], alone: &Alphabet) -> Option<Self> {
+        let all: u64 = counts.iter().map(|(_, count)| count).sum();
+        let with = |counts: &[(u32, u64)]| {
+            let known: u64 = counts.iter().map(|(_, count)| count).sum();
+            // Each of those that are known is a hint that there are others.
+            let others = 2 * (all - known) + counts.len() as u64 + 1;
+            let counts = counts.iter().map(|(_, count)| 2 * count);
+            let counts: Vec<u64> = counts.chain([others]).collect();
+            let most = counts.iter().max().copied().unwrap_or(1).max(255);
+            let weight = |count: u64| (count * 255).div_ceil(most);
+            counts
+                .into_iter()
+                .map(|count| u8::try_from(weight(count)).unwrap_or(u8::MAX))
+                .collect::<Vec<u8>>()
+        };
+        let mut kept: Vec<(u32, u64)> = counts.iter().copied().filter(|(_, n)| *n > 1).collect();
+        kept.sort_unstable();
+        if kept.is_empty() {
+            return None;
+        }
+        let first = Self::new(Vec::new(), with(&kept));
+        let mut at = 0;
+        kept.retain(|(symbol, count)| {
+            let cost = first.alphabet.cost(at);
+            at += 1;
+            let alone = usize::try_from(*symbol).map_or(0, |symbol| alone.cost(symbol));
+            count * alone.saturating_sub(cost) > FOLLOWER_SAVES_MIN
+        });
+        if kept.is_empty() || kept.len() + 1 > SYMBOLS_MAX {
+            return None;
+        }
+        let weights = with(&kept);
+        let found = Self::new(kept.iter().map(|(symbol, _)| *symbol).collect(), weights);
+        let known: u64 = kept.iter().map(|(_, count)| count).sum();
+        let escapes = (all - known) * found.alphabet.cost(kept.len());
+        let saved: u64 = kept
+            .iter()
+            .enumerate()
+            .map(|(at, (symbol, count))| {
+                let alone = usize::try_from(*symbol).map_or(0, |symbol| alone.cost(symbol));
+                count * alone.saturating_sub(found.alphabet.cost(at))
+            })
+            .sum();
+        (saved > escapes + FOLLOWER_SAVES_MIN).then_some(found)
+    }
 }
 
 impl Tokens {
@@ -84,7 +179,40 @@ impl Tokens {
             .filter_map(|at| first.pieces.get(*at).cloned())
             .collect();
         kept.sort_unstable();
-        Self::counted(kept, &texts)
+        let mut tokens = Self::counted(kept, &texts);
+        tokens.learn_followers(&texts);
+        tokens
+    }
+
+    fn learn_followers(&mut self, texts: &[&[u8]]) {
+        let mut counts: HashMap<(u32, u32), u64, FixedState> = HashMap::default();
+        for text in texts {
+            let mut before = END_SYMBOL;
+            self.cut(text, |symbol| {
+                let symbol = u32::try_from(symbol).unwrap_or_default();
+                *counts.entry((before, symbol)).or_default() += 1;
+                before = symbol;
+            });
+        }
+        let mut counts: Vec<((u32, u32), u64)> = counts.into_iter().collect();
+        counts.sort_unstable();
+        let mut found = FollowersOf::default();
+        for of_one in counts.chunk_by(|a, b| a.0.0 == b.0.0) {
+            let before = of_one
+                .first()
+                .and_then(|((b, _), _)| usize::try_from(*b).ok());
+            let next: Vec<(u32, u64)> = of_one.iter().map(|((_, s), n)| (*s, *n)).collect();
+            let followers = Followers::learn(&next, &self.alphabet);
+            if let (Some(before), Some(followers)) = (before, followers) {
+                found.push(self.alphabet.len(), before, followers);
+            }
+        }
+        self.followers = found;
+    }
+
+    /// Whether it is known what often comes after what.
+    pub(super) const fn has_followers(&self) -> bool {
+        !self.followers.all.is_empty()
     }
 
     fn counted(pieces: Vec<Box<[u8]>>, texts: &[&[u8]]) -> Self {
@@ -111,58 +239,56 @@ impl Tokens {
     }
 
     fn new(pieces: Vec<Box<[u8]>>, alphabet: Alphabet) -> Self {
-        let bytes = pieces.iter().map(|piece| piece.len()).sum();
-        let mut edges = Edges::new(bytes);
-        let mut symbols = vec![0];
-        for (at, piece) in pieces.iter().enumerate() {
-            let mut node = 0;
-            for byte in piece {
-                let next = u32::try_from(symbols.len()).unwrap_or(u32::MAX);
-                node = edges.get_or_insert(node << 8 | u32::from(*byte), next);
-                if node == next {
-                    symbols.push(0);
-                }
-            }
-            let place = usize::try_from(node).ok();
-            if let Some(symbol) = place.and_then(|node| symbols.get_mut(node)) {
-                *symbol = u32::try_from(FIRST + at).unwrap_or_default();
-            }
-        }
         Self {
+            trie: Trie::new(&pieces),
             pieces,
             alphabet,
-            edges,
-            symbols,
+            followers: FollowersOf::default(),
         }
     }
 
     /// Cuts a text into symbols, the end included.
     fn cut(&self, text: &[u8], mut each: impl FnMut(usize)) {
+        let root = self.trie.nodes.first().copied().unwrap_or_default();
         let mut rest = text;
         while let Some((first, after)) = rest.split_first() {
-            let (mut symbol, mut next) = (usize::from(*first), after);
-            let (mut node, mut ahead) = (0_u32, rest);
+            let (mut symbol, mut next) = (u32::from(*first), after);
+            let (mut node, mut ahead) = (root, rest);
             while let Some((byte, after)) = ahead.split_first() {
-                let Some(found) = self.edges.get(node << 8 | u32::from(*byte)) else {
+                let Some(found) = self.trie.child(node, *byte) else {
                     break;
                 };
                 node = found;
                 ahead = after;
-                let of_node = usize::try_from(node).ok();
-                let of_node = of_node.and_then(|node| self.symbols.get(node));
-                if let Some(found @ 1..) = of_node {
-                    symbol = usize::try_from(*found).unwrap_or_default();
+                if node.symbol > 0 {
+                    symbol = node.symbol;
                     next = after;
                 }
             }
-            each(symbol);
+            each(usize::try_from(symbol).unwrap_or_default());
             rest = next;
         }
         each(END);
     }
 
     pub(super) fn put(&self, text: &str, out: &mut Encoder) {
-        self.cut(text.as_bytes(), |symbol| out.symbol(&self.alphabet, symbol));
+        let mut before = END;
+        self.cut(text.as_bytes(), |symbol| {
+            let followers = self.followers.get(before);
+            before = symbol;
+            if let Some(followers) = followers {
+                let wanted = u32::try_from(symbol).unwrap_or_default();
+                let place = followers.symbols.binary_search(&wanted);
+                out.symbol(
+                    &followers.alphabet,
+                    place.unwrap_or(followers.symbols.len()),
+                );
+                if place.is_ok() {
+                    return;
+                }
+            }
+            out.symbol(&self.alphabet, symbol);
+        });
     }
 
     /// Reads one text and appends it.
@@ -173,11 +299,20 @@ impl Tokens {
         bytes: &mut Vec<u8>,
     ) -> Result<()> {
         let begin = bytes.len();
+        let mut before = END;
         loop {
-            let symbol = from.symbol(&self.alphabet);
+            let known = self.followers.get(before).and_then(|followers| {
+                let place = from.symbol(&followers.alphabet);
+                followers.symbols.get(place)
+            });
+            let symbol = match known {
+                Some(symbol) => usize::try_from(*symbol).unwrap_or(usize::MAX),
+                None => from.symbol(&self.alphabet),
+            };
             if symbol == END {
                 return Ok(());
             }
+            before = symbol;
             match u8::try_from(symbol) {
                 Ok(byte) => bytes.push(byte),
                 Err(_) => match symbol.checked_sub(FIRST).and_then(|at| self.pieces.get(at)) {
@@ -231,56 +366,159 @@ impl Tokens {
         }
         Ok(Self::new(pieces, alphabet))
     }
-}
 
-/// A table from an edge, a node and a byte, to the node that it leads to.
-#[derive(Debug, Clone)]
-struct Edges {
-    /// Twice as many places as edges at least, a power of two of them.
-    places: Vec<(u32, u32)>,
-}
-
-const EMPTY: u32 = u32::MAX;
-
-impl Edges {
-    fn new(edges: usize) -> Self {
-        Self {
-            places: vec![(EMPTY, 0); (edges * 2 + 2).next_power_of_two()],
-        }
-    }
-
-    /// Where an edge is, or would be.
-    #[inline]
-    fn place(&self, edge: u32) -> usize {
-        let mask = self.places.len() - 1;
-        let hash = edge.wrapping_mul(0x9e37_79b1);
-        let mut at = usize::try_from(hash ^ hash >> 15).unwrap_or_default() & mask;
-        while self
-            .places
-            .get(at)
-            .is_some_and(|(known, _)| *known != EMPTY && *known != edge)
-        {
-            at = (at + 1) & mask;
-        }
-        at
-    }
-
-    #[inline]
-    fn get(&self, edge: u32) -> Option<u32> {
-        let (known, node) = *self.places.get(self.place(edge))?;
-        (known == edge).then_some(node)
-    }
-
-    fn get_or_insert(&mut self, edge: u32, next: u32) -> u32 {
-        let at = self.place(edge);
-        match self.places.get_mut(at) {
-            Some((known, node)) if *known == edge => *node,
-            Some(place) => {
-                *place = (edge, next);
-                next
+    pub(super) fn write_followers(&self, out: &mut Vec<u8>) {
+        let known = 0..self.followers.places.len();
+        let known: Vec<_> = known
+            .filter_map(|at| Some((at, self.followers.get(at)?)))
+            .collect();
+        write_varint(known.len() as u64, out);
+        let mut next = 0;
+        for (before, followers) in known {
+            write_varint((before - next) as u64, out);
+            next = before + 1;
+            write_varint(followers.symbols.len() as u64, out);
+            let mut least = 0;
+            for symbol in &followers.symbols {
+                write_varint(u64::from(symbol - least), out);
+                least = symbol + 1;
             }
-            None => next,
+            out.extend_from_slice(&followers.weights);
         }
+    }
+
+    pub(super) fn read_followers(&mut self, input: &mut &[u8]) -> Result<()> {
+        let all = self.alphabet.len();
+        let wrong = || corrupt("what follows a piece of text");
+        let number = |input: &mut &[u8]| -> Result<usize> {
+            Ok(usize::try_from(read_varint(input)?).unwrap_or(usize::MAX))
+        };
+        let count = number(input)?;
+        if count > all {
+            return Err(wrong());
+        }
+        let mut found = FollowersOf::default();
+        let mut next = 0_usize;
+        for _ in 0..count {
+            let before = next.saturating_add(number(input)?);
+            next = before.saturating_add(1);
+            let of_one = number(input)?;
+            if before >= all || of_one == 0 || of_one >= SYMBOLS_MAX || of_one > input.len() {
+                return Err(wrong());
+            }
+            let mut symbols = Vec::new();
+            let mut least = 0_usize;
+            for _ in 0..of_one {
+                let symbol = least.saturating_add(number(input)?);
+                least = symbol.saturating_add(1);
+                if symbol >= all {
+                    return Err(wrong());
+                }
+                symbols.push(u32::try_from(symbol).map_err(|_| wrong())?);
+            }
+            let (weights, rest) = input.split_at_checked(of_one + 1).ok_or_else(wrong)?;
+            *input = rest;
+            found.push(all, before, Followers::new(symbols, weights.to_vec()));
+        }
+        self.followers = found;
+        Ok(())
+    }
+}
+
+/// The prefixes of pieces as nodes; the children of one lie together.
+#[derive(Debug, Clone, Default)]
+struct Trie {
+    nodes: Vec<Node>,
+    /// The byte that leads to each node.
+    bytes: Vec<u8>,
+    /// Of nodes with many children, the child by byte; 0 is none.
+    tables: Vec<[u32; 256]>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Node {
+    /// The symbol of the piece that ends here, or 0: no piece has that.
+    symbol: u32,
+    /// Its first child.
+    first: u32,
+    /// How many children there are; or the position in `tables` and this.
+    children: u32,
+}
+
+/// A piece and its symbol.
+type Known<'p> = (&'p [u8], usize);
+
+/// In [`Node::children`]: there is a table.
+const IS_TABLE: u32 = 1 << 31;
+/// More children than this are looked up in a table.
+const LISTED_MAX: usize = 12;
+
+impl Trie {
+    fn new(pieces: &[Box<[u8]>]) -> Self {
+        let mut sorted: Vec<Known<'_>> = pieces
+            .iter()
+            .enumerate()
+            .map(|(at, piece)| (&**piece, FIRST + at))
+            .collect();
+        sorted.sort_unstable();
+        let mut trie = Self {
+            nodes: vec![Node::default()],
+            bytes: vec![0],
+            tables: Vec::new(),
+        };
+        // The pieces that begin with each node, in the order of the nodes, and how long those beginnings are.
+        let mut parts: Vec<(&[Known<'_>], usize)> = vec![(&sorted, 0)];
+        let mut at = 0;
+        while let Some((part, depth)) = parts.get(at).copied() {
+            let own = part.iter().take_while(|(piece, _)| piece.len() == depth);
+            let count = own.clone().count();
+            let symbol = own.last().map_or(0, |(_, symbol)| *symbol);
+            let rest = part.get(count..).unwrap_or_default();
+            let first = trie.nodes.len();
+            let mut table = [0; 256];
+            for children in rest.chunk_by(|a, b| a.0.get(depth) == b.0.get(depth)) {
+                let byte = children.first().and_then(|(piece, _)| piece.get(depth));
+                let byte = byte.copied().unwrap_or_default();
+                if let Some(place) = table.get_mut(usize::from(byte)) {
+                    *place = u32::try_from(trie.nodes.len()).unwrap_or_default();
+                }
+                trie.nodes.push(Node::default());
+                trie.bytes.push(byte);
+                parts.push((children, depth + 1));
+            }
+            let listed = trie.nodes.len() - first;
+            let children = if listed > LISTED_MAX {
+                trie.tables.push(table);
+                u32::try_from(trie.tables.len() - 1).unwrap_or_default() | IS_TABLE
+            } else {
+                u32::try_from(listed).unwrap_or_default()
+            };
+            if let Some(node) = trie.nodes.get_mut(at) {
+                *node = Node {
+                    symbol: u32::try_from(symbol).unwrap_or_default(),
+                    first: u32::try_from(first).unwrap_or_default(),
+                    children,
+                };
+            }
+            at += 1;
+        }
+        trie
+    }
+
+    /// Where a byte leads from a node.
+    #[inline]
+    fn child(&self, node: Node, byte: u8) -> Option<Node> {
+        let at = if node.children & IS_TABLE == 0 {
+            let first = usize::try_from(node.first).ok()?;
+            let count = usize::try_from(node.children).ok()?;
+            let bytes = self.bytes.get(first..first + count)?;
+            first + bytes.iter().position(|known| *known == byte)?
+        } else {
+            let table = usize::try_from(node.children & !IS_TABLE).ok()?;
+            let child = *self.tables.get(table)?.get(usize::from(byte))?;
+            usize::try_from(child).ok().filter(|child| *child > 0)?
+        };
+        self.nodes.get(at).copied()
     }
 }
 
