@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
     /// Writes and deferred operations whose deadline passed although there had been a network for all of the half minute
     /// before it.
     pub(crate) missed: u32,
+    /// What is known of the first of them.
+    pub(crate) missed_first: Option<String>,
     /// Those whose deadline passed while there was none.
     pub(crate) without_network: u32,
     /// Longest time from an urgent write to the request that took it, while there was a network.
@@ -161,6 +163,7 @@ impl<'a> Day<'a> {
             outcome: Outcome {
                 totals: PowerTotals::default(),
                 missed: 0,
+                missed_first: None,
                 without_network: 0,
                 urgent_longest: Duration::ZERO,
                 urgent: 0,
@@ -321,6 +324,12 @@ impl<'a> Day<'a> {
                 outcome.without_network += 1;
             } else {
                 outcome.missed += 1;
+                outcome.missed_first.get_or_insert_with(|| {
+                    format!(
+                        "{}, written after {:?}, tried {:?}, arrived {acknowledged:?}, on {:?}",
+                        written.priority, written.made, written.began, self.device.network
+                    )
+                });
             }
         }
     }

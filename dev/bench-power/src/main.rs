@@ -140,6 +140,9 @@ fn run() -> Result<bool> {
             };
             let outcome = Day::live(&script, *battery, arguments.seed, &thread_time)
                 .map_err(|error| format!("{name}: {error}"))?;
+            if let (0, Some(missed)) = (round, &outcome.missed_first) {
+                writeln!(io::stderr(), "{name}: missed {missed}")?;
+            }
             lives.push(outcome);
         }
     }

@@ -98,9 +98,11 @@ fn task(random: &mut Random) -> i64 {
     i64::try_from(random.skewed(usize::try_from(TASKS).unwrap_or_default())).unwrap_or_default()
 }
 
-/// From seven in the morning to eleven at night the application is in use for a few minutes about every half an hour.
+/// From seven in the morning to eleven at night the application is in use for a few minutes about every half an hour. Somebody
+/// who writes a note saves it several times: of three edits, two are of the task of the edit before.
 fn sessions(random: &mut Random, events: &mut Vec<(Duration, Event)>) {
     let mut at = Duration::from_hours(7);
+    let mut current = task(random);
     while at < Duration::from_hours(23) {
         events.push((at, Event::Foreground(true)));
         let end = at + seconds(random, 60, 480);
@@ -112,8 +114,14 @@ fn sessions(random: &mut Random, events: &mut Vec<(Duration, Event)>) {
                 12..=84 => Priority::Medium,
                 _ => Priority::Low,
             };
-            let task = task(random);
-            events.push((next, Event::Edit { task, priority }));
+            if random.below(3) == 0 {
+                current = task(random);
+            }
+            let edit = Event::Edit {
+                task: current,
+                priority,
+            };
+            events.push((next, edit));
             next += seconds(random, 5, 40);
         }
         events.push((end, Event::Foreground(false)));

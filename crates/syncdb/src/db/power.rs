@@ -58,16 +58,16 @@ impl SyncDb {
     pub fn waiting(&self) -> Result<Waiting> {
         let snapshot = self.core.db.snapshot();
         let mut known = self.waiting.lock();
-        if let Some((at, waiting)) = *known
-            && at == snapshot.seq()
+        if let Some((at, waiting)) = &*known
+            && *at == snapshot.seq()
         {
-            return Ok(waiting);
+            return Ok(waiting.clone());
         }
         let mut waiting = Waiting::default();
         let tables = &self.core.tables;
         queue::waiting(snapshot.view(), &tables.queue, &mut waiting)?;
         deferred::waiting(snapshot.view(), &tables.deferred, &mut waiting)?;
-        *known = Some((snapshot.seq(), waiting));
+        *known = Some((snapshot.seq(), waiting.clone()));
         Ok(waiting)
     }
 

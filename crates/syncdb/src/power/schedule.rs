@@ -12,7 +12,7 @@ use super::device::{DeviceState, NetworkType};
 use super::priority::{Priority, between, later};
 use super::profile::{PowerProfile, PowerProfiles, seconds};
 use super::radio::RadioModel;
-use super::waiting::{Waiting, due};
+use super::waiting::Waiting;
 use crate::payload::Level;
 
 /// How long a write that need not wait waits for those right behind it.
@@ -194,8 +194,6 @@ pub struct Scheduler {
     failures: u32,
     retry_at: Option<Timestamp>,
     failing: Failing,
-    /// What was written since the last attempt.
-    fresh: Fresh,
     #[serde(skip)]
     running: Option<Running>,
 }
@@ -210,43 +208,6 @@ struct LastAttempt {
     earliest: Option<Timestamp>,
     /// How many attempts in a row it has not moved.
     unmoved: u32,
-}
-
-/// The first of each priority that was written since the last attempt, which had no part in it: what is stuck does not hide
-/// when these are due.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Fresh {
-    written: [Option<Timestamp>; 5],
-    /// When the first with a deadline of its own is due.
-    due: Option<Timestamp>,
-    /// When the last one of those was written.
-    seen: Option<Timestamp>,
-}
-
-impl Fresh {
-    /// Notes what is new in what waits.
-    fn note(&mut self, waiting: &Waiting, since: Timestamp) {
-        for (known, latest) in self.written.iter_mut().zip(waiting.latest) {
-            *known = known.or(latest.filter(|latest| *latest > since));
-        }
-        if let Some((made, due)) = waiting.latest_due
-            && made > since
-            && self.seen < Some(made)
-        {
-            self.seen = Some(made);
-            self.due = Some(self.due.map_or(due, |known| known.min(due)));
-        }
-    }
-
-    /// When the first of these is due.
-    fn due(&self, profile: &PowerProfile) -> Option<Timestamp> {
-        let written = Priority::ALL.into_iter().zip(self.written).skip(1);
-        let by_priority = written.filter_map(|(priority, made)| {
-            made.map(|made| due(made, later(made, profile.waits.of(priority))))
-        });
-        by_priority.chain(self.due).min()
-    }
 }
 
 /// What was spent on attempts that failed.
@@ -327,13 +288,6 @@ impl Scheduler {
             self.retry_at = None;
             return wait(Hold::Offline);
         }
-        match self.last(now) {
-            // Something is stuck, and hides when the rest is due.
-            Some(last) if waiting.first().is_some_and(|made| made <= last.started) => {
-                self.fresh.note(waiting, last.started);
-            }
-            _ => self.fresh = Fresh::default(),
-        }
         let this = &*self;
         let profile = this.profile(device);
         let wants = this.wants(now, device, waiting, profile);
@@ -388,8 +342,16 @@ impl Scheduler {
             .min();
         // What was noted under a clock that has been set back since is as good as never.
         let linger = at_once.map(|made| later(made.min(now), LINGER));
-        let due = waiting.due(now, |priority| profile.waits.of(priority));
-        let fresh = self.fresh.due(profile);
+        let waits = |priority| profile.waits.of(priority);
+        let before = Timestamp(i64::MIN);
+        let due = if waiting.is_set_back(now) {
+            Some(now)
+        } else {
+            waiting.due_after(before, waits)
+        };
+        // What was tried before and is stuck does not hide when the next is due.
+        let since = self.last(now).map_or(before, |last| last.started);
+        let fresh = waiting.due_after(since, waits);
         let granted = device.granted_until.is_some_and(|until| now < until);
         let riding = (granted || device.radio_in_use == Some(true)) && !waiting.is_empty();
         let last = self.last(now);
@@ -478,7 +440,6 @@ impl Scheduler {
     /// Notes that a sync begins.
     pub fn start(&mut self, now: Timestamp, device: &DeviceState, waiting: &Waiting) {
         self.requested = false;
-        self.fresh = Fresh::default();
         self.running = Some(Running {
             started: now,
             device: *device,

@@ -1,5 +1,6 @@
 //! [`Waiting`]: what the scheduler has to know of what waits at a replica.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::Timestamp;
@@ -9,6 +10,8 @@ use super::priority::{Priority, Urgency, between, later};
 
 /// Longest time before a deadline at which what waits is due.
 const LEAD_MAX: Duration = Duration::from_mins(1);
+/// Most times of one priority that are kept apart.
+const TIMES_MAX: usize = 256;
 /// A clock that runs behind what waits by more than this has been set back.
 const SET_BACK: Duration = Duration::from_mins(2);
 
@@ -26,18 +29,14 @@ const SET_BACK: Duration = Duration::from_mins(2);
 /// assert_eq!(waiting.oldest_of(Priority::Low), Some(Timestamp(1_000_000)));
 /// assert_eq!(waiting.oldest_of(Priority::High), None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Waiting {
     /// How many operations wait.
     pub operations: u64,
-    /// When the oldest of each priority was written, the most urgent first.
-    pub oldest: [Option<Timestamp>; 5],
-    /// When the first of those with a deadline of their own is due.
-    pub due: Option<Timestamp>,
-    /// When the newest of each priority was written, the most urgent first.
-    pub latest: [Option<Timestamp>; 5],
-    /// Of the newest with a deadline of its own: when it was written, and when it is due.
-    pub latest_due: Option<(Timestamp, Timestamp)>,
+    /// When those of each priority were written, the most urgent first.
+    written: [BTreeSet<Timestamp>; 5],
+    /// When those with a deadline of their own are due.
+    dues: BTreeSet<Timestamp>,
 }
 
 impl Waiting {
@@ -45,20 +44,11 @@ impl Waiting {
     pub fn add(&mut self, made: Timestamp, urgency: Urgency) {
         self.operations += 1;
         let at = usize::from(urgency.priority.number() - 1);
-        if let Some(oldest) = self.oldest.get_mut(at) {
-            *oldest = Some(oldest.map_or(made, |known| known.min(made)));
+        if let Some(written) = self.written.get_mut(at) {
+            note(written, made);
         }
         if let Some(deadline) = urgency.deadline {
-            let due = due(made, deadline);
-            self.due = Some(self.due.map_or(due, |known| known.min(due)));
-            // Of several that were written at once, the first that is due.
-            self.latest_due = match self.latest_due {
-                Some((known, at)) if known == made => Some((made, at.min(due))),
-                known => known.max(Some((made, due))),
-            };
-        }
-        if let Some(latest) = self.latest.get_mut(at) {
-            *latest = (*latest).max(Some(made));
+            note(&mut self.dues, due(made, deadline));
         }
     }
 
@@ -67,10 +57,23 @@ impl Waiting {
         self.operations == 0
     }
 
+    fn written(&self, priority: Priority) -> Option<&BTreeSet<Timestamp>> {
+        self.written.get(usize::from(priority.number() - 1))
+    }
+
     /// When the oldest of a priority was written.
     pub fn oldest_of(&self, priority: Priority) -> Option<Timestamp> {
-        let at = usize::from(priority.number() - 1);
-        self.oldest.get(at).copied().flatten()
+        self.written(priority)?.first().copied()
+    }
+
+    /// When the newest of a priority was written.
+    pub fn latest_of(&self, priority: Priority) -> Option<Timestamp> {
+        self.written(priority)?.last().copied()
+    }
+
+    /// When the first of those with a deadline of their own is due.
+    pub fn first_due(&self) -> Option<Timestamp> {
+        self.dues.first().copied()
     }
 
     /// Whether something urgent waits.
@@ -78,53 +81,60 @@ impl Waiting {
         self.oldest_of(Priority::Critical).is_some()
     }
 
-    /// When the newest of a priority was written.
-    pub fn latest_of(&self, priority: Priority) -> Option<Timestamp> {
-        let at = usize::from(priority.number() - 1);
-        self.latest.get(at).copied().flatten()
-    }
-
-    /// When the oldest of all was written.
-    pub(crate) fn first(&self) -> Option<Timestamp> {
-        self.oldest.iter().copied().flatten().min()
-    }
-
     /// When the newest of all was written.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
-        self.latest.iter().copied().flatten().max()
+        self.written
+            .iter()
+            .filter_map(|of| of.last())
+            .max()
+            .copied()
     }
 
     /// When the first of all was written, or is due.
     pub(crate) fn earliest(&self) -> Option<Timestamp> {
-        self.oldest.iter().copied().flatten().chain(self.due).min()
+        let written = self.written.iter().filter_map(|of| of.first());
+        written.chain(self.dues.first()).min().copied()
     }
 
-    /// When what waits has to be sent so that it arrives before its deadline; `waits` says how long each priority may wait.
-    /// What is urgent does not count: it leaves at once.
-    pub(crate) fn due(
+    /// When what waits has to be sent so that it arrives before its deadline, the first such time after `after`; `waits` says
+    /// how long each priority may wait. What is urgent does not count: it leaves at once.
+    pub(crate) fn due_after(
         &self,
-        now: Timestamp,
+        after: Timestamp,
         waits: impl Fn(Priority) -> Duration,
     ) -> Option<Timestamp> {
-        if self
-            .newest()
-            .is_some_and(|latest| between(now, latest) > SET_BACK)
-        {
-            // No time that was noted means anything any more.
-            return Some(now);
-        }
         let may_wait = Priority::ALL.into_iter().skip(1);
         let by_priority = may_wait.filter_map(|priority| {
-            let made = self.oldest_of(priority)?;
-            Some(due(made, later(made, waits(priority))))
+            let wait = waits(priority);
+            let dues = self.written(priority)?.iter();
+            let mut dues = dues.map(|made| due(*made, later(*made, wait)));
+            dues.find(|due| *due > after)
         });
-        by_priority.chain(self.due).min()
+        let own = self.dues.iter().find(|due| **due > after).copied();
+        by_priority.chain(own).min()
+    }
+
+    /// Whether the clock runs behind what waits.
+    pub(crate) fn is_set_back(&self, now: Timestamp) -> bool {
+        self.newest()
+            .is_some_and(|newest| between(now, newest) > SET_BACK)
+    }
+}
+
+/// Notes a time. Of many, the first and the last are kept: when what lies between them is due is known a little less well, and
+/// it leaves with either.
+fn note(times: &mut BTreeSet<Timestamp>, time: Timestamp) {
+    times.insert(time);
+    if times.len() > TIMES_MAX
+        && let Some(middle) = times.iter().nth(TIMES_MAX / 2).copied()
+    {
+        times.remove(&middle);
     }
 }
 
 /// When to send what was written at `made`: before its deadline by half of its time, at most a minute, so that there is time to
 /// try again.
-pub(crate) fn due(made: Timestamp, deadline: Timestamp) -> Timestamp {
+fn due(made: Timestamp, deadline: Timestamp) -> Timestamp {
     let lead = LEAD_MAX.min(between(made, deadline) / 2);
     let micros = i64::try_from(lead.as_micros()).unwrap_or(i64::MAX);
     Timestamp(deadline.0.saturating_sub(micros))
@@ -159,10 +169,11 @@ mod tests {
 
     #[test]
     fn what_waits_is_due_before_its_deadline_by_half_of_its_time_and_at_most_a_minute() {
+        let start = Timestamp(i64::MIN);
         let mut waiting = Waiting::default();
         waiting.add(Timestamp(0), Priority::High.into());
         assert_eq!(
-            waiting.due(Timestamp(0), minute),
+            waiting.due_after(start, minute),
             Some(Timestamp(30 * SECOND))
         );
         let hour = Timestamp(3_600 * SECOND);
@@ -170,23 +181,48 @@ mod tests {
         waiting.add(Timestamp(0), Urgency::default().by(hour));
         let long = |_| Duration::from_secs(10_000);
         assert_eq!(
-            waiting.due(Timestamp(0), long),
+            waiting.due_after(start, long),
             Some(Timestamp(3_540 * SECOND))
         );
         // A deadline that lies before the writing is due at once.
         let mut waiting = Waiting::default();
         waiting.add(hour, Urgency::default().by(Timestamp(5)));
-        assert_eq!(waiting.due(hour, long), Some(Timestamp(5)));
+        assert_eq!(waiting.due_after(start, long), Some(Timestamp(5)));
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_everything_due() {
+    fn what_is_stuck_does_not_hide_when_the_next_is_due() {
+        let mut waiting = Waiting::default();
+        for second in [0, 100, 200] {
+            waiting.add(Timestamp(second * SECOND), Priority::High.into());
+        }
+        for (after, due) in [(0, 30), (30, 130), (129, 130), (150, 230)] {
+            let found = waiting.due_after(Timestamp(after * SECOND), minute);
+            assert_eq!(found, Some(Timestamp(due * SECOND)));
+        }
+        assert_eq!(waiting.due_after(Timestamp(230 * SECOND), minute), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_noticed() {
         let mut waiting = Waiting::default();
         let now = Timestamp(1_000 * SECOND);
+        assert!(!waiting.is_set_back(now));
         waiting.add(now, Priority::Low.into());
-        assert!(waiting.due(now, minute) > Some(now));
-        let back = Timestamp(now.0 - 121 * SECOND);
-        assert_eq!(waiting.due(back, minute), Some(back));
+        assert!(!waiting.is_set_back(Timestamp(now.0 - 120 * SECOND)));
+        assert!(waiting.is_set_back(Timestamp(now.0 - 121 * SECOND)));
+    }
+
+    #[test]
+    fn of_many_times_the_first_and_the_last_are_kept() {
+        let mut waiting = Waiting::default();
+        for at in 0..10_000 {
+            waiting.add(Timestamp(at), Priority::Low.into());
+        }
+        assert_eq!(waiting.operations, 10_000);
+        assert_eq!(waiting.oldest_of(Priority::Low), Some(Timestamp(0)));
+        assert_eq!(waiting.latest_of(Priority::Low), Some(Timestamp(9_999)));
+        assert!(waiting.written(Priority::Low).unwrap().len() <= TIMES_MAX);
     }
 
     #[test]

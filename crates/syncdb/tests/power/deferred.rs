@@ -147,5 +147,5 @@ fn what_fails_waits_anew_and_is_reported() {
     assert_eq!(names(&phone), ["bad"]);
     // Without its deadline, which is past, it does not call for a sync again and again.
     let waiting = phone.waiting().unwrap();
-    assert_eq!(waiting.due, None);
+    assert_eq!(waiting.first_due(), None);
 }

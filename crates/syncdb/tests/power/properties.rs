@@ -62,6 +62,8 @@ struct Written {
     urgency: Urgency,
     /// When an attempt first began to send it.
     tried: Option<Timestamp>,
+    /// When the last attempt before its deadline began.
+    tried_last: Option<Timestamp>,
     left: Option<Timestamp>,
 }
 
@@ -107,6 +109,9 @@ impl World {
                     let ended = Timestamp(self.now.0 + TAKES);
                     for written in &mut self.written {
                         written.tried = written.tried.or(Some(self.now));
+                        if self.now <= written.deadline(&self.scheduler, &self.device) {
+                            written.tried_last = Some(self.now);
+                        }
                         if succeeded {
                             written.left = written.left.or(Some(ended));
                         }
@@ -154,6 +159,7 @@ fn write(world: &mut World, priority: Priority, deadline: Option<u16>) {
         made: world.now,
         urgency,
         tried: None,
+        tried_last: None,
         left: None,
     });
 }
@@ -235,6 +241,13 @@ proptest! {
             let deadline = written.deadline(&world.scheduler, &world.device);
             if deadline <= world.now {
                 prop_assert!(written.tried.is_some_and(|tried| tried.0 + 10_000_000 < deadline.0));
+            }
+        }
+        for written in &world.written {
+            let deadline = written.deadline(&world.scheduler, &world.device);
+            if deadline <= world.now {
+                // However long others have been stuck, its own deadline calls for an attempt shortly before it passes.
+                prop_assert!(written.tried_last.is_some_and(|tried| tried.0 + 61_000_000 > deadline.0));
             }
         }
         // What waits after that is tried at most every ten seconds for two minutes around a deadline, and then by back-off.

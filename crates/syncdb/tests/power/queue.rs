@@ -101,7 +101,10 @@ fn priority_and_deadline_are_kept_with_the_queue_and_survive_reopening() {
     assert!(waiting.oldest_of(Priority::Low).is_some());
     assert!(waiting.oldest_of(Priority::Maintenance).is_some());
     assert_eq!(waiting.oldest_of(Priority::Medium), None);
-    assert_eq!(waiting.due, Some(Timestamp(deadline.0 - 60_000_000)));
+    assert_eq!(
+        waiting.first_due(),
+        Some(Timestamp(deadline.0 - 60_000_000))
+    );
 }
 
 #[test]
