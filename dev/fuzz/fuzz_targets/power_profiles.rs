@@ -10,7 +10,10 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     for mode in PowerMode::ALL {
-        profiles.of_mode(mode).check().expect("every part is within its bounds");
+        profiles
+            .of_mode(mode)
+            .check()
+            .expect("every part is within its bounds");
     }
     let found = profiles.in_force(&DeviceState::default());
     assert_eq!(profiles.by_name(&found.name), Some(found));
