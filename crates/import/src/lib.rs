@@ -7,8 +7,10 @@
 //! };
 //! let file = b"id,name\n1,Oulu\n2,Turku\nx,Kemi\n".to_vec();
 //! let loaded = import::load_bytes("cities.csv", file, &options, &mut |_| ()).unwrap();
-//! assert_eq!(loaded.rows.len(), 3);
+//! assert_eq!(loaded.rows.len(), 2);
 //! assert_eq!(loaded.schema.fields[1].name.as_str(), "name");
+//! let refusal = &loaded.refusals[0];
+//! assert_eq!((refusal.line, refusal.column.as_deref()), (4, Some("id")));
 //! ```
 //!
 //! A file is read twice: once to find out what its columns hold, unless a schema says so, and once to turn

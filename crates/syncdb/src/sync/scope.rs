@@ -216,9 +216,9 @@ impl Scopes {
     fn of_tables(&self, tables: &[(&Collection, Permission)]) -> Result<Arc<Compiled>> {
         let id = identity(tables)?;
         if let Some(known) = self.compiled.get(&id) {
-            // A table that was dropped and made again is another one.
-            let same = known.tables.iter().zip(tables);
-            if same.fold(true, |all, (a, (b, _))| all && a.collection.id() == b.id()) {
+            // A table that was dropped and made again is another one, and one that was altered there and back has other rows.
+            let mut pairs = known.tables.iter().zip(tables);
+            if pairs.all(|(a, (b, _))| a.collection.id() == b.id() && a.collection.is_current()) {
                 return Ok(known);
             }
         }
@@ -451,6 +451,14 @@ impl ScopeSet {
             .fold(ColumnSet::EMPTY, |columns, table| {
                 columns.union(&table.columns)
             })
+    }
+
+    /// Whether a scope among `mask` has a column of a table, in some of its rows at least.
+    pub(crate) fn keeps(&self, mask: u64, table: TableId, position: usize) -> bool {
+        let mut tables = self
+            .among(mask)
+            .filter_map(|scope| scope.compiled.table(table));
+        tables.any(|table| position < table.schema.key_columns || table.columns.contains(position))
     }
 
     /// Whether a replica knows by itself that it keeps every row of a table with all columns.

@@ -14,10 +14,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
+use common::database::Alteration;
 use common::query::Query;
 use common::schema::{Field, FieldId, FieldType, IndexKind, IndexSpec, Schema, SchemaBuilder};
 use common::serialization::{decode_schema, encode_schema};
-use common::storage::{Direction, KeyRange};
+use common::storage::{Direction, Fill, KeyRange};
 use common::versioning::{Hlc, ReplicaId, TableId};
 use common::{
     Collection, Database, Error, ErrorKind, Limits, Record, RecordId, Result, Seq, Text,
@@ -31,8 +32,8 @@ use super::policy::Policy;
 use super::protocol::{Epoch, Position, SchemaSetId};
 pub(crate) use crate::names::user_tables;
 
-/// Opens the table, or creates it. One that an earlier edition made gets the columns that have come since,
-/// empty.
+/// Opens the table, or creates it. One that an earlier edition made gets the columns that have come since, with their
+/// defaults or empty.
 pub(crate) fn open(db: &Database, schema: Schema) -> Result<Collection> {
     let Ok(found) = db.collection(&schema.name) else {
         return db.create_collection(schema);
@@ -55,17 +56,14 @@ pub(crate) fn open(db: &Database, schema: Schema) -> Result<Collection> {
             schema.name
         )));
     }
-    let records = read_all(db, &found)?;
-    db.drop_collection(&schema.name)?;
-    let widened = db.create_collection(schema)?;
-    let mut tx = db.begin();
-    for record in records {
-        let mut values = record.to_vec();
-        values.resize(wants.len(), Value::Null);
-        tx.insert_values(&widened, values)?;
-    }
-    tx.commit()?;
-    Ok(widened)
+    let fills = schema.fields.iter().skip(known.fields.len());
+    let fills = fills.map(|field| Fill::Value(field.default.clone().unwrap_or_default()));
+    db.alter(vec![Alteration::Extend {
+        fills: fills.collect(),
+        schema: schema.clone(),
+        derivation: None,
+    }])?;
+    db.collection(&schema.name)
 }
 
 fn int(name: &str) -> Field {

@@ -4,7 +4,7 @@ use common::query::Query;
 use common::{Text, Value, row};
 use syncdb::{
     DeletionPolicy, LedgerOptions, LedgerQuery, Policy, RevertOptions, Reverted, Rule, SetBias,
-    Side, Strategy, SyncServerOptions, Visibility,
+    Side, Strategy, Subscription, SyncServerOptions, Visibility,
 };
 
 use super::{Setting, title};
@@ -454,4 +454,31 @@ fn an_addition_to_a_set_that_met_a_removal_is_told() {
         // A column that is no counter takes no number, and none that is no set an element.
         assert!(a.increment("posts", 1, "tags", 1).is_err());
     }
+}
+
+#[test]
+fn a_column_that_a_replica_does_not_keep_is_never_written_over_in_silence() {
+    let setting = Setting::new(Policy::default());
+    let (a, b) = (setting.replica("a"), setting.replica("b"));
+    let titles = Subscription::new("titles", "notes").columns(["title"]);
+    a.subscribe(&titles).unwrap();
+    setting.sync(&a);
+    b.update("notes", 1, row! { "body": "by b" }).unwrap();
+    setting.sync(&b);
+    // It has come past the commit, and has not seen the value.
+    setting.sync(&a);
+    a.update("notes", 1, row! { "body": "by a" }).unwrap();
+    let report = setting.sync(&a);
+    let [entry] = &report.conflicts[..] else {
+        panic!("one conflict: {report:?}");
+    };
+    assert_eq!(entry.column.as_deref(), Some("body"));
+    assert_eq!(
+        (&entry.server, &entry.client),
+        (&"by b".into(), &"by a".into())
+    );
+    assert_eq!(setting.cell(1, 2), Some("by a".into()));
+    // Its own last write it knows.
+    a.update("notes", 1, row! { "body": "by a again" }).unwrap();
+    assert_eq!(setting.sync(&a).conflicts, []);
 }

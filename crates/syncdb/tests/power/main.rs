@@ -8,14 +8,18 @@ mod queue;
 mod schedule;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use common::database::DatabaseOptions;
 use common::schema::{Field, FieldType, Schema};
 use common::serialization::{ImageWriter, read_image};
+use common::utils::id_generator::SeededRng;
+use common::utils::time::ManualClock;
 use common::{Database, Limits, Timestamp};
 
 use syncdb::power::{Decision, DeviceState, Measured, NetworkType, Scheduler, Waiting};
-use syncdb::{SyncDb, SyncServer};
+use syncdb::{SyncDb, SyncServer, SyncServerOptions};
 
 /// Seconds after the beginning of a test.
 const fn at(seconds: i64) -> Timestamp {
@@ -58,15 +62,25 @@ fn run(
 }
 
 /// A server with one table, and a replica that has it.
+///
+/// Their clocks stand still and their chance is seeded, so that requests have the same bytes in every run.
 fn pair() -> (SyncServer, SyncDb) {
-    let db = Database::new();
+    let options = || DatabaseOptions {
+        clock: Arc::new(ManualClock::new(at(0).0)),
+        ..DatabaseOptions::default()
+    };
+    let db = Database::with(options());
     let notes = Schema::build("notes", ["id"])
         .field(Field::new("id", FieldType::Int))
         .field(Field::new("text", FieldType::Text).nullable())
         .field(Field::new("stars", FieldType::Int).default_value(0));
     db.create_collection(notes.finish().unwrap()).unwrap();
-    let server = SyncServer::new(db).unwrap();
-    let phone = SyncDb::client("phone").unwrap();
+    let rules = SyncServerOptions {
+        rng: Arc::new(SeededRng::new(1)),
+        ..SyncServerOptions::default()
+    };
+    let server = SyncServer::with(db, rules).unwrap();
+    let phone = SyncDb::open(Database::with(options()), "phone").unwrap();
     phone
         .sync(&mut |request: &[u8]| server.handle(request))
         .unwrap();

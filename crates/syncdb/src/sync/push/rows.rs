@@ -241,7 +241,7 @@ impl Push<'_> {
             base: writes
                 .value_at(field, self.mutation.base)
                 .filter(|_| !inserts),
-            concurrent: self.is_concurrent(target, writes, field),
+            concurrent: self.is_concurrent(target, writes, field, position),
         })
     }
 
@@ -256,10 +256,20 @@ impl Push<'_> {
         written.replica == *self.replica
     }
 
-    fn is_concurrent(&self, target: &Target<'_>, writes: &RowWrites, field: FieldId) -> bool {
+    fn is_concurrent(
+        &self,
+        target: &Target<'_>,
+        writes: &RowWrites,
+        field: FieldId,
+        position: usize,
+    ) -> bool {
         let inserts = matches!(target.op.action, Action::Insert(_));
         let (seq, written) = writes.last(field);
-        (inserts || seq > self.mutation.base) && self.is_unknown(written)
+        let unseen = || {
+            let table = target.collection.id();
+            !self.scopes.keeps(self.scopes.held(), table, position)
+        };
+        self.is_unknown(written) && (inserts || seq > self.mutation.base || unseen())
     }
 
     /// Decides between what the server has in a column and what the replica sends.
@@ -351,7 +361,7 @@ impl Push<'_> {
             let all: Vec<(usize, FieldId)> = all.collect();
             let concurrent = all
                 .iter()
-                .filter(|(_, field)| self.is_concurrent(target, &to.writes, *field))
+                .filter(|(at, field)| self.is_concurrent(target, &to.writes, *field, *at))
                 .map(|(_, field)| to.writes.last(*field).1.clone())
                 .max();
             let same = members.iter().all(|(write, value)| write.current == *value);
