@@ -14,7 +14,7 @@ use common::query::{Filter, Query};
 use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::storage::{Fill, StorageKind};
 use common::versioning::ChangeKind;
-use common::{Collection, Database, ErrorKind, Record, Result, Value, row};
+use common::{Collection, Database, ErrorKind, Result, Value, ValueInput, row};
 use proptest::prelude::*;
 
 fn people(columns: &[Field]) -> Schema {
@@ -204,7 +204,10 @@ fn a_rebuilt_table_has_other_columns_and_another_key() {
     };
     let rebuild = || Alteration::Rebuild {
         schema: by_name(),
-        row: Box::new(|record: &Record| Ok(vec![record[1].clone()])),
+        row: Box::new(|record, values| {
+            values.push((&record[1]).into());
+            Ok(())
+        }),
         derivation: None,
     };
     let snapshot = db.snapshot();
@@ -333,7 +336,10 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     says(
         Alteration::Rebuild {
             schema: people(&[]),
-            row: Box::new(|_| Ok(vec![Value::from("one"), Value::Null])),
+            row: Box::new(|_, values| {
+                values.extend([Value::from("one"), Value::Null].map(ValueInput::from));
+                Ok(())
+            }),
             derivation: None,
         },
         "row 1 of `people`",
@@ -448,7 +454,10 @@ proptest! {
                     columns = 1;
                     db.alter(vec![Alteration::Rebuild {
                         schema: wide(1),
-                        row: Box::new(|record| Ok(record.values()[..2].to_vec())),
+                        row: Box::new(|record, values| {
+                            values.extend(record[..2].iter().map(ValueInput::from));
+                            Ok(())
+                        }),
                         derivation: None,
                     }]).unwrap();
                     for row in model.values_mut() {

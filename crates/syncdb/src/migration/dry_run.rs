@@ -92,11 +92,13 @@ pub fn dry_run(db: &Database, lineage: &Lineage, to: u32, samples_max: usize) ->
                     let snapshot = db.snapshot();
                     table.rows = 0;
                     snapshot.view().scan(&collection, &mut |records| {
+                        let mut values = Vec::new();
                         for record in records {
+                            values.clear();
                             table.rows += 1;
                             let mut is_whole = true;
                             // What is refused is counted by what is told of it.
-                            let _ = program.run(record, &mut |lost| {
+                            let _ = program.run(record, &mut values, &mut |lost| {
                                 is_whole = false;
                                 match lost.after {
                                     Some(_) => {

@@ -68,6 +68,13 @@ impl Target {
 
     /// The value for this column.
     pub(super) fn convert(&self, value: &Value) -> Converted {
+        // A value of another type is cast first: to be refused before would cost a message that nobody reads.
+        if self.is_other(value)
+            && let Ok(cast) = cast(value, &self.field.ty)
+            && let Ok(value) = self.accept(cast)
+        {
+            return Converted::Exact(value);
+        }
         let why = match self.accept(value.clone()) {
             Ok(value) => return Converted::Exact(value),
             Err(why) => why,
@@ -79,6 +86,42 @@ impl Target {
             return Converted::Exact(value);
         }
         self.lost(value, why)
+    }
+
+    /// As [`Target::convert`], of a text that is no value yet.
+    fn convert_text(&self, text: &str) -> Converted {
+        let value = Value::from(text);
+        if self.field.ty != FieldType::Text {
+            return self.convert(&value);
+        }
+        match self.accept(value) {
+            Ok(value) => Converted::Exact(value),
+            Err(why) => self.lost(&Value::from(text), why),
+        }
+    }
+
+    /// Whether the value is of a type that the column does not take but a cast may make it.
+    fn is_other(&self, value: &Value) -> bool {
+        !matches!(
+            (&self.field.ty, value),
+            (_, Value::Null)
+                | (FieldType::Bool, Value::Bool(_))
+                | (FieldType::Int, Value::Int(_))
+                | (FieldType::Float, Value::Float(_) | Value::Int(_))
+                | (FieldType::Text, Value::Text(_))
+                | (FieldType::Timestamp, Value::Timestamp(_))
+                | (FieldType::Date, Value::Date(_))
+                | (FieldType::Uuid, Value::Uuid(_))
+                | (
+                    FieldType::Bytes
+                        | FieldType::List(_)
+                        | FieldType::Map(_)
+                        | FieldType::Vector { .. }
+                        | FieldType::Extension(_)
+                        | FieldType::Any,
+                    _
+                )
+        )
     }
 
     fn lost(&self, value: &Value, why: String) -> Converted {
@@ -150,6 +193,9 @@ pub(super) enum Mapping {
     },
 }
 
+/// Bytes that a text joined of parts takes, as a rule, so that it is made in one place.
+const JOINED_BYTES: usize = 64;
+
 /// A text and its parts.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -167,25 +213,29 @@ impl Parts {
             Value::Null => return target.convert(&Value::Null),
             Value::Text(text) => {
                 let mut parts = text.splitn(self.targets.len(), self.separator.as_str());
-                parts.nth(part).map(Value::from)
+                parts.nth(part)
             }
             other => return target.lost(other, format!("{other:?} is no text to split")),
         };
         match found {
-            Some(found) => target.convert(&found),
+            Some(found) => target.convert_text(found),
             None if target.field.nullable => Converted::Exact(Value::Null),
-            None => target.convert(&Value::from("")),
+            None => target.convert_text(""),
         }
     }
 
     fn join(&self, parts: &[&Value]) -> Converted {
-        let mut joined = String::new();
+        let mut joined = String::with_capacity(JOINED_BYTES);
         let mut any = false;
         for part in parts.iter().filter(|part| !part.is_null()) {
             if any {
                 joined.push_str(&self.separator);
             }
             any = true;
+            if let Value::Text(text) = part {
+                joined.push_str(text);
+                continue;
+            }
             match cast(part, &FieldType::Text) {
                 Ok(Value::Text(text)) => joined.push_str(&text),
                 _ => {
@@ -195,13 +245,10 @@ impl Parts {
                 }
             }
         }
-        if any {
-            self.whole.convert(&Value::from(joined))
-        } else if self.whole.field.nullable {
-            Converted::Exact(Value::Null)
-        } else {
-            self.whole.convert(&Value::from(""))
+        if !any && self.whole.field.nullable {
+            return Converted::Exact(Value::Null);
         }
+        self.whole.convert_text(&joined)
     }
 }
 

@@ -1,10 +1,9 @@
 //! [`Program`]: how a row of one version becomes a row of another, over any number of migrations, in one pass.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use common::schema::{Field, FieldId, Schema};
-use common::{Error, Result, Text, Value};
+use common::{Error, Result, Text, Value, ValueInput};
 use smallvec::SmallVec;
 
 use super::edge::{Changed, Source};
@@ -27,6 +26,26 @@ enum Make {
         /// What it is when there is no way back.
         instead: Value,
     },
+}
+
+/// A value of the row in the making.
+enum Place<'r, 'p> {
+    /// It is of the row before.
+    Row(&'r Value),
+    /// It is the same in every row.
+    Constant(&'p Value),
+    /// A lens made it.
+    Made(Value),
+}
+
+impl Place<'_, '_> {
+    const fn value(&self) -> &Value {
+        match self {
+            Self::Row(value) => value,
+            Self::Constant(value) => value,
+            Self::Made(value) => value,
+        }
+    }
 }
 
 /// A value that was changed or refused on the way.
@@ -176,16 +195,22 @@ impl Program {
         if in_place { values.collect() } else { None }
     }
 
-    /// The row that becomes of a row. `lost` is told of every value that does not come through whole.
+    /// Appends to `output` the row that becomes of a row, with the texts that stay borrowed from it. `lost` is told of
+    /// every value that does not come through whole.
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] for a value that is refused.
-    pub(super) fn run(&self, row: &[Value], lost: &mut dyn FnMut(&Lost<'_>)) -> Result<Vec<Value>> {
-        let mut places: SmallVec<[Cow<'_, Value>; 24]> = row.iter().map(Cow::Borrowed).collect();
-        places.truncate(self.start);
+    pub(super) fn run<'r>(
+        &self,
+        row: &'r [Value],
+        output: &mut Vec<ValueInput<'r>>,
+        lost: &mut dyn FnMut(&Lost<'_>),
+    ) -> Result<()> {
+        let before = row.iter().take(self.start);
+        let mut places: SmallVec<[Place<'r, '_>; 24]> = before.map(Place::Row).collect();
         for cell in &self.cells {
             let value = match &cell.make {
-                Make::Value(value) => Cow::Borrowed(value),
+                Make::Value(value) => Place::Constant(value),
                 Make::Lens {
                     lens,
                     part,
@@ -195,7 +220,7 @@ impl Program {
                 } => {
                     let inputs: SmallVec<[&Value; 4]> = inputs
                         .iter()
-                        .map(|at| places.get(*at).map_or(&Value::Null, |value| &**value))
+                        .map(|at| places.get(*at).map_or(&Value::Null, Place::value))
                         .collect();
                     let made = if *is_back {
                         lens.backward(*part, &inputs)
@@ -204,8 +229,8 @@ impl Program {
                     };
                     let before = inputs.first().copied().unwrap_or(&Value::Null);
                     match made {
-                        None => Cow::Borrowed(instead),
-                        Some(Converted::Exact(value)) => Cow::Owned(value),
+                        None => Place::Constant(instead),
+                        Some(Converted::Exact(value)) => Place::Made(value),
                         Some(Converted::Lossy(value, why)) => {
                             lost(&Lost {
                                 column: &cell.column,
@@ -213,7 +238,7 @@ impl Program {
                                 after: Some(&value),
                                 why,
                             });
-                            Cow::Owned(value)
+                            Place::Made(value)
                         }
                         Some(Converted::Refused(why)) => {
                             let error = Error::invalid(format!(
@@ -233,11 +258,13 @@ impl Program {
             };
             places.push(value);
         }
-        let value = |at: &usize| {
-            places
-                .get(*at)
-                .map_or(Value::Null, |v| v.clone().into_owned())
-        };
-        Ok(self.output.iter().map(value).collect())
+        // A column has one place, so that each value is taken once.
+        output.extend(self.output.iter().map(|at| match places.get_mut(*at) {
+            Some(Place::Row(value)) => ValueInput::from(*value),
+            Some(Place::Constant(value)) => ValueInput::Value(value.clone()),
+            Some(Place::Made(value)) => ValueInput::Value(std::mem::take(value)),
+            None => ValueInput::Value(Value::Null),
+        }));
+        Ok(())
     }
 }

@@ -321,8 +321,8 @@ fn run(
                 let mut done = 0_u64;
                 Alteration::Rebuild {
                     schema: schema.clone(),
-                    row: Box::new(move |record| {
-                        let made = program.run(record, &mut |lost| {
+                    row: Box::new(move |record, values| {
+                        let made = program.run(record, values, &mut |lost| {
                             if lost.after.is_none() {
                                 refused.set(true);
                             }

@@ -10,7 +10,7 @@ use super::commit::Committed;
 use super::database::{Database, Inner, Writer};
 use super::table::Table;
 use super::transaction::Transaction;
-use crate::core::base::{Record, RecordId, Text, Value};
+use crate::core::base::{Record, RecordId, Text, Value, ValueInput};
 use crate::core::schema::Schema;
 use crate::core::storage::{Fill, StorageKind, Write};
 use crate::core::versioning::TableId;
@@ -23,8 +23,10 @@ const CHUNK_ROWS: usize = 1_024;
 /// Sets columns of a row that is being written. Given are the row before, if there is one, and the row to be.
 pub type DeriveFunction = Arc<dyn Fn(Option<&[Value]>, &mut [Value]) -> Result<()> + Send + Sync>;
 
-/// Makes the values of a row under the new schema, in its order.
-pub type RebuildFunction<'a> = Box<dyn FnMut(&Record) -> Result<Vec<Value>> + 'a>;
+/// Puts the values of a row under the new schema, in its order, into an empty list. Texts of the row before need not be
+/// copied: they may be borrowed.
+pub type RebuildFunction<'a> =
+    Box<dyn for<'r> FnMut(&'r Record, &mut Vec<ValueInput<'r>>) -> Result<()> + 'a>;
 
 /// Columns that follow from others: part of every write to a table, whoever makes it.
 #[derive(Clone)]
@@ -89,7 +91,8 @@ pub enum Alteration<'a> {
     Rebuild {
         /// The schema from now on, named as the table is.
         schema: Schema,
-        /// Makes each row. It is called in the order of the storage; what it fails with, the alteration fails with.
+        /// Makes each row, which is then converted and checked as one that is inserted. It is called in the order of the
+        /// storage; what it fails with, the alteration fails with.
         row: RebuildFunction<'a>,
         /// What sets columns from now on, whenever a row is written.
         derivation: Option<Derivation>,
@@ -353,11 +356,14 @@ impl<'a> Plan<'a> {
             writes.clear();
             Ok(())
         };
+        let columns = table.validator.len();
         old.storage.scan(&mut |records| {
+            let mut values = Vec::with_capacity(columns);
             for (_, record) in records {
-                let made = row(record).and_then(|values| {
-                    table.validator.check(&values)?;
-                    Ok(Record::new(record.metadata(), key_columns, values))
+                values.clear();
+                let made = row(record, &mut values).and_then(|()| {
+                    table.validator.accept(&mut values)?;
+                    Ok(Record::of(record.metadata(), key_columns, &mut values))
                 });
                 failed = match made {
                     Ok(made) => {
@@ -393,9 +399,15 @@ impl<'a> Plan<'a> {
         let mut seen: HashMap<RecordId, RecordId> = HashMap::new();
         let mut found = None;
         old.storage.scan(&mut |records| {
+            let mut values = Vec::new();
             for (_, record) in records {
-                let Ok(values) = row(record) else { continue };
-                let key = RecordId::from(values.get(..key_columns).unwrap_or_default());
+                values.clear();
+                if row(record, &mut values).is_err() {
+                    continue;
+                }
+                let key = values.drain(..).take(key_columns);
+                let key: Vec<Value> = key.map(ValueInput::into_value).collect();
+                let key = RecordId::from(&*key);
                 if let Some(other) = seen.insert(key.clone(), record.id()) {
                     found = Some((key, other, record.id()));
                     return ControlFlow::Break(());
