@@ -7,7 +7,7 @@ use common::{Database, RecordId, Result, Text, Value};
 use serde::Serialize;
 
 use super::lineage::Lineage;
-use super::run::{Way, Work, version_of, works};
+use super::run::{Way, Work, refuse_replica, version_of, works};
 
 /// What a migration would do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -64,8 +64,10 @@ pub struct Sample {
 /// and memory for the samples: at most `samples_max` of each table, refused values before others.
 ///
 /// # Errors
-/// [`common::ErrorKind::NotFound`] for a version that the lineage has not.
+/// [`common::ErrorKind::NotFound`] for a version that the lineage has not; [`common::ErrorKind::Unsupported`] for a replica's
+/// database.
 pub fn dry_run(db: &Database, lineage: &Lineage, to: u32, samples_max: usize) -> Result<DryRun> {
+    refuse_replica(db)?;
     let from = version_of(db, lineage)?;
     let mut found = DryRun {
         from,

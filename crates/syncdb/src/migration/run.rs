@@ -18,6 +18,8 @@ use crate::names::user_tables;
 /// Rows that a refusal names.
 pub const ROWS_NAMED_MAX: usize = 20;
 const HISTORY: &str = "sync_lineage";
+/// The table that tells a replica's database from others.
+const REPLICA: &str = "sync_state";
 
 /// How a table comes from one version to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -145,6 +147,20 @@ fn read_int(record: &Record, position: usize) -> Result<i64> {
     })
 }
 
+/// A replica's rows are of the version that its server knows it by, so they do not change behind its back.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] for a database that a replica has written its state to.
+pub(super) fn refuse_replica(db: &Database) -> Result<()> {
+    if db.collection(REPLICA).is_err() {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "the database is a replica's (it has the table `{REPLICA}`): a replica is brought to another version when it is \
+         opened with its lineage, not by migrating its tables"
+    )))
+}
+
 /// What is to be done, by table.
 pub(super) fn works(
     db: &Database,
@@ -229,14 +245,15 @@ pub(super) fn works(
 /// # Errors
 /// [`ErrorKind::NotFound`] for a version that the lineage has not; [`ErrorKind::Invalid`] with the first
 /// [`ROWS_NAMED_MAX`] values that do not fit, each with table, key, column and reason; [`ErrorKind::Conflict`] when two rows would have one
-/// key or break a unique index, while a snapshot of the database is open, and when `progress` said no. Nothing is changed
-/// then.
+/// key or break a unique index, while a snapshot of the database is open, and when `progress` said no;
+/// [`ErrorKind::Unsupported`] for a replica's database. Nothing is changed then.
 pub fn migrate(
     db: &Database,
     lineage: &Lineage,
     to: u32,
     progress: &mut dyn FnMut(&str, u64, u64) -> bool,
 ) -> Result<MigrationReport> {
+    refuse_replica(db)?;
     let from = version_of(db, lineage)?;
     let mut report = MigrationReport {
         from,

@@ -4,6 +4,7 @@ use syncdb::migration::{
     Lineage, Migration, OnLoss, ROWS_NAMED_MAX, STEPS_MAX, Scripts, Step, dry_run, migrate,
     version_of,
 };
+use syncdb::{SyncDb, SyncServer};
 
 use super::{database, int, lineage, people, rows, text, to};
 
@@ -253,6 +254,28 @@ fn a_database_of_an_unknown_version_is_left_alone() {
         error.to_string().contains("of a newer application"),
         "{error}"
     );
+}
+
+#[test]
+fn the_database_of_a_replica_is_not_migrated_behind_its_back() {
+    let server = database([row! { "id": 1, "name": "12" }]);
+    let lineage = lineage([narrow(OnLoss::Refuse)]).unwrap();
+    let server = SyncServer::new(server).unwrap();
+    let replica = SyncDb::client("phone").unwrap();
+    replica
+        .sync(&mut |request: &[u8]| server.handle(request))
+        .unwrap();
+    let db = replica.database();
+    let before = rows(db, "people");
+    let trial = dry_run(db, &lineage, 2, 1).unwrap_err();
+    for error in [to(db, &lineage, 2).unwrap_err(), trial] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let says = "when it is opened with its lineage, not by migrating its tables";
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    assert_eq!(rows(db, "people"), before);
+    assert!(db.collection("sync_lineage").is_err());
+    to(server.database(), &lineage, 2).unwrap();
 }
 
 #[test]
