@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod migrate;
 pub(crate) mod query;
 mod query_text;
 pub(crate) mod rejected;

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use common::schema::{IndexSpec, Schema};
 use common::serialization::decode_schema;
-use common::{Collection, Error, ErrorKind, Limits, RecordId, Result};
+use common::{Collection, Error, Limits, RecordId, Result};
 use durable::DatabaseFile;
 use serde::Serialize;
 
-use crate::source::load;
+use crate::source::{load, missing, read};
 use crate::terminal::{Paint, Progress, is_coloured};
 use ::import::{Loaded, Options, Refusal, stem};
 
@@ -273,22 +273,9 @@ impl Import {
     }
 }
 
-fn missing(path: &Path, error: std::io::Error) -> Error {
-    let what = match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file; check the path",
-        std::io::ErrorKind::PermissionDenied => "reading it is not allowed; check its rights",
-        _ => "it cannot be read",
-    };
-    Error::new(
-        ErrorKind::Io,
-        format!("{}: {what} ({error})", path.display()),
-    )
-    .caused_by(error)
-}
-
 /// A schema from a file, for the table of the given name.
 fn read_schema(path: &Path, table: &str) -> Result<Schema> {
-    let bytes = std::fs::read(path).map_err(|error| missing(path, error))?;
+    let bytes = read(path)?;
     let mut schema =
         decode_schema(&bytes, &Limits::default()).map_err(|error| error.at(path.display()))?;
     schema.name = table.into();

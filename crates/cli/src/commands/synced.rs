@@ -44,8 +44,10 @@ pub(super) fn policies(path: &Path) -> Result<BTreeMap<Text, Policy>> {
 
 /// A file that is there, to be changed.
 pub(super) fn open_to_change(path: &Path) -> Result<DatabaseFile> {
-    // Says what is wrong with a file that is not there; the next call would begin one.
-    durable::open(path)?;
+    if !path.is_file() {
+        // Says what is wrong with a file that is not there; the next call would begin one.
+        durable::open(path)?;
+    }
     DatabaseFile::open_or_create(path)
 }
 

@@ -3,6 +3,7 @@
 mod demo;
 mod import;
 mod inspect;
+mod migrate;
 mod query;
 mod support;
 mod synced;
