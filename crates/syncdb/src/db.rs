@@ -11,6 +11,7 @@ use common::{Collection, Committed, Database, Error, RecordId, Result, Row, Seq,
 use parking_lot::Mutex;
 
 use crate::client::Transport;
+use crate::migration::Lineage;
 use crate::power::{SyncBudget, Waiting};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
@@ -61,7 +62,29 @@ impl SyncDb {
     /// # Errors
     /// As [`SyncDb::client`]; [`common::ErrorKind::Conflict`] when the rows are those of another replica.
     pub fn open(db: Database, replica: impl Into<ReplicaId>) -> Result<Self> {
-        let replica = replica.into();
+        Self::opened(db, replica.into(), None)
+    }
+
+    /// As [`SyncDb::open`], of an application that carries the chain of versions of its tables: they are of the lineage's latest
+    /// version, whatever the server's is, until an application with a longer lineage opens them.
+    ///
+    /// A new replica has its tables at once, so that rows can be written before the first sync. Tables of an earlier version are
+    /// brought to the latest in one commit, also offline and over any number of versions; columns that follow from others are made
+    /// here, and what others have written to them comes with the next sync, those columns only. What waits to be sent stays as it
+    /// was written, and the server lifts it.
+    ///
+    /// # Errors
+    /// As [`SyncDb::open`]; [`common::ErrorKind::NotFound`] for tables of a version that the lineage has not: they were
+    /// written by a newer application, or by another. Nothing is changed then.
+    pub fn with_lineage(
+        db: Database,
+        replica: impl Into<ReplicaId>,
+        lineage: &Lineage,
+    ) -> Result<Self> {
+        Self::opened(db, replica.into(), Some(lineage))
+    }
+
+    fn opened(db: Database, replica: ReplicaId, lineage: Option<&Lineage>) -> Result<Self> {
         if replica.0.is_empty() || replica.0.len() > REPLICA_BYTES_MAX {
             return Err(Error::invalid(format!(
                 "the name of a replica has 1 to {REPLICA_BYTES_MAX} bytes, this one {}",
@@ -69,7 +92,7 @@ impl SyncDb {
             )));
         }
         Ok(Self {
-            core: Replica::open(db, replica)?,
+            core: Replica::open(db, replica, lineage)?,
             waiting: Mutex::default(),
         })
     }
@@ -97,6 +120,17 @@ impl SyncDb {
     /// The replica's name.
     pub fn replica(&self) -> &ReplicaId {
         &self.core.name
+    }
+
+    /// The version of the application's tables that are here; `None` before the first sync, and where neither the application
+    /// nor the server has a lineage.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the replica's state is damaged.
+    pub fn version(&self) -> Result<Option<u32>> {
+        let state = State::load(&self.core.tables.state)?;
+        let version = state.map(|state| state.version);
+        Ok(version.filter(|version| *version != 0))
     }
 
     /// The table of this name, for reading.

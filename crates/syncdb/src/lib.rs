@@ -24,6 +24,7 @@ pub use server::{RevertOptions, Status, SyncServer, SyncServerOptions};
 pub use sync::conflict::{Meeting, MergeFunction, Rule};
 pub use sync::deferred::{Deferred, DeferredId, DeferredReport};
 pub use sync::delta::Delta;
+pub use sync::deploy::Serving;
 pub use sync::digest::Digest;
 pub use sync::explain::{ColumnExplanation, Explanation, Origin, Presence};
 pub use sync::ledger::{

@@ -8,6 +8,7 @@
 //! [`dry_run`] counts what would become of the rows there are, and [`migrate`] does it: all tables in one commit, or, when
 //! some row is in the way, nothing.
 
+mod course;
 mod dry_run;
 mod edge;
 mod lens;
@@ -18,6 +19,7 @@ mod run;
 mod script;
 mod step;
 
+pub(crate) use course::{Course, Flow, Misfit, union_of};
 pub use dry_run::{DryRun, Sample, TableDryRun, dry_run};
 pub use lineage::{Lineage, Version};
 pub use plan::{Plan, Planned, Verdict, plan};

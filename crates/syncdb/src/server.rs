@@ -13,8 +13,10 @@ use common::{Database, ErrorKind, Limits, RecordId, Result, Snapshot, Text, Time
 use serde::Serialize;
 
 use crate::sync::authority::{Authority, ConflictRules};
+use crate::sync::catalogue::Catalogue;
 use crate::sync::columns::at_server;
 use crate::sync::conflict::{Meeting, MergeFunction, Policy, Strategy};
+use crate::sync::deploy::{Serving, deploy};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::horizon::Horizon;
@@ -27,9 +29,7 @@ use crate::sync::protocol::{
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::reading::{Reading, Stock};
 use crate::sync::scope::ScopeSet;
-use crate::sync::system::{
-    find_in_ledger, number, read_number, schema_set, user_schemas, user_tables,
-};
+use crate::sync::system::{find_in_ledger, number, read_number, schema_set, user_tables};
 use crate::sync::training::{Shelf, TrainedDictionary};
 use crate::sync::{increment, references, wire};
 
@@ -49,6 +49,8 @@ pub struct SyncServerOptions {
     pub ledger: LedgerOptions,
     /// Which rows and columns somebody may see and change. Default: everybody everything.
     pub permissions: Option<Permissions>,
+    /// Which versions of the application's tables are served side by side. Default: the tables as they are, and no other.
+    pub serving: Option<Serving>,
     /// Days after which a replica that was not heard of no longer holds up [`SyncServer::prune`]. Default 30.
     pub active_days: u32,
     /// Tables of fewer rows have no shared dictionary. Default 256.
@@ -69,6 +71,7 @@ impl Default for SyncServerOptions {
             merge_functions: BTreeMap::new(),
             ledger: LedgerOptions::default(),
             permissions: None,
+            serving: None,
             active_days: 30,
             dictionary_rows_min: 256,
             reference_bytes_min: 16,
@@ -124,6 +127,49 @@ impl SyncServerOptions {
     #[must_use]
     pub fn permissions(mut self, permissions: Permissions) -> Self {
         self.permissions = Some(permissions);
+        self
+    }
+
+    /// Sets which versions of the application's tables are served side by side.
+    ///
+    /// The tables are brought to them when the server is set up: columns that come are added without touching a row. Replicas
+    /// of all these versions read and write at the same time; each sees the columns that its version has, and what one of them
+    /// writes reaches the columns of the others by the steps of the lineage.
+    ///
+    /// ```
+    /// use common::schema::{Field, FieldType, Schema};
+    /// use common::{row, Database, Value};
+    /// use syncdb::migration::{Lineage, Migration, Step};
+    /// use syncdb::{Serving, SyncDb, SyncServer, SyncServerOptions};
+    /// let text = |name: &str| Field::new(name, FieldType::Text);
+    /// let people = Schema::build("people", ["id"]).field(Field::new("id", FieldType::Int)).field(text("name"));
+    /// let first = Lineage::new([people.finish()?])?;
+    /// let second = first.clone().then(Migration::new([Step::SplitColumn {
+    ///     table: "people".into(),
+    ///     column: "name".into(),
+    ///     into: vec![text("first"), text("last")],
+    ///     separator: " ".into(),
+    ///     on_loss: Default::default(),
+    /// }]))?;
+    /// let options = SyncServerOptions::default().serving(Serving::new(second.clone()));
+    /// let server = SyncServer::with(Database::new(), options)?;
+    /// let mut transport = |request: &[u8]| server.handle(request);
+    ///
+    /// let old = SyncDb::with_lineage(Database::new(), "old", &first)?;
+    /// old.insert("people", row! { "id": 1, "name": "Aino Korhonen" })?;
+    /// old.sync(&mut transport)?;
+    /// let new = SyncDb::with_lineage(Database::new(), "new", &second)?;
+    /// new.sync(&mut transport)?;
+    /// assert_eq!(new.collection("people")?.get(1).unwrap()[2], Value::from("Korhonen"));
+    /// new.update("people", 1, row! { "last": "Virtanen" })?;
+    /// new.sync(&mut transport)?;
+    /// old.sync(&mut transport)?;
+    /// assert_eq!(old.collection("people")?.get(1).unwrap()[1], Value::from("Aino Virtanen"));
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    #[must_use]
+    pub fn serving(mut self, serving: Serving) -> Self {
+        self.serving = Some(serving);
         self
     }
 
@@ -228,7 +274,11 @@ impl SyncServer {
             functions: options.merge_functions,
             ledger: options.ledger,
         };
-        let core = Authority::open(db, rules, options.permissions)?;
+        let catalogue = match options.serving {
+            Some(serving) => deploy(&db, serving)?,
+            None => Catalogue::default(),
+        };
+        let core = Authority::open(db, rules, options.permissions, catalogue)?;
         let epoch = match core.tables.server.try_get(SERVER_KEY)? {
             Some(record) => Epoch(read_number(&record, 1)?),
             None => {
@@ -349,15 +399,14 @@ impl SyncServer {
 
     /// The answer to a request whose rows are packed with a dictionary that is not here.
     fn unread(&self, request: &Request) -> Result<Answer> {
-        let client = &self.core.tables.clients;
-        let client = Client::from_record(client.try_get(request.replica.0.clone())?.as_ref())?;
         Ok(Answer {
             number: request.number,
             epoch: self.epoch,
             now: self.core.db.clock().tick(),
             policies: BTreeMap::new(),
             schemas: None,
-            next: client.last + 1,
+            version: 0,
+            next: self.client(request)?.last + 1,
             heard: false,
             outcomes: Vec::new(),
             ledger: Vec::new(),
@@ -378,6 +427,9 @@ impl SyncServer {
     /// What the database fails with.
     pub fn answer(&self, principal: Option<&Text>, request: &Request) -> Result<Answer> {
         let db = &self.core.db;
+        let catalogue = &self.core.catalogue;
+        let standing = catalogue.standing(db, &self.core.rules.policies, request)?;
+        let version = standing.version;
         let log_start = || db.log_extent().0.max(self.core.before_since);
         let cursor = match request.position {
             Position::At { epoch, seq } if epoch == self.epoch => {
@@ -386,20 +438,25 @@ impl SyncServer {
             _ => None,
         };
         let scopes = &self.core.scopes;
-        let mut set = scopes.of_request(db, principal, &request.scopes, cursor.is_some());
+        let of_request =
+            |holds: bool| scopes.of_request(db, principal, version, &request.scopes, holds);
+        let mut set = of_request(cursor.is_some());
         let cursor = cursor.filter(|cursor| *cursor >= db.log_compacted() || set.is_all_whole());
         if cursor.is_none() {
-            set = scopes.of_request(db, principal, &request.scopes, false);
+            set = of_request(false);
         }
         if let Some(cursor) = cursor {
             self.horizon
                 .hear(&request.replica, cursor, db.clock().now());
         }
         let pushed = match cursor {
-            Some(_) => push(&self.core, request, principal, &set)?,
+            Some(_) => push(&self.core, request, principal, &set, standing.written)?,
             // Where the replica stands is not known, so neither is what its mutations were made on.
             None => Pushed::default(),
         };
+        if standing.is_retired {
+            return self.retired(request, principal, version, pushed);
+        }
         let snapshot = db.snapshot();
         // Also where rows are still to be compared: what was refused is not in the log, and may be younger than what is compared.
         let known = set.held();
@@ -423,37 +480,26 @@ impl SyncServer {
                     log_start: log_start(),
                     ..reading
                 };
-                let set = self
-                    .core
-                    .scopes
-                    .of_request(db, principal, &request.scopes, false);
-                reading.read(request, set)?
+                reading.read(request, of_request(false))?
             }
             read => read?,
         };
         // Read after the rows: a table made in between is announced without any.
-        let schemas = user_schemas(db);
-        let policies = &self.core.rules.policies;
-        let same = schema_set(&schemas, policies) == request.schemas;
-        let client = &self.core.tables.clients;
-        let client = Client::from_record(client.try_get(request.replica.0.clone())?.as_ref())?;
-        let policies = if same {
-            BTreeMap::new()
-        } else {
-            let policies = policies.iter();
-            let of_table = policies.filter(|(name, _)| schemas.iter().any(|s| s.name == **name));
-            of_table.map(|(n, p)| (n.clone(), p.clone())).collect()
-        };
-        let (ledger, told) = self.ledger_after(principal, request, &pushed.outcomes)?;
+        let schemas = catalogue.schemas(db, version);
+        let mut policies = catalogue.policies(version, &self.core.rules.policies);
+        policies.retain(|name, _| schemas.iter().any(|schema| schema.name == *name));
+        let same = schema_set(&schemas, &policies) == request.schemas;
+        let (ledger, told) = self.ledger_after(principal, version, request, &pushed.outcomes)?;
         Ok(Answer {
             number: request.number,
             epoch: self.epoch,
             now: db.clock().tick(),
-            policies,
+            policies: if same { BTreeMap::new() } else { policies },
             schemas: (!same).then_some(schemas),
-            next: client.last + 1,
+            version: if same { 0 } else { version },
+            next: self.client(request)?.last + 1,
             heard: cursor.is_some(),
-            outcomes: pushed.outcomes,
+            outcomes: self.in_words_of(version, pushed.outcomes),
             ledger,
             told,
             dictionaries: Vec::new(),
@@ -466,10 +512,68 @@ impl SyncServer {
         })
     }
 
+    /// The answer to a replica of a version that is not served any more: what became of its mutations, and nothing else.
+    fn retired(
+        &self,
+        request: &Request,
+        principal: Option<&Text>,
+        version: u32,
+        pushed: Pushed,
+    ) -> Result<Answer> {
+        let (ledger, told) = self.ledger_after(principal, version, request, &pushed.outcomes)?;
+        let reason = Text::new(format!(
+            "version {version} of the application's tables is served no more, only what it has still to send is taken; update \
+             the application"
+        ));
+        let refused = request.scopes.iter();
+        Ok(Answer {
+            number: request.number,
+            epoch: self.epoch,
+            now: self.core.db.clock().tick(),
+            policies: BTreeMap::new(),
+            schemas: None,
+            version: 0,
+            next: self.client(request)?.last + 1,
+            heard: request.position != Position::Start,
+            outcomes: self.in_words_of(version, pushed.outcomes),
+            ledger,
+            told,
+            dictionaries: Vec::new(),
+            lost: Vec::new(),
+            known: 0,
+            truth: Vec::new(),
+            refused: refused.map(|scope| (scope.slot, reason.clone())).collect(),
+            staged: None,
+            commit: None,
+        })
+    }
+
+    fn client(&self, request: &Request) -> Result<Client> {
+        let client = self
+            .core
+            .tables
+            .clients
+            .try_get(request.replica.0.clone())?;
+        Client::from_record(client.as_ref())
+    }
+
+    /// Outcomes with the names that columns have in a version.
+    fn in_words_of(&self, version: u32, mut outcomes: Vec<(u64, Outcome)>) -> Vec<(u64, Outcome)> {
+        for (_, outcome) in &mut outcomes {
+            if let Outcome::Resolved(entries) = outcome {
+                for entry in entries {
+                    self.core.catalogue.translate(version, entry);
+                }
+            }
+        }
+        outcomes
+    }
+
     /// The entries of the ledger that the replica is to be told, beside those in its outcomes, and up to where.
     fn ledger_after(
         &self,
         principal: Option<&Text>,
+        version: u32,
         request: &Request,
         outcomes: &[(u64, Outcome)],
     ) -> Result<(Vec<LedgerEntry>, EntryId)> {
@@ -511,7 +615,7 @@ impl SyncServer {
         let mut entries = Vec::new();
         let mut last = after;
         for record in &records {
-            let entry = LedgerEntry::from_record(record)?;
+            let mut entry = LedgerEntry::from_record(record)?;
             let id = entry.id();
             if id <= after {
                 continue;
@@ -530,6 +634,7 @@ impl SyncServer {
                     .rights(&self.core.db, principal, &entry.table)?
                     .is_none();
             if (everyone || takes_part) && may_see && !answered.contains(&id) {
+                self.core.catalogue.translate(version, &mut entry);
                 entries.push(entry);
             }
         }

@@ -14,6 +14,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod authority;
+pub(crate) mod catalogue;
 pub(crate) mod columns;
 pub(crate) mod dictionaries;
 pub(crate) mod gone;
@@ -32,6 +33,7 @@ pub(crate) mod reading;
 pub(crate) mod reconcile;
 pub(crate) mod references;
 pub(crate) mod replica;
+pub(crate) mod reshape;
 pub(crate) mod scope;
 pub(crate) mod system;
 pub(crate) mod token;
@@ -40,6 +42,7 @@ pub(crate) mod training;
 pub mod conflict;
 pub mod deferred;
 pub mod delta;
+pub mod deploy;
 pub mod digest;
 pub mod explain;
 pub mod ledger;

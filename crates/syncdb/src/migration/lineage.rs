@@ -117,6 +117,11 @@ impl Lineage {
         self
     }
 
+    /// The functions that are registered.
+    pub(crate) fn registered(&self) -> &Scripts {
+        &self.scripts
+    }
+
     /// Adds the next version.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! [`Authority`]: what a push works on: the server's rows, and what it keeps beside them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use common::versioning::{ChangeKind, TableId};
 use common::{
@@ -9,6 +9,7 @@ use common::{
 };
 use parking_lot::Mutex;
 
+use super::catalogue::Catalogue;
 use super::columns::{self, Remember};
 use super::conflict::{MergeFunctions, Policy};
 use super::ledger::LedgerOptions;
@@ -39,6 +40,8 @@ pub(crate) struct Authority {
     accounted: Mutex<Seq>,
     /// Which parts of the rows a replica may have and change.
     pub(crate) scopes: Scopes,
+    /// The versions of the tables that are served.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// From this commit on, the log has what was before each change.
     pub(crate) before_since: Seq,
 }
@@ -48,6 +51,7 @@ impl Authority {
         db: Database,
         mut rules: ConflictRules,
         permissions: Option<Permissions>,
+        catalogue: Catalogue,
     ) -> Result<Self> {
         let known = |name: &Text| rules.functions.contains_key(name);
         if let Some(name) = rules
@@ -73,13 +77,15 @@ impl Authority {
         let before_since = db.seq();
         let tables = ServerTables::open(&db)?;
         let (log_start, _) = db.log_extent();
+        let catalogue = Arc::new(catalogue);
         Ok(Self {
             db,
             tables,
             rules,
             pushing: Mutex::new(()),
             accounted: Mutex::new(log_start),
-            scopes: Scopes::new(permissions),
+            scopes: Scopes::new(permissions, Arc::clone(&catalogue)),
+            catalogue,
             before_since,
         })
     }

@@ -21,6 +21,8 @@ const PARTS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Put,
+    /// Only the columns that the replica does not have yet.
+    More,
     Gone,
 }
 
@@ -36,6 +38,8 @@ pub(crate) struct Pinned {
     scope: Arc<Compiled>,
     /// The scope that the replica has instead: only the difference is here.
     old: Option<ScopeId>,
+    /// For each table, the columns that the other scope does not have.
+    more: Vec<Vec<usize>>,
     rows: Vec<Row>,
     /// For each position, the sum of the hashes before it.
     sums: OnceLock<Vec<u64>>,
@@ -49,18 +53,22 @@ impl Pinned {
         old: Option<&Compiled>,
     ) -> Result<Self> {
         let mut rows: Vec<Row> = Vec::new();
+        let mut more = Vec::with_capacity(scope.tables.len());
         for (number, table) in (0_u32..).zip(&scope.tables) {
             let begin = rows.len();
             let id = table.collection.id();
             let old_table = old.and_then(|old| old.table(id));
-            // Columns that were not there before make every row worth sending.
-            let grown = old_table.is_none_or(|old| old.positions != table.positions);
+            let beyond = old_table.map(|old| table.beyond(old)).unwrap_or_default();
+            // Columns that were not there before make every row worth sending, and those that are to go worth naming.
+            let differs = !beyond.is_empty() || old_table.is_some_and(|old| table.gives_up(old));
+            more.push(beyond);
             view.scan(&table.collection, &mut |records| {
                 for record in records {
                     let now = table.covers(record);
                     let was = old_table.is_some_and(|old| old.covers(record));
                     let kind = match (now, was) {
-                        (true, was) if grown || !was => Kind::Put,
+                        (true, false) => Kind::Put,
+                        (true, true) if differs => Kind::More,
                         (false, true) => Kind::Gone,
                         _ => continue,
                     };
@@ -80,6 +88,7 @@ impl Pinned {
             seq,
             scope,
             old: old.map(|old| old.id),
+            more,
             rows,
             sums: OnceLock::new(),
         })
@@ -154,6 +163,11 @@ impl Pinned {
                     &table.positions,
                     &row.record,
                 ),
+                Kind::More => {
+                    let columns = self.more.get(row.table as usize);
+                    let columns = columns.map(Vec::as_slice).unwrap_or_default();
+                    cut.add(&table.schema, BlockKind::Patch, 0, columns, &row.record);
+                }
                 Kind::Gone => cut.gone(&table.schema, row.record.key()),
             }
         }

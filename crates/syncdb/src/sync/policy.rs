@@ -137,6 +137,23 @@ impl Policy {
         found.map(Vec::as_slice)
     }
 
+    /// The policy with other names for its columns; columns without one are left out.
+    pub(crate) fn renamed(&self, name: &dyn Fn(&Text) -> Option<Text>) -> Self {
+        let columns = self.columns.iter();
+        let groups = self.groups.iter().map(|group| {
+            let named = group.iter().filter_map(name);
+            named.collect::<Vec<_>>()
+        });
+        Self {
+            strategy: self.strategy.clone(),
+            columns: columns
+                .filter_map(|(column, strategy)| Some((name(column)?, strategy.clone())))
+                .collect(),
+            groups: groups.filter(|group| !group.is_empty()).collect(),
+            deletion: self.deletion,
+        }
+    }
+
     /// The names of the custom functions that it calls.
     pub fn functions(&self) -> impl Iterator<Item = &Text> {
         let all = std::iter::once(&self.strategy).chain(self.columns.values());

@@ -150,6 +150,8 @@ pub enum Held {
         id: ScopeId,
         /// The other scope.
         old: Box<Want>,
+        /// The version of the application's tables that it was of; 0 for the same as now.
+        version: u32,
     },
 }
 
@@ -170,6 +172,9 @@ pub struct Request {
     pub ranges: Option<Vec<RangeQuestion>>,
     /// The schemas that it has.
     pub schemas: SchemaSetId,
+    /// The version of the application's tables that it is to be served, from the lineage that its application carries; 0 for
+    /// whichever is current at the server.
+    pub version: u32,
     /// Outcomes up to this `client_seq` have arrived; the server may forget them.
     pub acknowledged: u64,
     /// What the replica's clock says, to measure how far it is off.
@@ -243,6 +248,8 @@ pub struct Answer {
     pub now: Hlc,
     /// All schemas, when the replica has others.
     pub schemas: Option<Vec<Schema>>,
+    /// With the schemas: the version of the application's tables that they are; 0 at a server without a lineage.
+    pub version: u32,
     /// With the schemas: how the conflicts of each table are resolved, where that is not the default.
     pub policies: BTreeMap<Text, Policy>,
     /// The `client_seq` that the server expects next.

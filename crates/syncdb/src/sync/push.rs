@@ -42,6 +42,7 @@ pub(crate) fn push(
     request: &Request,
     principal: Option<&Text>,
     scopes: &ScopeSet,
+    version: u32,
 ) -> Result<Pushed> {
     let mut pushed = Pushed::default();
     if request.mutations.is_empty() {
@@ -83,6 +84,7 @@ pub(crate) fn push(
             replica: &request.replica,
             principal,
             scopes,
+            version,
             acknowledged: request.acknowledged,
             first: request.first,
             client,
@@ -271,6 +273,8 @@ struct Push<'a> {
     principal: Option<&'a Text>,
     /// The parts of the rows that the replica keeps.
     scopes: &'a ScopeSet,
+    /// The version of the application's tables under which it was made.
+    version: u32,
     acknowledged: u64,
     first: u64,
     client: Client,
@@ -484,7 +488,19 @@ impl Push<'_> {
                 // What is said relative to the value before comes out the same where that was the same.
                 value.is_none_or(|value| found == Some(value))
             };
-            written.gone == change.after().is_none() && written.columns.into_iter().all(has)
+            let is_said = |at: usize| {
+                let field = schema.fields.get(at);
+                field.is_none_or(|field| written.columns.contains_key(&field.id))
+            };
+            // Columns that follow from what was said, and that the replica keeps, it has to be told.
+            let follows = self.server.catalogue.flow(table.name()).is_some();
+            let more = |at: usize| {
+                let held = self.scopes.held();
+                at >= schema.key_columns && !is_said(at) && self.scopes.keeps(held, table.id(), at)
+            };
+            written.gone == change.after().is_none()
+                && !(follows && change.columns.iter().any(more))
+                && written.columns.into_iter().all(has)
         })
     }
 }

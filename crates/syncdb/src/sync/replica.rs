@@ -17,10 +17,10 @@ use super::pinned::Own;
 use super::policy::Policy;
 use super::protocol::{Block, Commit, ScopeId, SentDictionary, is_system};
 use super::references::{INDEXED_ROWS_MAX, KeyIndex};
+use super::reshape::{Reshape, check_pinned, upgrade};
 use super::subscription::{Having, Kept, Subscriptions};
-use super::system::{
-    ReplicaTables, Staging, State, SyncedTables, damaged, replica_schema, schema_row,
-};
+use super::system::{ReplicaTables, Staging, State, SyncedTables, damaged};
+use crate::migration::Lineage;
 use crate::payload::DictionaryId;
 
 /// A replica's database with the tables that sync keeps in it.
@@ -48,8 +48,19 @@ struct Tracked {
     digests: Vec<Digest>,
 }
 
+/// What became of the rows when the server's schemas were taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adopted {
+    /// They are as they were.
+    Same,
+    /// Tables have other columns; the rest of what is here is as current as before.
+    Reshaped,
+    /// They are to be fetched anew.
+    Anew,
+}
+
 impl Replica {
-    pub(crate) fn open(db: Database, name: ReplicaId) -> Result<Self> {
+    pub(crate) fn open(db: Database, name: ReplicaId, lineage: Option<&Lineage>) -> Result<Self> {
         // The digests follow the log.
         db.keep_before();
         let tables = ReplicaTables::open(&db)?;
@@ -60,6 +71,9 @@ impl Replica {
                 "the database belongs to replica `{}`, not to `{name}`",
                 state.replica
             )));
+        }
+        if let Some(lineage) = lineage {
+            upgrade(&db, &name, &tables, lineage)?;
         }
         let synced = SyncedTables::load(&db, &tables.schemas)?;
         let subscriptions = Subscriptions::read(db.snapshot().view(), &tables.subscriptions)?;
@@ -296,15 +310,14 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes over the server's schemas. Returns whether rows have to be fetched anew, because a table that was
-    /// here has another shape now.
+    /// Takes over the server's schemas, in one commit.
     pub(crate) fn adopt(
         &self,
         schemas: &[Schema],
         policies: &BTreeMap<Text, Policy>,
-    ) -> Result<bool> {
+        version: u32,
+    ) -> Result<Adopted> {
         let synced = self.synced();
-        let mut reshaped = false;
         for schema in schemas {
             schema.check()?;
             if is_system(&schema.name) {
@@ -313,49 +326,48 @@ impl Replica {
                     schema.name
                 )));
             }
-            match (
-                synced.by_name.get(&schema.name),
-                self.db.collection(&schema.name),
-            ) {
-                (Some(known), _) if known.schema == *schema => {}
-                (Some(_), _) => {
-                    self.db.drop_collection(&schema.name)?;
-                    self.db.create_collection(replica_schema(schema))?;
-                    reshaped = true;
-                }
-                (None, Ok(found)) if !found.is_empty() => {
-                    return Err(Error::conflict(format!(
-                        "table `{}` of the server has the name of a local table with {} rows; rename that one",
-                        schema.name,
-                        found.len()
-                    )));
-                }
-                (None, found) => {
-                    if found.is_ok() {
-                        self.db.drop_collection(&schema.name)?;
-                    }
-                    self.db.create_collection(replica_schema(schema))?;
-                }
-            }
         }
-        let announced = |name: &Text| schemas.iter().any(|schema| schema.name == *name);
         let mut tx = self.db.begin();
-        for name in synced.by_name.keys().filter(|name| !announced(name)) {
-            tx.delete(&self.tables.schemas, name.clone())?;
+        let mut state = State::read(&tx, &self.tables.state, &self.name)?;
+        if state.pinned {
+            check_pinned(&synced, schemas, state.version)?;
         }
-        for schema in schemas {
-            tx.upsert_values(
-                &self.tables.schemas,
-                schema_row(schema, policies.get(&schema.name))?,
-            )?;
+        let reshape = Reshape {
+            db: &self.db,
+            tables: &self.tables,
+            synced: &synced,
+            schemas,
+            policies,
+            lineage: None,
+        };
+        let work = reshape.plan()?;
+        let adopted = match work.reshaped {
+            false => Adopted::Same,
+            true if state.version != 0 && version != 0 && work.same_keys => Adopted::Reshaped,
+            true => Adopted::Anew,
+        };
+        let mut subscriptions = Subscriptions::clone(&self.subscriptions());
+        if adopted == Adopted::Reshaped {
+            self.clear_staged(&mut tx, &mut state)?;
+            subscriptions.of_another_version(state.version, &|want| reshape.renamed(want));
+            subscriptions.write(&mut tx, &self.tables.subscriptions)?;
         }
-        tx.commit()?;
-        for name in synced.by_name.keys().filter(|name| !announced(name)) {
-            self.db.drop_collection(name)?;
+        if work.reshaped {
+            // What waits stands as it was written: an edit of the tables as they are from now on is one of its own.
+            state.sent = state.next - 1;
+        }
+        if !state.pinned {
+            state.version = version;
+        }
+        state.write(&mut tx, &self.tables.state)?;
+        reshape.write_schemas(&mut tx)?;
+        tx.commit_altered(work.alterations)?;
+        if adopted == Adopted::Reshaped {
+            self.subscriptions_are(subscriptions);
         }
         *self.synced.write() = Arc::new(SyncedTables::load(&self.db, &self.tables.schemas)?);
         *self.digests.lock() = Tracked::default();
-        Ok(reshaped)
+        Ok(adopted)
     }
 
     /// Number of operations in the queue.

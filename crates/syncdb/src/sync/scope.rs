@@ -1,22 +1,22 @@
 //! Scopes as the server evaluates them: filters compiled once, masks of the scopes that cover a row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use common::database::Database;
 use common::optimization::caching::{Cache, CacheOptions, SharedCache};
 use common::query::{Filter, Predicate};
-use common::schema::{FieldId, Schema};
+use common::schema::{Field, FieldId, Schema};
 use common::utils::time::ManualClock;
 use common::versioning::{ColumnSet, TableId};
 use common::{Collection, Error, Record, RecordId, Result, Text, Transaction, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::catalogue::{Catalogue, Served};
 use super::digest::RowHasher;
 use super::permission::{Permission, Permissions};
-use super::protocol::{Action, Grant, Held, Scope, ScopeId, Want, bit, is_system};
-use super::system::user_tables;
+use super::protocol::{Action, Grant, Held, Scope, ScopeId, Want, bit};
 
 /// Compiled scopes that a server keeps.
 const COMPILED_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
@@ -25,20 +25,25 @@ const COMPILED_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
 #[derive(Debug)]
 pub(crate) struct TableScope {
     pub(crate) collection: Collection,
+    /// As the replica's version has the table, with columns at their places in the rows.
     pub(crate) schema: Arc<Schema>,
     predicate: Predicate,
     /// Positions beside the key's.
     pub(crate) positions: Vec<usize>,
     columns: ColumnSet,
+    /// All columns beside the key's that the replica's version has.
+    all: ColumnSet,
 }
 
 impl TableScope {
-    fn new(collection: &Collection, permission: &Permission) -> Result<Self> {
-        let schema = collection.schema();
+    fn new(table: &Served, permission: &Permission) -> Result<Self> {
+        let schema = Arc::clone(&table.view.placed);
         let predicate = permission.rows.compile(&schema)?;
-        let rest = schema.key_columns..schema.fields.len();
+        let rest = table.view.columns.iter();
+        let rest: Vec<usize> = rest.filter(|at| *at >= schema.key_columns).collect();
+        let all = rest.iter().copied().collect();
         let positions: Vec<usize> = match &permission.columns {
-            None => rest.collect(),
+            None => rest,
             Some(names) => {
                 let mut positions = Vec::with_capacity(names.len());
                 for name in names {
@@ -51,7 +56,8 @@ impl TableScope {
             }
         };
         Ok(Self {
-            collection: collection.clone(),
+            collection: table.collection.clone(),
+            all,
             columns: positions.iter().copied().collect(),
             schema,
             predicate,
@@ -68,7 +74,24 @@ impl TableScope {
     }
 
     fn has_all_columns(&self) -> bool {
-        self.positions.len() + self.schema.key_columns == self.schema.fields.len()
+        self.positions.len() == self.all.len()
+    }
+
+    /// The columns that it has and another scope of the table has not.
+    pub(crate) fn beyond(&self, other: &Self) -> Vec<usize> {
+        let positions = self.positions.iter().copied();
+        positions
+            .filter(|at| !other.columns.contains(*at))
+            .collect()
+    }
+
+    /// Whether another scope of the table has columns that it has not, though its version has them.
+    pub(crate) fn gives_up(&self, other: &Self) -> bool {
+        let mut given_up = other
+            .columns
+            .iter()
+            .filter(|at| !self.columns.contains(*at));
+        given_up.any(|at| self.all.contains(at))
     }
 
     pub(crate) fn hasher(&self) -> RowHasher {
@@ -125,29 +148,44 @@ impl Compiled {
 /// Compiles scopes, and remembers them.
 pub(crate) struct Scopes {
     permissions: Option<Permissions>,
+    catalogue: Arc<Catalogue>,
     compiled: SharedCache<ScopeId, Arc<Compiled>>,
 }
 
 impl Scopes {
-    pub(crate) fn new(permissions: Option<Permissions>) -> Self {
+    pub(crate) fn new(permissions: Option<Permissions>, catalogue: Arc<Catalogue>) -> Self {
         let options = CacheOptions::default().entries_max(COMPILED_MAX);
         // Nothing here expires, so no clock is asked.
         let clock = Arc::new(ManualClock::new(0));
         Self {
             permissions,
+            catalogue,
             compiled: SharedCache::new(Cache::new(options, clock, |_, _| 1)),
         }
     }
 
-    /// What a principal may do with a table; `None` for everything.
-    pub(crate) fn permission(
+    /// What a principal may do with a table, in the words of the version that `table` is of; `None` for everything.
+    fn permission(
         &self,
+        db: &Database,
         principal: Option<&Text>,
-        table: &Schema,
-    ) -> Option<Permission> {
-        let permissions = self.permissions.as_ref()?;
-        Some(permissions.permission(principal, table))
-            .filter(|permission| *permission != Permission::all())
+        table: &Served,
+    ) -> Result<Option<Permission>> {
+        let Some(permissions) = self.permissions.as_ref() else {
+            return Ok(None);
+        };
+        let present = self.catalogue.present(db, table.collection.name())?;
+        let permission = permissions.permission(principal, &present.view.own);
+        if permission == Permission::all() {
+            return Ok(None);
+        }
+        if !self.catalogue.has_versions() {
+            return Ok(Some(permission));
+        }
+        let (present, view) = (&present.view, &table.view);
+        Ok(Some(
+            self.catalogue.permission_in(present, view, permission),
+        ))
     }
 
     /// What a principal may do with a table, where that is not everything.
@@ -158,21 +196,32 @@ impl Scopes {
         table: &str,
     ) -> Result<Option<Rights>> {
         // What is wrong with other tables is said elsewhere.
-        let collection = match db.collection(table) {
-            Ok(collection) if !is_system(table) => collection,
-            _ => return Ok(None),
-        };
-        let Some(permission) = self.permission(principal, &collection.schema()) else {
+        let Ok(present) = self.catalogue.present(db, table) else {
             return Ok(None);
         };
-        self.of_tables(&[(&collection, permission)])
-            .map(|compiled| Some(Rights(compiled)))
+        let Some(permission) = self.permission(db, principal, &present)? else {
+            return Ok(None);
+        };
+        // What waits at a replica may have been written under an earlier version than it is of now.
+        let mut columns = HashSet::new();
+        for served in self.catalogue.in_all(db, table) {
+            if let Some(allowed) = self.permission(db, principal, &served)? {
+                let is_allowed = |field: &&Field| {
+                    let names = allowed.columns.as_ref();
+                    names.is_none_or(|names| names.contains(&field.name))
+                };
+                let fields = served.view.own.fields.iter().filter(is_allowed);
+                columns.extend(fields.map(|field| field.id));
+            }
+        }
+        let compiled = self.of_tables(&[(present, permission)])?;
+        Ok(Some(Rights { compiled, columns }))
     }
 
     /// The scope of all rows, with nothing held back.
     pub(crate) fn everything(&self, db: &Database) -> Result<Arc<Compiled>> {
-        let tables = user_tables(db);
-        let tables = tables.iter().map(|table| (table, Permission::all()));
+        let tables = self.catalogue.tables(db, self.catalogue.versions.current);
+        let tables = tables.into_iter().map(|table| (table, Permission::all()));
         self.of_tables(&tables.collect::<Vec<_>>())
     }
 
@@ -184,27 +233,23 @@ impl Scopes {
         &self,
         db: &Database,
         principal: Option<&Text>,
+        version: u32,
         want: &Want,
     ) -> Result<Arc<Compiled>> {
         let tables = match &want.table {
-            None => user_tables(db),
-            Some(name) if is_system(name) => {
-                return Err(Error::not_found(format!(
-                    "the server has no table `{name}`"
-                )));
-            }
-            Some(name) => vec![db.collection(name)?],
+            None => self.catalogue.tables(db, version),
+            Some(name) => vec![self.catalogue.table(db, version, name)?],
         };
-        let served = tables.iter().map(|table| {
+        let served = tables.into_iter().map(|table| {
             let own = Permission {
                 rows: want.filter.clone(),
                 columns: want.columns.clone(),
             };
-            let permission = match self.permission(principal, &table.schema()) {
+            let permission = match self.permission(db, principal, &table)? {
                 None => own,
                 Some(allowed) => {
                     // A scope that does not compile by itself is told so; what is forbidden is left out.
-                    TableScope::new(table, &own)?;
+                    TableScope::new(&table, &own)?;
                     both(own, allowed)
                 }
             };
@@ -213,18 +258,19 @@ impl Scopes {
         self.of_tables(&served.collect::<Result<Vec<_>>>()?)
     }
 
-    fn of_tables(&self, tables: &[(&Collection, Permission)]) -> Result<Arc<Compiled>> {
+    fn of_tables(&self, tables: &[(Served, Permission)]) -> Result<Arc<Compiled>> {
         let id = identity(tables)?;
         if let Some(known) = self.compiled.get(&id) {
             // A table that was dropped and made again is another one, and one that was altered there and back has other rows.
             let mut pairs = known.tables.iter().zip(tables);
-            if pairs.all(|(a, (b, _))| a.collection.id() == b.id() && a.collection.is_current()) {
+            let is_same = |a: &Collection, b: &Collection| a.id() == b.id() && a.is_current();
+            if pairs.all(|(a, (b, _))| is_same(&a.collection, &b.collection)) {
                 return Ok(known);
             }
         }
         let scopes = tables.iter().map(|(table, permission)| {
             TableScope::new(table, permission)
-                .map_err(|error| error.at(format!("table `{}`", table.name())))
+                .map_err(|error| error.at(format!("table `{}`", table.view.own.name)))
         });
         let scopes = scopes.collect::<Result<Vec<_>>>()?;
         let numbered = scopes.iter().enumerate();
@@ -244,12 +290,13 @@ impl Scopes {
         &self,
         db: &Database,
         principal: Option<&Text>,
+        version: u32,
         scopes: &[Scope],
         position_holds: bool,
     ) -> ScopeSet {
         let mut set = ScopeSet::default();
         for scope in scopes {
-            let compiled = match self.compile(db, principal, &scope.want) {
+            let compiled = match self.compile(db, principal, version, &scope.want) {
                 Ok(compiled) => compiled,
                 Err(error) => {
                     set.refused.push((scope.slot, Text::new(error.to_string())));
@@ -259,8 +306,13 @@ impl Scopes {
             let state = match &scope.held {
                 Held::Nothing => State::New,
                 Held::Joined(id) if position_holds && *id == compiled.id => State::Joined,
-                Held::Changed { id, old } if position_holds => {
-                    let old = self.compile(db, principal, old).ok();
+                Held::Changed {
+                    id,
+                    old,
+                    version: was,
+                } if position_holds => {
+                    let was = if *was == 0 { version } else { *was };
+                    let old = self.compile(db, principal, was, old).ok();
                     match old.filter(|old| old.id == *id) {
                         _ if *id == compiled.id => State::Joined,
                         Some(old) => State::Changed(old),
@@ -281,7 +333,12 @@ impl Scopes {
 }
 
 /// What a principal may do with one table.
-pub(crate) struct Rights(Arc<Compiled>);
+pub(crate) struct Rights {
+    /// The table as the present version has it.
+    compiled: Arc<Compiled>,
+    /// The columns that may be written, of all versions.
+    columns: HashSet<FieldId>,
+}
 
 impl Rights {
     /// Checks an operation, before it is applied and after.
@@ -295,7 +352,7 @@ impl Rights {
         key: &RecordId,
         action: &Action,
     ) -> Result<()> {
-        let Some(table) = self.0.tables.first() else {
+        let Some(table) = self.compiled.tables.first() else {
             return Ok(());
         };
         let columns: Vec<FieldId> = match action {
@@ -306,12 +363,9 @@ impl Rights {
             Action::Delete | Action::Revert { .. } => Vec::new(),
         };
         let fields = &table.schema.fields;
-        let may = |id: &FieldId| {
-            let mut positions = table.positions.iter();
-            positions.any(|at| fields.get(*at).is_some_and(|field| field.id == *id))
-        };
         let known = |id: &FieldId| fields.iter().any(|field| field.id == *id);
-        if let Some(id) = columns.iter().find(|id| known(id) && !may(id)) {
+        let refused = |id: &&FieldId| known(id) && !self.columns.contains(*id);
+        if let Some(id) = columns.iter().find(refused) {
             return Err(Error::invalid(format!(
                 "column number {} of table `{}` is not permitted to this principal",
                 id.0, table.schema.name
@@ -345,15 +399,15 @@ fn both(own: Permission, allowed: Permission) -> Permission {
     Permission { rows, columns }
 }
 
-fn identity(tables: &[(&Collection, Permission)]) -> Result<ScopeId> {
+fn identity(tables: &[(Served, Permission)]) -> Result<ScopeId> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
     for (table, permission) in tables {
-        part(table.name().as_bytes());
-        part(&table.schema().schema_id().0);
+        part(table.view.own.name.as_bytes());
+        part(&table.view.own.schema_id().0);
         part(&filter_json(&permission.rows)?);
         part(
             &serde_json::to_vec(&permission.columns).map_err(|error| {
@@ -453,12 +507,13 @@ impl ScopeSet {
             })
     }
 
-    /// Whether a scope among `mask` has a column of a table, in some of its rows at least.
+    /// Whether a scope among `mask` has a column of a table, in some of its rows at least, or had it when the replica was of
+    /// another version.
     pub(crate) fn keeps(&self, mask: u64, table: TableId, position: usize) -> bool {
         let mut tables = self
             .among(mask)
             .filter_map(|scope| scope.compiled.table(table));
-        tables.any(|table| position < table.schema.key_columns || table.columns.contains(position))
+        tables.any(|table| table.columns.contains(position) || !table.all.contains(position))
     }
 
     /// Whether a replica knows by itself that it keeps every row of a table with all columns.

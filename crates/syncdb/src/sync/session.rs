@@ -21,7 +21,7 @@ use super::protocol::{
 use super::queue::{self, Pending, Queued};
 use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
-use super::replica::Replica;
+use super::replica::{Adopted, Replica};
 use super::subscription::{Having, Subscriptions};
 use super::system::{State, SyncedTables, damaged, forget_oldest, number};
 use super::wire;
@@ -213,6 +213,7 @@ impl<'db> Session<'db> {
             token: state.staging.token.clone(),
             ranges: questions.clone(),
             schemas: self.db.synced().id,
+            version: if state.pinned { state.version } else { 0 },
             acknowledged: state.acknowledged,
             now,
             told: state.told(),
@@ -292,11 +293,14 @@ impl<'db> Session<'db> {
             // It could not read what was packed with them: the next message says the same without.
             return Ok(());
         }
-        if let Some(schemas) = &answer.schemas
-            && self.db.adopt(schemas, &answer.policies)?
-        {
-            // What is here is not what the position says.
-            return self.forget_all();
+        if let Some(schemas) = &answer.schemas {
+            match self.db.adopt(schemas, &answer.policies, answer.version)? {
+                Adopted::Same => {}
+                // The next message tells what is here now.
+                Adopted::Reshaped => return Ok(()),
+                // What is here is not what the position says.
+                Adopted::Anew => return self.forget_all(),
+            }
         }
         self.take_in(&answer, &asked)
     }
@@ -315,7 +319,7 @@ impl<'db> Session<'db> {
         for kept in &mut subscriptions.kept {
             if kept.having != Having::Nothing {
                 kept.having = having(kept.slot);
-                kept.old = None;
+                kept.forget_old();
                 if kept.having != Having::Joined {
                     kept.at = kept.at.or(Some(state.base()));
                 }
@@ -376,7 +380,11 @@ impl<'db> Session<'db> {
         // Of a table of which nothing is kept, the server says nothing.
         for (table, key) in alone {
             let waits = Pending::of(tx.view(), &tables.queue, &table, &key)?;
-            let collection = &synced.get(&table)?.collection;
+            // One that the application's tables have no more has no rows here either.
+            let Some(found) = synced.by_name.get(&table) else {
+                continue;
+            };
+            let collection = &found.collection;
             if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
                 tx.delete(collection, key.clone())?;
                 let row = (table, key);
@@ -417,6 +425,15 @@ impl<'db> Session<'db> {
             self.db.subscriptions_are(subscriptions);
         }
         self.report = report;
+        let nothing_comes = answer.heard && answer.commit.is_none() && answer.staged.is_none();
+        let subscriptions = self.db.subscriptions();
+        if nothing_comes
+            && subscriptions.kept.iter().all(|kept| kept.refused.is_some())
+            && state.acknowledged >= self.goal
+        {
+            // The server only takes what this replica has still to send.
+            self.done = true;
+        }
         if let Some(commit) = &answer.commit {
             self.own = None;
             if !self.db.subscriptions().await_any() && state.acknowledged >= self.goal {
@@ -790,7 +807,7 @@ impl Landing<'_, '_> {
         for kept in &mut self.subscriptions.kept {
             if commit.joined & kept.bit() != 0 {
                 kept.having = Having::Joined;
-                kept.old = None;
+                kept.forget_old();
                 kept.at = None;
                 continue;
             }

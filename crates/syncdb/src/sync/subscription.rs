@@ -145,6 +145,8 @@ pub(crate) struct Kept {
     pub(crate) grant: Option<Grant>,
     /// What it was when it joined, when it was changed since.
     pub(crate) old: Option<Want>,
+    /// The version of the application's tables that `old` was of, when that was another one.
+    pub(crate) old_version: u32,
     /// It is kept until those that replace it have joined.
     pub(crate) leaving: bool,
     pub(crate) refused: Option<Text>,
@@ -167,6 +169,7 @@ impl Kept {
             having: Having::Nothing,
             grant: None,
             old: None,
+            old_version: 0,
             leaving: false,
             refused: None,
             at: None,
@@ -205,6 +208,7 @@ impl Kept {
             (Having::Joined, Some(id), Some(old)) => Held::Changed {
                 id,
                 old: Box::new(old.clone()),
+                version: self.old_version,
             },
             (Having::Joined | Having::Stale, ..) => Held::Stale,
             (Having::Nothing, ..) => Held::Nothing,
@@ -235,6 +239,7 @@ impl Kept {
             Value::from(self.leaving),
             Value::from(self.refused.clone()),
             self.at.map_or(Value::Null, |at| number(at.0)),
+            Value::from(self.old_version),
         ])
     }
 
@@ -265,7 +270,19 @@ impl Kept {
                 Some(_) => Some(Seq(read_number(record, AT)?)),
                 None => None,
             },
+            old_version: match optional(AT + 1) {
+                Some(_) => {
+                    u32::try_from(read_number(record, AT + 1)?).map_err(|_| damaged(AT + 1))?
+                }
+                None => 0,
+            },
         })
+    }
+
+    /// What it had is forgotten, or is as it is to be.
+    pub(crate) fn forget_old(&mut self) {
+        self.old = None;
+        self.old_version = 0;
     }
 }
 
@@ -436,7 +453,7 @@ impl Subscriptions {
                 kept.old = Some(kept.want.clone());
             }
             kept.want = want;
-            if kept.old.as_ref() == Some(&kept.want) {
+            if kept.old.as_ref() == Some(&kept.want) && kept.old_version == 0 {
                 kept.old = None;
             }
         } else {
@@ -482,6 +499,22 @@ impl Subscriptions {
             }
         }
         true
+    }
+
+    /// Notes that the application's tables are of another version from here on: what is here is what it was, under `version`.
+    pub(crate) fn of_another_version(&mut self, version: u32, rename: &dyn Fn(&Want) -> Want) {
+        for kept in &mut self.kept {
+            let want = rename(&kept.want);
+            if kept.having == Having::Joined && kept.old.is_none() {
+                kept.old = Some(std::mem::replace(&mut kept.want, want));
+                kept.old_version = version;
+            } else {
+                kept.want = want;
+                if kept.old.is_some() && kept.old_version == 0 {
+                    kept.old_version = version;
+                }
+            }
+        }
     }
 
     fn by_name(&mut self, name: &str) -> Option<&mut Kept> {

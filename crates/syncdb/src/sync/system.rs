@@ -149,6 +149,8 @@ impl ReplicaTables {
                             .map(|name| int(name).nullable()),
                     )
                     .field(int("first").default_value(0))
+                    .field(int("version").default_value(0))
+                    .field(Field::new("pinned", FieldType::Bool).default_value(false))
                     .finish()?,
             )?,
             schemas: open(
@@ -211,6 +213,7 @@ impl ReplicaTables {
                     ],
                 )
                 .field(int("at").nullable())
+                .field(int("old_version").nullable())
                 .finish()?,
             )?,
             members: open(
@@ -272,6 +275,10 @@ pub(crate) struct State {
     pub(crate) staging: Staging,
     /// Number of the first mutation of this life; see [`Request::first`](super::protocol::Request::first).
     pub(crate) first: u64,
+    /// The version of the application's tables that are here; 0 when the server has not said.
+    pub(crate) version: u32,
+    /// Whether the application carries its lineage, so that the tables stay at that version whatever the server's is.
+    pub(crate) pinned: bool,
 }
 
 /// What a replica keeps aside.
@@ -300,6 +307,8 @@ impl State {
             ledger: None,
             staging: Staging::default(),
             first: 0,
+            version: 0,
+            pinned: false,
         }
     }
 
@@ -347,6 +356,11 @@ impl State {
                 (Epoch(epoch), EntryId { seq, number })
             }),
             first: optional(14).unwrap_or_default(),
+            version: match optional(15) {
+                Some(version) => u32::try_from(version).map_err(|_| damaged(15))?,
+                None => 0,
+            },
+            pinned: record.get(16).and_then(Value::as_bool).unwrap_or_default(),
         })
     }
 
@@ -370,6 +384,8 @@ impl State {
             Value::from(self.ledger.map(|(_, id)| number(id.seq.0))),
             Value::from(self.ledger.map(|(_, id)| i64::from(id.number))),
             number(self.first),
+            Value::from(self.version),
+            Value::from(self.pinned),
         ];
         tx.upsert_values(table, values).map(drop)
     }

@@ -51,6 +51,7 @@ pub(crate) fn request() -> Request {
         first: 2,
         dictionaries: vec![DictionaryId([1, 2, 3, 4]), DictionaryId([255, 0, 0, 9])],
         references: false,
+        version: 0,
         mutations: vec![
             mutation(
                 4,
@@ -112,7 +113,15 @@ fn scopes() -> Vec<Scope> {
         (0, Want::EVERYTHING, Held::Nothing),
         (1, want.clone(), Held::Joined(id)),
         (2, want.clone(), Held::Stale),
-        (63, want, Held::Changed { id, old }),
+        (
+            63,
+            want,
+            Held::Changed {
+                id,
+                old,
+                version: 0,
+            },
+        ),
     ]
     .map(|(slot, want, held)| Scope { slot, want, held })
     .to_vec()
@@ -212,6 +221,7 @@ pub(crate) fn answers() -> [Answer; 2] {
         epoch: Epoch(2),
         now: Hlc(3),
         schemas: Some(vec![schema.finish().unwrap()]),
+        version: 0,
         next: 7,
         outcomes: vec![
             (4, Outcome::Applied),

@@ -15,6 +15,7 @@ fn frames_read_back_as_they_were_written() {
         let request = Request {
             position,
             references: position == Position::Start,
+            version: u32::from(position == Position::Start) * 3,
             ..request()
         };
         let bytes = encode_request(&request).unwrap();

@@ -46,6 +46,7 @@ fn a_part_that_cannot_be_shown_exactly_stands_as_bytes() {
         epoch: Epoch(2),
         now: Hlc(3),
         schemas: None,
+        version: 0,
         next: 1,
         outcomes: vec![],
         policies: BTreeMap::new(),
@@ -172,6 +173,7 @@ fn request() -> impl Strategy<Value = Request> {
                 first,
                 dictionaries: crate::frames::request().dictionaries,
                 references: number % 2 == 1,
+                version: u32::try_from(number % 7).unwrap(),
                 mutations: (first..)
                     .zip(mutations)
                     .map(|(client_seq, (base, stamp, ops))| Mutation {
@@ -242,6 +244,7 @@ fn answer() -> impl Strategy<Value = Answer> {
                 epoch: Epoch(epoch),
                 now: Hlc(now),
                 schemas: None,
+                version: u32::from(more),
                 next: number,
                 outcomes: vec![(now, Outcome::Applied)],
                 heard: more,

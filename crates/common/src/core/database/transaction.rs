@@ -47,6 +47,8 @@ pub struct Transaction<'db> {
     set: WriteSet,
     seq: Seq,
     now: Timestamp,
+    /// Whether columns that follow from others are set as rows are written.
+    derives: bool,
     // Last: everything else goes before the next writer begins.
     writer: MutexGuard<'db, Writer>,
 }
@@ -91,6 +93,7 @@ impl<'db> Transaction<'db> {
             set: WriteSet::default(),
             seq: db.seq().next(),
             now: db.inner.now(),
+            derives: true,
             writer,
         }
     }
@@ -357,6 +360,12 @@ impl<'db> Transaction<'db> {
         Ok(())
     }
 
+    /// Sets whether the writes that follow set the columns that a table's
+    /// [`Derivation`](super::Derivation) gives, as they do at first. A caller that sets those columns itself says `false`.
+    pub const fn set_derives(&mut self, derives: bool) {
+        self.derives = derives;
+    }
+
     /// What a query in this transaction reads: the committed state with this transaction's writes.
     pub fn view(&self) -> View<'_> {
         View::of_transaction(self.db, self.seq, &self.set)
@@ -375,6 +384,7 @@ impl<'db> Transaction<'db> {
             seq,
             now,
             writer,
+            derives: _,
         } = self;
         db.inner.check_usable()?;
         let committed = db.inner.commit(&set, seq, now)?;
@@ -421,7 +431,7 @@ impl<'db> Transaction<'db> {
                 record.id()
             )));
         }
-        let record = derived(table, None, record)?;
+        let record = self.derived(table, None, record)?;
         self.put(table, current.committed, record);
         Ok(())
     }
@@ -429,7 +439,7 @@ impl<'db> Transaction<'db> {
     fn upsert_checked(&mut self, table: &Arc<Table>, record: Record) -> Result<RecordId> {
         let current = self.look_up(table, record.key())?;
         let id = record.id();
-        let record = derived(table, current.record(), record)?;
+        let record = self.derived(table, current.record(), record)?;
         self.put(table, current.committed, record);
         Ok(id)
     }
@@ -445,9 +455,18 @@ impl<'db> Transaction<'db> {
             return Err(no_such_row(table, id));
         };
         let record = before.changed(self.metadata(current.committed.as_ref()), changes);
-        let record = derived(table, Some(before), record)?;
+        let record = self.derived(table, Some(before), record)?;
         self.set.push(table, current.committed, record, false);
         Ok(())
+    }
+
+    /// The record with the columns set that follow from others.
+    #[inline]
+    fn derived(&self, table: &Table, before: Option<&Record>, record: Record) -> Result<Record> {
+        match &table.derivation {
+            Some(derivation) if self.derives => derivation.apply(before, record),
+            _ => Ok(record),
+        }
     }
 
     /// Writes a fresh record in place of the committed one, if there is one.
@@ -456,15 +475,6 @@ impl<'db> Transaction<'db> {
             record.set_metadata(self.metadata(committed.as_ref()));
         }
         self.set.push(table, committed, record, false);
-    }
-}
-
-/// The record with the columns set that follow from others.
-#[inline]
-fn derived(table: &Table, before: Option<&Record>, record: Record) -> Result<Record> {
-    match &table.derivation {
-        None => Ok(record),
-        Some(derivation) => derivation.apply(before, record),
     }
 }
 

@@ -392,6 +392,33 @@ impl Filter {
         Ok(bound)
     }
 
+    /// The filter with other names for its columns.
+    #[must_use]
+    pub fn map_columns(mut self, name: &dyn Fn(&Text) -> Text) -> Self {
+        self.rename(name);
+        self
+    }
+
+    fn rename(&mut self, name: &dyn Fn(&Text) -> Text) {
+        match self {
+            Self::Compare { path, .. }
+            | Self::In { path, .. }
+            | Self::Between { path, .. }
+            | Self::Like { path, .. }
+            | Self::StartsWith { path, .. }
+            | Self::Contains { path, .. }
+            | Self::IsNull { path } => path.column = name(&path.column),
+            Self::Custom { paths, .. } => {
+                for path in paths {
+                    path.column = name(&path.column);
+                }
+            }
+            Self::And(all) | Self::Or(all) => all.iter_mut().for_each(|part| part.rename(name)),
+            Self::Not(part) => part.rename(name),
+            Self::True => {}
+        }
+    }
+
     /// Whether a parameter waits for its value.
     pub fn has_parameters(&self) -> bool {
         let is_parameter = |value: &Value| parameter_name(value).is_some();

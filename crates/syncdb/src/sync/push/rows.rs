@@ -10,6 +10,7 @@ use common::{
 };
 
 use super::{Actor, Push, revert};
+use crate::migration::{Flow, Misfit};
 use crate::sync::authority::Authority;
 use crate::sync::columns::{RowWrites, forget};
 use crate::sync::conflict::{
@@ -28,6 +29,8 @@ pub(super) struct Target<'a> {
     pub(super) schema: &'a Schema,
     pub(super) policy: &'a Policy,
     pub(super) op: &'a Op,
+    /// How the columns of other versions follow.
+    flow: Option<&'a Flow>,
 }
 
 /// What an operation says about one column.
@@ -46,6 +49,17 @@ struct Write<'a> {
     base: Option<Value>,
     /// Another replica has written the column since.
     concurrent: bool,
+}
+
+/// Writes a row whose columns of other versions are set already.
+fn underived<T>(
+    tx: &mut Transaction<'_>,
+    write: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+) -> Result<T> {
+    tx.set_derives(false);
+    let written = write(tx);
+    tx.set_derives(true);
+    written
 }
 
 /// The writes to a row that an operation comes to.
@@ -93,6 +107,7 @@ impl Push<'_> {
             schema: &schema,
             policy: self.server.policy(&op.table),
             op,
+            flow: self.server.catalogue.flow(&op.table),
         };
         let values = |columns: &[(FieldId, Value)]| {
             let columns = columns.iter();
@@ -154,7 +169,15 @@ impl Push<'_> {
                 *to = value;
             }
         }
-        tx.insert_values(target.collection, values)?;
+        if let Some(flow) = target.flow {
+            let fields = &schema.fields;
+            let given = |at: usize| {
+                let id = fields.get(at).map(|field| field.id);
+                at < schema.key_columns || columns.iter().any(|(said, _)| Some(*said) == id)
+            };
+            flow.complete(&mut values, &given, self.version, Misfit::Refuse)?;
+        }
+        underived(tx, |tx| tx.insert_values(target.collection, values))?;
         gone::clear(tx, &self.server.tables, schema, &target.op.key)?;
         let writes = RowWrites::born(tx.seq(), self.written.clone());
         let rows = &self.server.tables.rows;
@@ -218,10 +241,46 @@ impl Push<'_> {
         }
         self.choose_groups(tx, target, grouped, row, &mut to, conflicts)?;
         if !to.changes.is_empty() {
-            tx.update_values(target.collection, target.op.key.clone(), to.changes)?;
+            self.derive(tx, target, row, &mut to)?;
+            let key = target.op.key.clone();
+            underived(tx, |tx| {
+                tx.update_values(target.collection, key, to.changes)
+            })?;
         }
         to.writes
             .write(tx, rows, &target.schema.name, target.op.key.values())
+    }
+
+    /// Writes what follows from the columns that are written, in other versions of the table, as if the replica had.
+    fn derive(
+        &self,
+        tx: &Transaction<'_>,
+        target: &Target<'_>,
+        row: &Record,
+        to: &mut Row,
+    ) -> Result<()> {
+        let Some(flow) = target.flow else {
+            return Ok(());
+        };
+        let mut after = row.to_vec();
+        for (position, value) in &to.changes {
+            if let Some(place) = after.get_mut(*position) {
+                place.clone_from(value);
+            }
+        }
+        let written = |at: usize| to.changes.iter().any(|(position, _)| *position == at);
+        for position in flow.derive(row, &mut after, &written)? {
+            let (Some(field), Some(value)) =
+                (target.schema.fields.get(position), after.get(position))
+            else {
+                continue;
+            };
+            let before = row.get(position).cloned().unwrap_or_default();
+            to.writes
+                .note(field.id, tx.seq(), self.written.clone(), before);
+            to.changes.push((position, value.clone()));
+        }
+        Ok(())
     }
 
     fn write_of<'t>(

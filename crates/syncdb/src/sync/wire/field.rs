@@ -21,6 +21,7 @@ pub(super) mod request {
     pub(crate) const TOLD: u32 = 21;
     pub(crate) const FIRST: u32 = 25;
     pub(crate) const REFERENCES: u32 = 26;
+    pub(crate) const VERSION: u32 = 27;
     pub(crate) const DICTIONARIES: u32 = 19;
 }
 
@@ -47,6 +48,7 @@ pub(super) mod answer {
     pub(crate) const TOLD: u32 = 24;
     pub(crate) const DICTIONARIES: u32 = 19;
     pub(crate) const LOST: u32 = 26;
+    pub(crate) const VERSION: u32 = 27;
 }
 
 pub(super) mod dictionary {
@@ -107,6 +109,7 @@ pub(super) mod columns {
 pub(super) mod changed {
     pub(crate) const ID: u32 = 1;
     pub(crate) const OLD: u32 = 2;
+    pub(crate) const VERSION: u32 = 3;
 }
 
 pub(super) mod questions {

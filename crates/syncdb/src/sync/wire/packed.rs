@@ -157,6 +157,7 @@ fn packed_contents(sent: &SentDictionary) -> [(&'static str, Vec<u8>); 2] {
         told: EntryId::default(),
         first: 0,
         dictionaries: vec![id],
+        version: 0,
         references: true,
         mutations: vec![Mutation {
             client_seq: 1,
@@ -173,6 +174,7 @@ fn packed_contents(sent: &SentDictionary) -> [(&'static str, Vec<u8>); 2] {
         number: 7,
         epoch: Epoch(3),
         now: Hlc(1 << 41),
+        version: 0,
         schemas: None,
         policies: std::collections::BTreeMap::new(),
         next: 2,

@@ -80,6 +80,7 @@ pub(super) fn request(
         token: Vec::new(),
         ranges: None,
         schemas: SchemaSetId::default(),
+        version: 0,
         acknowledged: 0,
         now: Hlc(0),
         told: EntryId::default(),
@@ -126,6 +127,7 @@ pub(super) fn request(
             at::TOLD => found.told = entry_id(part.message()?)?,
             at::FIRST => found.first = part.number()?,
             at::REFERENCES => found.references = part.bool()?,
+            at::VERSION => found.version = part.small()?,
             _ => {}
         }
     }
@@ -190,6 +192,7 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
     let mut policies = BTreeMap::new();
     let (mut ledger, mut told) = (Vec::new(), EntryId::default());
     let (mut dictionaries, mut lost) = (Vec::new(), Vec::new());
+    let mut version = 0;
     while let Some((number, part)) = fields.next()? {
         match number {
             at::NUMBER => exchange = part.fixed()?,
@@ -228,6 +231,7 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
                 dictionaries.push(dictionary(part.message()?, budget)?);
             }
             at::LOST => part.ids(DICTIONARIES_MAX, &mut lost)?,
+            at::VERSION => version = part.small()?,
             _ => {}
         }
     }
@@ -238,6 +242,7 @@ pub(super) fn answer(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Answ
         epoch,
         now,
         schemas: found_schemas,
+        version,
         next,
         heard,
         outcomes,

@@ -78,8 +78,9 @@ fn write_scope(scope: &Scope, out: &mut Vec<u8>) -> Result<()> {
             Ok(())
         }
         Held::Stale => put_message(at::STALE, out, |_| Ok(())),
-        Held::Changed { id, old } => put_message(at::CHANGED, out, |out| {
+        Held::Changed { id, old, version } => put_message(at::CHANGED, out, |out| {
             put_bytes(field::changed::ID, &id.0, out);
+            put_number(field::changed::VERSION, (*version).into(), out);
             put_want(field::changed::OLD, old, out)
         }),
     }
@@ -288,17 +289,19 @@ pub(super) fn read(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Scope>
 
 fn changed(mut fields: Fields<'_>, budget: &mut Budget) -> Result<Held> {
     use field::changed as at;
-    let (mut id, mut old) = (ScopeId::default(), None);
+    let (mut id, mut old, mut version) = (ScopeId::default(), None, 0);
     while let Some((number, part)) = fields.next()? {
         match number {
             at::ID => id = ScopeId(part.bytes16()?),
             at::OLD => once(&mut old, read_want(part.message()?, budget)?)?,
+            at::VERSION => version = part.small()?,
             _ => {}
         }
     }
     Ok(Held::Changed {
         id,
         old: Box::new(old.unwrap_or(Want::EVERYTHING)),
+        version,
     })
 }
 

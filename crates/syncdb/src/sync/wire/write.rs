@@ -43,6 +43,7 @@ pub(super) fn request(
     entry_id(at::TOLD, request.told, out)?;
     put_number(at::FIRST, request.first, out);
     put_number(at::REFERENCES, request.references.into(), out);
+    put_number(at::VERSION, request.version.into(), out);
     Ok(())
 }
 
@@ -106,6 +107,7 @@ pub(super) fn answer(
     }
     entry_id(at::TOLD, answer.told, out)?;
     put_ids(at::LOST, &answer.lost, out);
+    put_number(at::VERSION, answer.version.into(), out);
     Ok(())
 }
 

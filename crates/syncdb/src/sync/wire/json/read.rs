@@ -186,6 +186,7 @@ fn request(value: &Value, limits: &Limits) -> Result<Request> {
         first: request.optional("first", number)?.unwrap_or_default(),
         dictionaries: dictionary_ids(request, "dictionaries")?,
         references: request.optional("references", bool)?.unwrap_or_default(),
+        version: request.optional("version", small)?.unwrap_or_default(),
         mutations: request.each("mutations", mutation)?,
     };
     check("mutations", found.mutations.len(), MUTATIONS_MAX)?;
@@ -348,6 +349,7 @@ fn answer(value: &Value, limits: &Limits) -> Result<Answer> {
         told: answer.optional("told", entry_id)?.unwrap_or_default(),
         dictionaries: sent_dictionaries(answer)?,
         lost: dictionary_ids(answer, "lost")?,
+        version: answer.optional("version", small)?.unwrap_or_default(),
     })
 }
 

@@ -52,7 +52,8 @@ pub(super) fn scope(value: &Value, limits: &Limits) -> Result<Scope> {
             let changed = Object::of(value)?;
             let id = changed.read("id", id)?;
             let old = Box::new(changed.read("old", |value| want(value, limits))?);
-            Ok(Held::Changed { id, old })
+            let version = changed.optional("version", small)?.unwrap_or_default();
+            Ok(Held::Changed { id, old, version })
         })?,
     ];
     let mut held = held.into_iter().flatten();

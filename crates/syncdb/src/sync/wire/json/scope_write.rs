@@ -25,9 +25,11 @@ pub(super) fn scope(scope: &Scope, limits: &Limits) -> Result<Value> {
         Held::Nothing => ("nothing", object([])),
         Held::Joined(id) => ("joined", hex(&id.0)),
         Held::Stale => ("stale", object([])),
-        Held::Changed { id, old } => {
+        Held::Changed { id, old, version } => {
             let old = want(old, limits)?;
-            ("changed", object([("id", hex(&id.0)), ("old", old)]))
+            let version = Value::from(*version);
+            let changed = [("id", hex(&id.0)), ("old", old), ("version", version)];
+            ("changed", object(changed))
         }
     };
     Ok(object([

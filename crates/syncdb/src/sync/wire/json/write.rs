@@ -84,6 +84,7 @@ fn request(request: &Request, limits: &Limits) -> Result<Value> {
         ("first", number(request.first)),
         ("dictionaries", list(&request.dictionaries, |id| id_of(*id))),
         ("references", Value::from(request.references)),
+        ("version", Value::from(request.version)),
         ("mutations", list(&request.mutations, mutation)),
         ("scopes", scopes),
         ("token", optional_bytes(&request.token)),
@@ -167,6 +168,7 @@ fn answer(answer: &Answer, limits: &Limits) -> Result<Value> {
         ("told", entry_id(answer.told)),
         ("dictionaries", list(&answer.dictionaries, dictionary)),
         ("lost", list(&answer.lost, |id| id_of(*id))),
+        ("version", Value::from(answer.version)),
     ]))
 }
 

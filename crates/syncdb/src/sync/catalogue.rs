@@ -1,0 +1,364 @@
+//! [`Catalogue`]: the versions of the application's tables that a server serves side by side, each as its clients know it.
+//!
+//! The rows are there once, with the columns of all versions: see [`Course`]. A version sees the columns that it has, under its
+//! names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use common::query::Filter;
+use common::schema::{Field, FieldId, Schema};
+use common::versioning::ColumnSet;
+use common::{Collection, Database, Error, Result, Text};
+
+use super::ledger::LedgerEntry;
+use super::permission::Permission;
+use super::policy::Policy;
+use super::protocol::{Request, is_system};
+use super::system::{schema_set, user_tables};
+use crate::migration::{Course, Flow};
+
+/// A table as the clients of one version know it.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) collection: Collection,
+    pub(crate) view: Arc<View>,
+}
+
+/// How the clients of one version know a table.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The schema as they have it.
+    pub(crate) own: Arc<Schema>,
+    /// The same with every column at its place in the rows; those of other versions under names that nobody gives.
+    pub(crate) placed: Arc<Schema>,
+    /// Places of the columns that they have.
+    pub(crate) columns: ColumnSet,
+}
+
+impl View {
+    /// Of a table that has one version.
+    fn plain(schema: Arc<Schema>) -> Self {
+        Self {
+            columns: ColumnSet::all(schema.fields.len()),
+            placed: Arc::clone(&schema),
+            own: schema,
+        }
+    }
+
+    fn new(own: &Schema, rows: &Schema) -> Self {
+        let mut columns = ColumnSet::EMPTY;
+        let fields = rows.fields.iter().enumerate().map(|(at, field)| {
+            match own.fields.iter().find(|own| own.id == field.id) {
+                Some(own) => {
+                    columns.insert(at);
+                    own.clone()
+                }
+                None => Field {
+                    name: Text::new(format!("~{}", field.id.0)),
+                    ..field.clone()
+                },
+            }
+        });
+        let placed = Schema {
+            fields: fields.collect(),
+            indexes: Vec::new(),
+            references: Vec::new(),
+            ..own.clone()
+        };
+        Self {
+            own: Arc::new(own.clone()),
+            placed: Arc::new(placed),
+            columns,
+        }
+    }
+}
+
+/// What a server knows of the versions that it serves.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue {
+    pub(crate) versions: Versions,
+    /// For each version that is accepted, its tables by name.
+    views: BTreeMap<u32, BTreeMap<Text, Arc<View>>>,
+    /// How the columns of the versions follow from each other, for tables in which any do.
+    flows: BTreeMap<Text, (Arc<Course>, Flow)>,
+}
+
+/// Which versions there are; all 0 without a lineage.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Versions {
+    /// Mutations are taken from this one on.
+    pub(crate) accepted_from: u32,
+    /// Rows are given from this one on.
+    pub(crate) served_from: u32,
+    /// The one of those who do not say.
+    pub(crate) current: u32,
+    pub(crate) latest: u32,
+}
+
+/// How a request's version stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Under which it is served.
+    pub(crate) version: u32,
+    /// Under which its mutations were made.
+    pub(crate) written: u32,
+    /// It may still push, and is given nothing.
+    pub(crate) is_retired: bool,
+}
+
+impl Catalogue {
+    pub(crate) fn new(
+        versions: Versions,
+        schemas: &BTreeMap<u32, BTreeMap<Text, Schema>>,
+        rows: &BTreeMap<Text, (Arc<Schema>, Arc<Course>)>,
+    ) -> Self {
+        let views = schemas.iter().map(|(version, tables)| {
+            let tables = tables.iter().filter_map(|(name, own)| {
+                let (rows, _) = rows.get(name)?;
+                Some((name.clone(), Arc::new(View::new(own, rows))))
+            });
+            (*version, tables.collect())
+        });
+        let flows = rows.iter().map(|(name, (schema, course))| {
+            let flow = course.laid_out(schema);
+            (name.clone(), (Arc::clone(course), flow))
+        });
+        Self {
+            versions,
+            views: views.collect(),
+            flows: flows.collect(),
+        }
+    }
+
+    /// Whether there is a lineage.
+    pub(crate) fn has_versions(&self) -> bool {
+        self.versions.latest != 0
+    }
+
+    /// How a request is to be served.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Unsupported`] for a version that is not accepted any more, or not known yet.
+    pub(crate) fn standing(
+        &self,
+        db: &Database,
+        policies: &BTreeMap<Text, Policy>,
+        request: &Request,
+    ) -> Result<Standing> {
+        let Versions {
+            accepted_from,
+            served_from,
+            current,
+            latest,
+        } = self.versions;
+        if !self.has_versions() {
+            return Ok(Standing {
+                version: 0,
+                written: 0,
+                is_retired: false,
+            });
+        }
+        let version = request.version;
+        if version == 0 {
+            let is_of = |version: &u32| {
+                let schemas = self.schemas(db, *version);
+                schema_set(&schemas, &self.policies(*version, policies)) == request.schemas
+            };
+            let written = self.views.keys().rev().copied().find(is_of);
+            return Ok(Standing {
+                version: current,
+                written: written.unwrap_or(current),
+                is_retired: false,
+            });
+        }
+        if version > latest {
+            return Err(Error::unsupported(format!(
+                "the replica is of version {version} of the application's tables, and this server knows versions up to {latest}; \
+                 nothing is lost: sync again when the server has been brought to version {version}"
+            )));
+        }
+        if version < accepted_from {
+            return Err(Error::unsupported(format!(
+                "the replica is of version {version} of the application's tables, and this server takes versions from \
+                 {accepted_from} on; nothing is lost: update the application, and what waits is sent then"
+            )));
+        }
+        Ok(Standing {
+            version,
+            written: version,
+            is_retired: version < served_from,
+        })
+    }
+
+    /// The tables of a version, by name.
+    pub(crate) fn tables(&self, db: &Database, version: u32) -> Vec<Served> {
+        let Some(views) = self.views.get(&version) else {
+            return user_tables(db).into_iter().map(plain).collect();
+        };
+        let tables = views.iter().filter_map(|(name, view)| {
+            Some(Served {
+                collection: db.collection(name).ok()?,
+                view: Arc::clone(view),
+            })
+        });
+        tables.collect()
+    }
+
+    /// The table of this name in a version.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::NotFound`].
+    pub(crate) fn table(&self, db: &Database, version: u32, name: &str) -> Result<Served> {
+        if is_system(name) {
+            return Err(Error::not_found(format!(
+                "the server has no table `{name}`"
+            )));
+        }
+        let Some(views) = self.views.get(&version) else {
+            return db.collection(name).map(plain);
+        };
+        let view = views.get(name).ok_or_else(|| {
+            Error::not_found(format!(
+                "version {version} of the application's tables has no table `{name}`"
+            ))
+        })?;
+        Ok(Served {
+            collection: db.collection(name)?,
+            view: Arc::clone(view),
+        })
+    }
+
+    /// The table of this name as the present version has it, or the last one that had it.
+    pub(crate) fn present(&self, db: &Database, name: &str) -> Result<Served> {
+        let here = self.views.get(&self.versions.current);
+        let version = match here.filter(|views| views.contains_key(name)) {
+            Some(_) => self.versions.current,
+            None => {
+                let mut has = self.views.iter().rev();
+                let last = has.find(|(_, views)| views.contains_key(name));
+                last.map_or(self.versions.current, |(version, _)| *version)
+            }
+        };
+        self.table(db, version, name)
+    }
+
+    /// The table of this name in every version that is accepted.
+    pub(crate) fn in_all(&self, db: &Database, name: &str) -> Vec<Served> {
+        if !self.has_versions() {
+            return self.table(db, 0, name).into_iter().collect();
+        }
+        let versions = self.views.keys();
+        let tables = versions.filter_map(|version| self.table(db, *version, name).ok());
+        tables.collect()
+    }
+
+    /// The schemas of a version.
+    pub(crate) fn schemas(&self, db: &Database, version: u32) -> Vec<Schema> {
+        let tables = self.tables(db, version).into_iter();
+        tables.map(|table| (*table.view.own).clone()).collect()
+    }
+
+    /// How the columns of a table's versions follow from each other.
+    pub(crate) fn flow(&self, table: &str) -> Option<&Flow> {
+        self.flows.get(table).map(|(_, flow)| flow)
+    }
+
+    /// The policies of a version's tables, by its names; they are declared by the present ones.
+    pub(crate) fn policies(
+        &self,
+        version: u32,
+        policies: &BTreeMap<Text, Policy>,
+    ) -> BTreeMap<Text, Policy> {
+        let present = self.views.get(&self.versions.current);
+        let (Some(views), Some(present)) = (self.views.get(&version), present) else {
+            return policies.clone();
+        };
+        let of_table = policies.iter().filter_map(|(name, policy)| {
+            let view = views.get(name)?;
+            let policy = match present.get(name) {
+                Some(present) if version != self.versions.current => {
+                    policy.renamed(&|column| renamed(present, view, column))
+                }
+                _ => policy.clone(),
+            };
+            (policy != Policy::default()).then(|| (name.clone(), policy))
+        });
+        of_table.collect()
+    }
+
+    /// Gives an entry of the ledger, which speaks of the present version, the names of another.
+    pub(crate) fn translate(&self, version: u32, entry: &mut LedgerEntry) {
+        let Some(column) = &mut entry.column else {
+            return;
+        };
+        let Some(view) = self.views.get(&version).and_then(|v| v.get(&entry.table)) else {
+            return;
+        };
+        let Some((_, flow)) = self.flows.get(&entry.table) else {
+            return;
+        };
+        if let Some(at) = flow.rows().position(column)
+            && let Some(field) = view.placed.fields.get(at)
+            && view.columns.contains(at)
+        {
+            column.clone_from(&field.name);
+        }
+    }
+
+    /// A permission, which speaks of the present version, in the words of another. What follows from columns that are
+    /// permitted is permitted with them, and only then.
+    pub(crate) fn permission_in(
+        &self,
+        present: &View,
+        view: &View,
+        permission: Permission,
+    ) -> Permission {
+        let name = &view.own.name;
+        let placed = |schema: &Schema, at: usize| schema.fields.get(at).map(|f| f.name.clone());
+        let rename = |column: &Text| {
+            let at = present.placed.position(column);
+            at.and_then(|at| placed(&view.placed, at))
+                .unwrap_or_else(|| column.clone())
+        };
+        let columns = permission.columns.map(|allowed| {
+            let ids: BTreeSet<FieldId> = present
+                .own
+                .fields
+                .iter()
+                .filter(|field| allowed.contains(&field.name))
+                .map(|field| field.id)
+                .collect();
+            let is_present = |id: &FieldId| present.own.fields.iter().any(|f| f.id == *id);
+            let course = self.flows.get(name).map(|(course, _)| course);
+            let may = |id: FieldId| {
+                let relatives = course
+                    .map(|course| course.relatives(id))
+                    .unwrap_or_default();
+                let mut now = relatives.iter().filter(|id| is_present(id)).peekable();
+                ids.contains(&id)
+                    || (!is_present(&id) && now.peek().is_some() && now.all(|id| ids.contains(id)))
+            };
+            let own = view.own.fields.iter().filter(|field| may(field.id));
+            own.map(|field| field.name.clone()).collect()
+        });
+        let rows = match permission.rows {
+            Filter::True => Filter::True,
+            rows => rows.map_columns(&rename),
+        };
+        Permission { rows, columns }
+    }
+}
+
+fn plain(collection: Collection) -> Served {
+    Served {
+        view: Arc::new(View::plain(collection.schema())),
+        collection,
+    }
+}
+
+fn renamed(present: &View, view: &View, column: &Text) -> Option<Text> {
+    let id = present.own.fields.iter().find(|f| f.name == *column)?.id;
+    let own = view.own.fields.iter().find(|field| field.id == id)?;
+    Some(own.name.clone())
+}

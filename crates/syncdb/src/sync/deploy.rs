@@ -1,0 +1,382 @@
+//! Brings a server's tables to the versions that it is to serve: the columns of all of them side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use common::database::{Alteration, Derivation};
+use common::schema::{Field, FieldType, Schema};
+use common::storage::{Fill, StorageKind};
+use common::{
+    Collection, Database, Error, ErrorKind, Limits, Record, Result, Text, Value, Violation,
+};
+
+use super::catalogue::{Catalogue, Versions};
+use super::system::{damaged, open, read_number, user_tables};
+use crate::migration::{Course, Flow, Lineage, Misfit, ROWS_NAMED_MAX, union_of, version_of};
+
+/// The row of `sync_versions` that says what the tables are.
+const KEY: &str = "tables";
+
+/// Which versions of the application's tables a server serves.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    /// The chain of versions.
+    pub lineage: Lineage,
+    /// Replicas of this version and later are served; default 1, the first.
+    pub served_from: u32,
+    /// What replicas of earlier versions had still to send is taken from this version on; default as `served_from`.
+    pub accepted_from: u32,
+    /// The version of those replicas that carry no lineage, and of whoever writes at the server; default the lineage's latest.
+    pub current: u32,
+}
+
+impl Serving {
+    /// All versions of a lineage, of which the latest is current.
+    pub fn new(lineage: Lineage) -> Self {
+        Self {
+            current: lineage.latest().number,
+            lineage,
+            served_from: 1,
+            accepted_from: 1,
+        }
+    }
+
+    /// Serves replicas of this version and later only. What earlier ones have still to send is not taken either, until
+    /// [`Serving::accepted_from`] says otherwise.
+    #[must_use]
+    pub const fn served_from(mut self, version: u32) -> Self {
+        self.served_from = version;
+        self.accepted_from = version;
+        self
+    }
+
+    /// Takes what replicas of this version and later have still to send, also where they are not served any more: the grace
+    /// in which the last of them come by.
+    #[must_use]
+    pub const fn accepted_from(mut self, version: u32) -> Self {
+        self.accepted_from = version;
+        self
+    }
+
+    /// Sets which version is current: an earlier one to roll a deployment back. Replicas that are further stay so.
+    #[must_use]
+    pub const fn current(mut self, version: u32) -> Self {
+        self.current = version;
+        self
+    }
+
+    fn check(&self) -> Result<Versions> {
+        let latest = self.lineage.latest().number;
+        let Self {
+            served_from,
+            accepted_from,
+            current,
+            ..
+        } = *self;
+        if 1 <= accepted_from
+            && accepted_from <= served_from
+            && served_from <= current
+            && current <= latest
+        {
+            return Ok(Versions {
+                accepted_from,
+                served_from,
+                current,
+                latest,
+            });
+        }
+        Err(Error::invalid(format!(
+            "a server takes mutations from one version on ({accepted_from}), serves rows from that or a later one on \
+             ({served_from}), has a current one of those ({current}), and knows the lineage's latest ({latest}); they are to be in \
+             this order, from 1"
+        )))
+    }
+}
+
+/// Brings the tables to what is to be served, in one commit. Columns that are added touch no row.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] for a lineage that is another one than the tables have had; [`ErrorKind::NotFound`] for tables of no
+/// version of it; [`ErrorKind::Invalid`] with the rows that do not fit a column which is computed from others;
+/// [`ErrorKind::Unsupported`] for versions with another key.
+pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
+    let state = open(db, state_schema()?)?;
+    let known = Known::read(&state, &serving.lineage)?;
+    if let Some(known) = &known {
+        serving.lineage = known.lineage.clone();
+    }
+    let versions = serving.check()?;
+    let lineage = &serving.lineage;
+    let range = versions.accepted_from..=versions.latest;
+    let from = match &known {
+        Some(known) => known.current,
+        None if user_tables(db).is_empty() => 0,
+        None => version_of(db, lineage)?,
+    };
+    let mut schemas = BTreeMap::new();
+    for number in range.clone() {
+        schemas.insert(number, lineage.version(number)?.schemas.clone());
+    }
+    let names: BTreeSet<&Text> = schemas.values().flat_map(BTreeMap::keys).collect();
+    let mut tx = db.begin();
+    let mut rows = BTreeMap::new();
+    let mut alterations = Vec::new();
+    for name in names {
+        // As the present version has it, or the last one that had it.
+        let present = schemas
+            .get(&versions.current)
+            .filter(|tables| tables.contains_key(name));
+        let now = match present {
+            Some(tables) => (versions.current, tables.get(name)),
+            None => {
+                let mut has = schemas.iter().rev();
+                let last = has.find(|(_, tables)| tables.contains_key(name));
+                last.map_or((0, None), |(number, tables)| (*number, tables.get(name)))
+            }
+        };
+        let (number, Some(now)) = now else { continue };
+        let course = Course::of(lineage, name, *range.start(), *range.end())?;
+        let course = Arc::new(course);
+        let table = Table {
+            course: &course,
+            number,
+            now,
+            from,
+        };
+        let (schema, alteration) = table.alteration(db)?;
+        alterations.extend(alteration);
+        rows.insert(name.clone(), (Arc::new(schema), course));
+    }
+    // Tables that the lineage does not speak of are the application's own business.
+    let was = |name: &str| {
+        lineage
+            .versions()
+            .any(|version| version.schemas.contains_key(name))
+    };
+    for table in user_tables(db) {
+        if !rows.contains_key(table.name()) && was(table.name()) {
+            alterations.push(Alteration::Drop {
+                table: Text::new(table.name()),
+            });
+        }
+    }
+    let row = [
+        Value::from(KEY),
+        Value::from(lineage.to_json()?),
+        Value::from(versions.current),
+    ];
+    let same = tx.get(&state, KEY)?.is_some_and(|known| *known == row);
+    if !same {
+        tx.upsert_values(&state, row)?;
+    }
+    if !same || !alterations.is_empty() {
+        tx.commit_altered(alterations)?;
+    }
+    Ok(Catalogue::new(versions, &schemas, &rows))
+}
+
+fn state_schema() -> Result<Schema> {
+    Schema::build("sync_versions", ["name"])
+        .field(Field::new("name", FieldType::Text))
+        .field(Field::new("lineage", FieldType::Any))
+        .field(Field::new("current", FieldType::Int))
+        .finish()
+}
+
+/// What the tables are.
+struct Known {
+    /// The longer of the lineage that they have had and the one that is given.
+    lineage: Lineage,
+    /// The version that was current.
+    current: u32,
+}
+
+impl Known {
+    fn read(state: &Collection, given: &Lineage) -> Result<Option<Self>> {
+        let Some(record) = state.try_get(KEY)? else {
+            return Ok(None);
+        };
+        let json = record.get(1).and_then(Value::as_bytes);
+        let json = json.ok_or_else(|| damaged(1))?;
+        let current = u32::try_from(read_number(&record, 2)?).map_err(|_| damaged(2))?;
+        let chain = |json: &[u8]| -> Result<(serde_json::Value, Vec<serde_json::Value>)> {
+            let mut read: serde_json::Value =
+                serde_json::from_slice(json).map_err(|_| damaged(1))?;
+            let first = read.get_mut("first").map(serde_json::Value::take);
+            let steps = read.get_mut("migrations").map(serde_json::Value::take);
+            let steps = match steps {
+                Some(serde_json::Value::Array(steps)) => steps,
+                _ => Vec::new(),
+            };
+            Ok((first.unwrap_or_default(), steps))
+        };
+        let (first, steps) = chain(json)?;
+        let (given_first, given_steps) = chain(&given.to_json()?)?;
+        if first != given_first
+            || !(steps.starts_with(&given_steps) || given_steps.starts_with(&steps))
+        {
+            return Err(Error::conflict(
+                "the tables have had another lineage than the one given: a lineage is only ever made longer, so that what was \
+                 written under any version is understood; is it of another application?",
+            ));
+        }
+        let lineage = if given_steps.len() >= steps.len() {
+            given.clone()
+        } else {
+            // An application of before: the tables have columns that it does not know, and keeps in step.
+            let scripts = given.registered().clone();
+            Lineage::from_json(json, &Limits::default(), scripts).map_err(|error| {
+                error.at("the lineage that the tables have had, which is longer than the one given")
+            })?
+        };
+        Ok(Some(Self { lineage, current }))
+    }
+}
+
+/// One table on its way.
+struct Table<'a> {
+    course: &'a Arc<Course>,
+    /// The version that names the columns.
+    number: u32,
+    now: &'a Schema,
+    /// The version that the rows are of.
+    from: u32,
+}
+
+impl Table<'_> {
+    /// The schema of the rows, and what is to be done for it.
+    fn alteration(&self, db: &Database) -> Result<(Schema, Option<Alteration<'static>>)> {
+        let Ok(table) = db.collection(&self.now.name) else {
+            let schema = union_of(self.course, self.now, None);
+            let create = Alteration::Create {
+                schema: schema.clone(),
+                kind: StorageKind::default(),
+            };
+            return Ok((schema, Some(create)));
+        };
+        let there = table.schema();
+        let retired = |field: &Field| !self.course.columns().iter().any(|own| own.id == field.id);
+        let rebuilds = there.fields.iter().any(retired);
+        let schema = union_of(
+            self.course,
+            self.now,
+            Some(&there).filter(|_| !rebuilds).map(|s| &**s),
+        );
+        let flow = self.course.laid_out(&schema);
+        let derivation = self.derivation(&schema, &flow);
+        if rebuilds {
+            let places: Vec<Option<usize>> = schema
+                .fields
+                .iter()
+                .map(|field| there.fields.iter().position(|known| known.id == field.id))
+                .collect();
+            let from = self.from;
+            let row = move |record: &Record| {
+                let taken = places
+                    .iter()
+                    .map(|at| at.and_then(|at| record.get(at)).cloned());
+                let mut row: Vec<Value> = taken.map(Option::unwrap_or_default).collect();
+                let given = |at: usize| places.get(at).copied().flatten().is_some();
+                flow.complete(&mut row, &given, from, Misfit::Refuse)?;
+                Ok(row)
+            };
+            let rebuild = Alteration::Rebuild {
+                schema: schema.clone(),
+                row: Box::new(row),
+                derivation,
+            };
+            return Ok((schema, Some(rebuild)));
+        }
+        if *there == schema && derivation.is_none() {
+            return Ok((schema, None));
+        }
+        let before = there.fields.len();
+        let fills = (before..schema.fields.len()).map(|place| flow.fill(place, before, self.from));
+        let (fills, may_lose): (Vec<Fill>, Vec<bool>) = fills.unzip();
+        if may_lose.contains(&true) {
+            self.check(&table, &flow, schema.fields.len())?;
+        }
+        let extend = Alteration::Extend {
+            schema: schema.clone(),
+            fills,
+            derivation,
+        };
+        Ok((schema, Some(extend)))
+    }
+
+    /// Finds the rows that do not fit a column which is to be computed.
+    fn check(&self, table: &Collection, flow: &Flow, columns: usize) -> Result<()> {
+        let mut violations = Vec::new();
+        let mut count = 0_usize;
+        let snapshot = table.database().snapshot();
+        snapshot.view().scan(table, &mut |records| {
+            for record in records {
+                let mut row = record.to_vec();
+                let before = row.len();
+                row.resize(columns, Value::Null);
+                let given = |at: usize| at < before;
+                let made = flow.complete(&mut row, &given, self.from, Misfit::Refuse);
+                if let Err(refused) = made {
+                    count += 1;
+                    if violations.len() < ROWS_NAMED_MAX {
+                        violations.push(Violation {
+                            path: format!("{}({}).{}", table.name(), record.id(), refused.column),
+                            rule: "fits".into(),
+                            message: format!("{:?}: {}", refused.before, refused.why),
+                        });
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        if count == 0 {
+            return Ok(());
+        }
+        let subject = format!(
+            "version {} of table `{}`, which {count} rows do not fit",
+            self.number,
+            table.name()
+        );
+        Err(Error::violations_of(
+            ErrorKind::Invalid,
+            &subject,
+            violations,
+        ))
+    }
+
+    /// What keeps the columns of other versions in step with what is written at the server.
+    fn derivation(&self, schema: &Schema, flow: &Flow) -> Option<Derivation> {
+        if schema.fields.len() == self.now.fields.len() {
+            let linked = self
+                .now
+                .fields
+                .iter()
+                .any(|field| self.course.relatives(field.id).len() > 1);
+            if !linked {
+                return None;
+            }
+        }
+        let own = |field: &Field| self.now.fields.iter().any(|own| own.id == field.id);
+        let own: Vec<bool> = schema.fields.iter().map(own).collect();
+        let (flow, number) = (flow.clone(), self.number);
+        Some(Derivation::new(move |before, row| {
+            match before {
+                Some(before) => {
+                    let now = row.to_vec();
+                    let written = |at: usize| before.get(at) != now.get(at);
+                    flow.derive(before, row, &written)?;
+                }
+                None => {
+                    let now = row.to_vec();
+                    let given = |at: usize| {
+                        own.get(at).copied().unwrap_or_default()
+                            || now.get(at).is_some_and(|value| !value.is_null())
+                    };
+                    flow.complete(row, &given, number, Misfit::Refuse)?;
+                }
+            }
+            Ok(())
+        }))
+    }
+}
