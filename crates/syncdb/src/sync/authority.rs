@@ -73,8 +73,7 @@ impl Authority {
             .policies
             .retain(|_, policy| *policy != Policy::default());
         // Whether a change moved a row out of a scope is only seen by what was before.
-        db.keep_before();
-        let before_since = db.seq();
+        let before_since = db.keep_before();
         let tables = ServerTables::open(&db)?;
         let (log_start, _) = db.log_extent();
         let catalogue = Arc::new(catalogue);

@@ -30,6 +30,8 @@ pub(crate) struct TableScope {
     predicate: Predicate,
     /// Positions beside the key's.
     pub(crate) positions: Vec<usize>,
+    /// The same in the order of the replica's version.
+    in_order: Vec<usize>,
     columns: ColumnSet,
     /// All columns beside the key's that the replica's version has.
     all: ColumnSet,
@@ -55,10 +57,14 @@ impl TableScope {
                 positions
             }
         };
+        let columns: ColumnSet = positions.iter().copied().collect();
+        let own = table.view.own.fields.iter();
+        let own = own.filter_map(|own| schema.fields.iter().position(|field| field.id == own.id));
         Ok(Self {
             collection: table.collection.clone(),
             all,
-            columns: positions.iter().copied().collect(),
+            in_order: own.filter(|at| columns.contains(*at)).collect(),
+            columns,
             schema,
             predicate,
             positions,
@@ -95,7 +101,7 @@ impl TableScope {
     }
 
     pub(crate) fn hasher(&self) -> RowHasher {
-        RowHasher::new(&self.schema, self.positions.iter().copied())
+        RowHasher::new(&self.schema, self.in_order.iter().copied())
     }
 }
 

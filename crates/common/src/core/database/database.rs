@@ -398,9 +398,9 @@ impl Database {
 
     /// Makes the log keep the record before each change from now on: the switch of
     /// [`Retention::before`], for who is handed a database that somebody else has set up. It costs the memory of
-    /// one more record for each row that was changed in the span of the log.
-    pub fn keep_before(&self) {
-        self.inner.log.write().keep_before();
+    /// one more record for each row that was changed in the span of the log. Returns the commit after which it is kept.
+    pub fn keep_before(&self) -> Seq {
+        self.inner.log.write().keep_before()
     }
 
     /// Number of changes that the log keeps of commits after `seq`.

@@ -60,6 +60,8 @@ pub struct ChangeTracker {
     pruned: Seq,
     /// Commits up to this one were compacted.
     compacted: Seq,
+    /// The record before a change is kept of commits after this one, if it is kept at all.
+    before_from: Seq,
     readers: BTreeMap<ReaderId, Reader>,
     next_reader: u64,
     retention: Retention,
@@ -228,9 +230,14 @@ impl ChangeTracker {
         dropped
     }
 
-    /// Keeps the record before each change from now on; see [`Retention::before`].
-    pub fn keep_before(&mut self) {
-        self.retention.before = true;
+    /// Keeps the record before each change from now on; see [`Retention::before`]. Returns the commit after which it is kept:
+    /// the last one, or an earlier one when it was kept already.
+    pub const fn keep_before(&mut self) -> Seq {
+        if !self.retention.before {
+            self.retention.before = true;
+            self.before_from = self.last;
+        }
+        self.before_from
     }
 
     /// Number of changes of commits after `seq`, as far as they are kept.
