@@ -19,7 +19,7 @@ use crate::sync::conflict::{Meeting, MergeFunction, Policy, Strategy};
 use crate::sync::deploy::{Serving, deploy};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
-use crate::sync::horizon::Horizon;
+use crate::sync::horizon::{Horizon, VersionInUse};
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
 use crate::sync::permission::Permissions;
 use crate::sync::protocol::{
@@ -428,7 +428,8 @@ impl SyncServer {
     pub fn answer(&self, principal: Option<&Text>, request: &Request) -> Result<Answer> {
         let db = &self.core.db;
         let catalogue = &self.core.catalogue;
-        let standing = catalogue.standing(db, &self.core.rules.policies, request)?;
+        let standing = catalogue.standing(db, &self.core.rules.policies, request);
+        let standing = standing.inspect_err(|_| self.horizon.turn_away(request.version))?;
         let version = standing.version;
         let log_start = || db.log_extent().0.max(self.core.before_since);
         let cursor = match request.position {
@@ -447,7 +448,7 @@ impl SyncServer {
         }
         if let Some(cursor) = cursor {
             self.horizon
-                .hear(&request.replica, cursor, db.clock().now());
+                .hear(&request.replica, version, cursor, db.clock().now());
         }
         let pushed = match cursor {
             Some(_) => push(&self.core, request, principal, &set, standing.written)?,
@@ -657,11 +658,22 @@ impl SyncServer {
         // What goes is accounted for first.
         self.core.account()?;
         let db = &self.core.db;
-        let days = i64::from(self.active_days) * 86_400_000_000;
-        let since = Timestamp(db.clock().now().0.saturating_sub(days));
+        let since = self.active_since();
         let readers = &self.core.tables.readers;
         let horizon = self.horizon.settle(db, readers, since, db.seq())?;
         Ok(db.prune_log_to(horizon))
+    }
+
+    fn active_since(&self) -> Timestamp {
+        let days = i64::from(self.active_days) * 86_400_000_000;
+        Timestamp(self.core.db.clock().now().0.saturating_sub(days))
+    }
+
+    /// The versions of the application's tables that replicas were heard of, within [`SyncServerOptions::active_days`]: whom it
+    /// would concern to serve from a later one on. Kept over a restart as of the last [`SyncServer::prune`]. A replica without a
+    /// lineage counts as of the current version.
+    pub fn versions(&self) -> Vec<VersionInUse> {
+        self.horizon.versions(self.active_since())
     }
 
     /// Notes which columns were written directly, past the push of any replica. Call it before the database is saved:

@@ -20,7 +20,6 @@ pub(crate) mod dictionaries;
 pub(crate) mod gone;
 pub(crate) mod graves;
 pub(crate) mod holdings;
-pub(crate) mod horizon;
 pub(crate) mod increment;
 pub(crate) mod pinned;
 #[cfg(not(feature = "planted-bugs"))]
@@ -45,6 +44,7 @@ pub mod delta;
 pub mod deploy;
 pub mod digest;
 pub mod explain;
+pub mod horizon;
 pub mod ledger;
 pub mod permission;
 pub mod policy;

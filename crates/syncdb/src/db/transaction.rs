@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use common::schema::FieldId;
+use common::schema::{FieldId, Schema};
 use common::versioning::ColumnSet;
 use common::{
     Collection, Committed, Error, Record, RecordId, Result, Row, Text, Timestamp, Transaction,
     Value,
 };
 
+use crate::migration::Course;
 use crate::power::{Claim, Priority, Urgency};
 use crate::sync::conflict::Strategy;
 use crate::sync::deferred::{self, DeferredId};
@@ -359,6 +360,26 @@ impl<'db> SyncTransaction<'db> {
         Ok(())
     }
 
+    /// What an operation says of columns that are here, when it was made under an earlier version of the tables.
+    fn lifted(&self, op: &Op, schema: &Schema) -> Result<Option<Action>> {
+        let is_here = |id: FieldId| schema.fields.iter().any(|field| field.id == id);
+        let (Action::Insert(columns) | Action::Update(columns)) = &op.action else {
+            return Ok(None);
+        };
+        let Some(lineage) = &self.core.lineage else {
+            return Ok(None);
+        };
+        if columns.iter().all(|(id, _)| is_here(*id)) {
+            return Ok(None);
+        }
+        let course = Course::of(lineage, &op.table, 1, lineage.latest().number)?;
+        let lifted = course.lifted(columns, &is_here)?;
+        Ok(Some(match &op.action {
+            Action::Insert(_) => Action::Insert(lifted),
+            _ => Action::Update(lifted),
+        }))
+    }
+
     fn repeat_op(&mut self, op: &Op) -> Result<()> {
         if let Action::Revert { entry, force } = &op.action {
             return self.revert(*entry, *force);
@@ -366,6 +387,8 @@ impl<'db> SyncTransaction<'db> {
         let synced = self.core.synced();
         let collection = &synced.get(&op.table)?.collection;
         let schema = collection.schema();
+        let lifted = self.lifted(op, &schema)?;
+        let action = lifted.as_ref().unwrap_or(&op.action);
         let position = |field: FieldId| {
             let position = schema.fields.iter().position(|known| known.id == field);
             position.ok_or_else(|| {
@@ -377,7 +400,7 @@ impl<'db> SyncTransaction<'db> {
         };
         self.touch(collection, &op.key)?;
         let row = self.tx.get(collection, op.key.clone())?;
-        match (&op.action, row) {
+        match (action, row) {
             (Action::Insert(columns), None) => {
                 let mut values = op.key.values().to_vec();
                 values.resize(schema.fields.len(), Value::Null);

@@ -167,6 +167,94 @@ impl Course {
         }
     }
 
+    /// What was written to columns of which some are no more (`is_here` says which are), as writes to those that follow from them.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for a column that leads to none, or only together with others that were not written, or
+    /// whose value does not fit.
+    pub(crate) fn lifted(
+        &self,
+        written: &[(FieldId, Value)],
+        is_here: &dyn Fn(FieldId) -> bool,
+    ) -> Result<Vec<(FieldId, Value)>> {
+        let mut values: Vec<Option<Value>> = vec![None; self.columns.len()];
+        for (id, value) in written {
+            if let Some(place) = self.find(*id).and_then(|at| values.get_mut(at)) {
+                *place = Some(value.clone());
+            }
+        }
+        let id_of = |at: usize| self.columns.get(at).map(|field| field.id);
+        let is_gone = |at: usize| id_of(at).is_some_and(|id| !is_here(id));
+        let mut led_on = BTreeSet::new();
+        for (_, step) in &self.moves {
+            let Move::Lens { lens, from, to, .. } = step else {
+                continue;
+            };
+            if !from.iter().any(|at| is_gone(*at)) {
+                continue;
+            }
+            let inputs = from.iter().map(|at| values.get(*at)?.clone());
+            let Some(inputs) = inputs.collect::<Option<Vec<Value>>>() else {
+                continue;
+            };
+            let inputs: Vec<&Value> = inputs.iter().collect();
+            for (part, at) in to.iter().enumerate() {
+                let made = self.made(
+                    *at,
+                    inputs.first().copied(),
+                    lens.forward(part, &inputs),
+                    Misfit::Refuse,
+                )?;
+                if let Some(place) = values.get_mut(*at).filter(|place| place.is_none()) {
+                    *place = Some(made);
+                }
+            }
+            led_on.extend(from.iter().copied());
+        }
+        let mut lifted: Vec<(FieldId, Value)> = written
+            .iter()
+            .filter(|(id, _)| self.find(*id).is_none())
+            .cloned()
+            .collect();
+        for (at, value) in values.into_iter().enumerate() {
+            let (Some(value), Some(id)) = (value, id_of(at)) else {
+                continue;
+            };
+            if is_here(id) {
+                lifted.push((id, value));
+            } else if !led_on.contains(&at) {
+                let name = self.columns.get(at).map(|field| field.name.clone());
+                return Err(Error::invalid(format!(
+                    "column `{}` is in no version of the table that is still accepted, and what was written to it, {value:?}, does \
+                     not say by itself what others hold; look at the row and write it again",
+                    name.unwrap_or_default()
+                )));
+            }
+        }
+        Ok(lifted)
+    }
+
+    fn made(
+        &self,
+        at: usize,
+        before: Option<&Value>,
+        converted: Converted,
+        misfit: Misfit,
+    ) -> std::result::Result<Value, Refused> {
+        match converted {
+            Converted::Exact(value) | Converted::Lossy(value, _) => Ok(value),
+            Converted::Refused(_) if misfit == Misfit::Null => Ok(Value::Null),
+            Converted::Refused(why) => {
+                let column = self.columns.get(at).map(|field| field.name.clone());
+                Err(Refused {
+                    column: column.unwrap_or_default(),
+                    before: before.cloned().unwrap_or_default(),
+                    why,
+                })
+            }
+        }
+    }
+
     /// The course for rows whose columns stand as in `schema`.
     pub(crate) fn laid_out(self: &Arc<Self>, schema: &Schema) -> Flow {
         let outer = schema.fields.iter().map(|field| self.find(field.id));
@@ -226,6 +314,10 @@ impl Cells {
         self.known.get(at).copied().unwrap_or(true)
     }
 
+    fn is_null(&self, at: usize) -> bool {
+        self.values.get(at).is_some_and(Value::is_null)
+    }
+
     fn any(&self, places: &[usize]) -> bool {
         places.iter().any(|at| self.is_known(*at))
     }
@@ -280,29 +372,6 @@ impl Flow {
         changed
     }
 
-    fn made(
-        &self,
-        at: usize,
-        before: Option<&Value>,
-        converted: Converted,
-        misfit: Misfit,
-    ) -> std::result::Result<Value, Refused> {
-        match converted {
-            Converted::Exact(value) | Converted::Lossy(value, _) => Ok(value),
-            Converted::Refused(_) if misfit == Misfit::Null => Ok(Value::Null),
-            Converted::Refused(why) => Err(Refused {
-                column: self
-                    .course
-                    .columns
-                    .get(at)
-                    .map(|field| field.name.clone())
-                    .unwrap_or_default(),
-                before: before.cloned().unwrap_or_default(),
-                why,
-            }),
-        }
-    }
-
     /// Runs a lens in the direction of time, for those of its columns that are not known.
     fn forward(
         &self,
@@ -320,7 +389,9 @@ impl Flow {
         {
             let inputs = cells.inputs(from);
             let first = inputs.first().copied();
-            let value = self.made(*at, first, lens.forward(part, &inputs), misfit)?;
+            let value = self
+                .course
+                .made(*at, first, lens.forward(part, &inputs), misfit)?;
             if cells.set(*at, value) {
                 changed.push(*at);
             }
@@ -347,7 +418,7 @@ impl Flow {
             let inputs = cells.inputs(to);
             let first = inputs.first().copied();
             let value = match lens.backward(part, &inputs) {
-                Some(converted) => self.made(*at, first, converted, misfit)?,
+                Some(converted) => self.course.made(*at, first, converted, misfit)?,
                 None => match instead.and_then(|instead| instead.get(part)) {
                     Some(value) => value.clone(),
                     None => continue,
@@ -375,10 +446,13 @@ impl Flow {
                 *known = given(position);
             }
         }
-        for (_, step) in self.course.moves.iter().filter(|(to, _)| *to > version) {
+        for (to, step) in &self.course.moves {
             match step {
                 Move::Came(at, value) if !cells.is_known(*at) => {
-                    cells.set(*at, value.clone());
+                    // Who had the column and left it out gave it what columns hold that are left out.
+                    if *to > version || cells.is_null(*at) {
+                        cells.set(*at, value.clone());
+                    }
                 }
                 Move::Lens { lens, from, to, .. } if cells.any(from) => {
                     self.forward(&mut cells, lens, (from, to), misfit)?;
@@ -387,9 +461,9 @@ impl Flow {
             }
         }
         let earlier = self.course.moves.iter().rev();
-        for (_, step) in earlier.filter(|(to, _)| *to <= version) {
+        for (to, step) in earlier {
             match step {
-                Move::Went(at, value) if !cells.is_known(*at) => {
+                Move::Went(at, value) if !cells.is_known(*at) && *to <= version => {
                     cells.set(*at, value.clone());
                 }
                 Move::Lens {

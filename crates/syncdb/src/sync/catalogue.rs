@@ -9,12 +9,12 @@ use std::sync::Arc;
 use common::query::Filter;
 use common::schema::{Field, FieldId, Schema};
 use common::versioning::ColumnSet;
-use common::{Collection, Database, Error, Result, Text};
+use common::{Collection, Database, Error, Result, Text, Value};
 
 use super::ledger::LedgerEntry;
 use super::permission::Permission;
 use super::policy::Policy;
-use super::protocol::{Request, is_system};
+use super::protocol::{Action, Op, Request, is_system};
 use super::system::{schema_set, user_tables};
 use crate::migration::{Course, Flow};
 
@@ -82,6 +82,8 @@ pub(crate) struct Catalogue {
     views: BTreeMap<u32, BTreeMap<Text, Arc<View>>>,
     /// How the columns of the versions follow from each other, for tables in which any do.
     flows: BTreeMap<Text, (Arc<Course>, Flow)>,
+    /// The same with versions that are accepted no more, for what was written under them.
+    past: BTreeMap<Text, Course>,
 }
 
 /// Which versions there are; all 0 without a lineage.
@@ -112,6 +114,7 @@ impl Catalogue {
         versions: Versions,
         schemas: &BTreeMap<u32, BTreeMap<Text, Schema>>,
         rows: &BTreeMap<Text, (Arc<Schema>, Arc<Course>)>,
+        past: BTreeMap<Text, Course>,
     ) -> Self {
         let views = schemas.iter().map(|(version, tables)| {
             let tables = tables.iter().filter_map(|(name, own)| {
@@ -128,6 +131,7 @@ impl Catalogue {
             versions,
             views: views.collect(),
             flows: flows.collect(),
+            past,
         }
     }
 
@@ -262,6 +266,52 @@ impl Catalogue {
     /// How the columns of a table's versions follow from each other.
     pub(crate) fn flow(&self, table: &str) -> Option<&Flow> {
         self.flows.get(table).map(|(_, flow)| flow)
+    }
+
+    /// The version under which a row was written with these columns: the one of the request, unless that does not have them all.
+    pub(crate) fn written_under(
+        &self,
+        table: &str,
+        columns: &[(FieldId, Value)],
+        requested: u32,
+    ) -> u32 {
+        let has_all = |version: &u32| {
+            let view = self.views.get(version).and_then(|views| views.get(table));
+            view.is_some_and(|view| {
+                let has = |id: &FieldId| view.own.fields.iter().any(|field| field.id == *id);
+                columns.iter().all(|(id, _)| has(id))
+            })
+        };
+        if has_all(&requested) {
+            return requested;
+        }
+        let found = self.views.keys().rev().copied().find(has_all);
+        found.unwrap_or(requested)
+    }
+
+    /// An operation on columns of which some are no more, as one on those that follow from them; `None` when all are there.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when what was written does not say what others hold.
+    pub(crate) fn lifted(&self, op: &Op, rows: &Schema) -> Result<Option<Op>> {
+        let Some(course) = self.past.get(&op.table) else {
+            return Ok(None);
+        };
+        let is_here = |id: FieldId| rows.fields.iter().any(|field| field.id == id);
+        let action = match &op.action {
+            Action::Insert(columns) | Action::Update(columns)
+                if columns.iter().all(|(id, _)| is_here(*id)) =>
+            {
+                return Ok(None);
+            }
+            Action::Insert(columns) => Action::Insert(course.lifted(columns, &is_here)?),
+            Action::Update(columns) => Action::Update(course.lifted(columns, &is_here)?),
+            Action::Delete | Action::Deltas(_) | Action::Revert { .. } => return Ok(None),
+        };
+        Ok(Some(Op {
+            action,
+            ..op.clone()
+        }))
     }
 
     /// The policies of a version's tables, by its names; they are declared by the present ones.

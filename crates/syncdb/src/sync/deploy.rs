@@ -8,7 +8,8 @@ use common::database::{Alteration, Derivation};
 use common::schema::{Field, FieldType, Schema};
 use common::storage::{Fill, StorageKind};
 use common::{
-    Collection, Database, Error, ErrorKind, Limits, Record, Result, Text, Value, Violation,
+    Collection, Database, Error, ErrorKind, Limits, Record, Result, Text, Value, ValueInput,
+    Violation,
 };
 
 use super::catalogue::{Catalogue, Versions};
@@ -138,14 +139,27 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
         let (number, Some(now)) = now else { continue };
         let course = Course::of(lineage, name, *range.start(), *range.end())?;
         let course = Arc::new(course);
+        // Rows may be of a version before those that are accepted.
+        let way = if from == 0 || from >= *range.start() {
+            Arc::clone(&course)
+        } else {
+            let way = Course::of(lineage, name, from, *range.end());
+            Arc::new(way.map_err(|_| {
+                Error::unsupported(format!(
+                    "table `{name}` gets another key between version {from}, which the database is of, and version {}; bring the \
+                     database there by a migration before it is served",
+                    range.start()
+                ))
+            })?)
+        };
         let table = Table {
             course: &course,
+            way: &way,
             number,
             now,
             from,
         };
-        let (schema, alteration) = table.alteration(db)?;
-        alterations.extend(alteration);
+        let schema = table.alterations(db, &mut alterations)?;
         rows.insert(name.clone(), (Arc::new(schema), course));
     }
     // Tables that the lineage does not speak of are the application's own business.
@@ -173,7 +187,14 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     if !same || !alterations.is_empty() {
         tx.commit_altered(alterations)?;
     }
-    Ok(Catalogue::new(versions, &schemas, &rows))
+    let past = rows.keys().filter_map(|name| {
+        // As far back as the table has had the key that it has.
+        let mut from = 1..versions.accepted_from;
+        let course = from.find_map(|first| Course::of(lineage, name, first, versions.latest).ok());
+        Some((name.clone(), course?))
+    });
+    let past = past.collect();
+    Ok(Catalogue::new(versions, &schemas, &rows, past))
 }
 
 fn state_schema() -> Result<Schema> {
@@ -237,6 +258,8 @@ impl Known {
 /// One table on its way.
 struct Table<'a> {
     course: &'a Arc<Course>,
+    /// The same from the version on that the rows are of.
+    way: &'a Arc<Course>,
     /// The version that names the columns.
     number: u32,
     now: &'a Schema,
@@ -245,64 +268,80 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// The schema of the rows, and what is to be done for it.
-    fn alteration(&self, db: &Database) -> Result<(Schema, Option<Alteration<'static>>)> {
-        let Ok(table) = db.collection(&self.now.name) else {
+    /// The schema of the rows; adds what is to be done for it.
+    fn alterations(
+        &self,
+        db: &Database,
+        alterations: &mut Vec<Alteration<'static>>,
+    ) -> Result<Schema> {
+        let there = db.collection(&self.now.name).ok();
+        let Some(table) = there else {
             let schema = union_of(self.course, self.now, None);
-            let create = Alteration::Create {
+            let flow = self.course.laid_out(&schema);
+            alterations.push(Alteration::Create {
                 schema: schema.clone(),
                 kind: StorageKind::default(),
-            };
-            return Ok((schema, Some(create)));
+            });
+            let derivation = self.derivation(&schema, &flow);
+            alterations.extend(derivation.map(|derivation| Alteration::Extend {
+                schema: schema.clone(),
+                fills: Vec::new(),
+                derivation: Some(derivation),
+            }));
+            return Ok(schema);
         };
         let there = table.schema();
-        let retired = |field: &Field| !self.course.columns().iter().any(|own| own.id == field.id);
-        let rebuilds = there.fields.iter().any(retired);
-        let schema = union_of(
-            self.course,
-            self.now,
-            Some(&there).filter(|_| !rebuilds).map(|s| &**s),
-        );
-        let flow = self.course.laid_out(&schema);
-        let derivation = self.derivation(&schema, &flow);
-        if rebuilds {
-            let places: Vec<Option<usize>> = schema
-                .fields
-                .iter()
-                .map(|field| there.fields.iter().position(|known| known.id == field.id))
-                .collect();
-            let from = self.from;
-            let row = move |record: &Record| {
-                let taken = places
-                    .iter()
-                    .map(|at| at.and_then(|at| record.get(at)).cloned());
-                let mut row: Vec<Value> = taken.map(Option::unwrap_or_default).collect();
-                let given = |at: usize| places.get(at).copied().flatten().is_some();
-                flow.complete(&mut row, &given, from, Misfit::Refuse)?;
-                Ok(row)
-            };
-            let rebuild = Alteration::Rebuild {
-                schema: schema.clone(),
-                row: Box::new(row),
-                derivation,
-            };
-            return Ok((schema, Some(rebuild)));
+        let has = |field: &Field| self.course.columns().iter().any(|own| own.id == field.id);
+        if !there.fields.iter().all(has) {
+            return Ok(self.rebuild(&there, alterations));
         }
+        let schema = union_of(self.course, self.now, Some(&there));
+        let derivation = self.derivation(&schema, &self.course.laid_out(&schema));
         if *there == schema && derivation.is_none() {
-            return Ok((schema, None));
+            return Ok(schema);
         }
+        let flow = self.way.laid_out(&schema);
         let before = there.fields.len();
         let fills = (before..schema.fields.len()).map(|place| flow.fill(place, before, self.from));
         let (fills, may_lose): (Vec<Fill>, Vec<bool>) = fills.unzip();
         if may_lose.contains(&true) {
             self.check(&table, &flow, schema.fields.len())?;
         }
-        let extend = Alteration::Extend {
+        alterations.push(Alteration::Extend {
             schema: schema.clone(),
             fills,
             derivation,
+        });
+        Ok(schema)
+    }
+
+    /// Makes the rows anew without the columns that no version has any more.
+    fn rebuild(&self, there: &Schema, alterations: &mut Vec<Alteration<'static>>) -> Schema {
+        let schema = union_of(self.course, self.now, None);
+        let derivation = self.derivation(&schema, &self.course.laid_out(&schema));
+        let whole = union_of(self.way, self.now, Some(there));
+        let flow = self.way.laid_out(&whole);
+        let place = |field: &Field| whole.fields.iter().position(|known| known.id == field.id);
+        let places: Vec<Option<usize>> = schema.fields.iter().map(place).collect();
+        let (from, columns, width) = (self.from, there.fields.len(), whole.fields.len());
+        let row = move |record: &Record, made: &mut Vec<ValueInput<'_>>| {
+            let mut row = record.to_vec();
+            row.resize(width, Value::Null);
+            flow.complete(&mut row, &|at| at < columns, from, Misfit::Refuse)?;
+            let value = |at: &Option<usize>| at.and_then(|at| row.get(at)).cloned();
+            made.extend(
+                places
+                    .iter()
+                    .map(|at| ValueInput::from(value(at).unwrap_or_default())),
+            );
+            Ok(())
         };
-        Ok((schema, Some(extend)))
+        alterations.push(Alteration::Rebuild {
+            schema: schema.clone(),
+            row: Box::new(row),
+            derivation,
+        });
+        schema
     }
 
     /// Finds the rows that do not fit a column which is to be computed.

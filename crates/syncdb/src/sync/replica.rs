@@ -34,6 +34,8 @@ pub(crate) struct Replica {
     keys: Mutex<KeyIndex>,
     dictionary_rows: Collection,
     dictionaries: RwLock<Dictionaries>,
+    /// The chain of versions that the application carries.
+    pub(crate) lineage: Option<Lineage>,
 }
 
 /// A staged frame, and the slot of the scope that it holds rows of.
@@ -89,6 +91,7 @@ impl Replica {
             keys: Mutex::default(),
             dictionaries: RwLock::new(dictionaries),
             dictionary_rows,
+            lineage: lineage.cloned(),
         })
     }
 

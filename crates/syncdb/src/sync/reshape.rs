@@ -10,7 +10,7 @@ use common::query::Filter;
 use common::schema::{Field, FieldId, Schema};
 use common::storage::{Fill, StorageKind};
 use common::versioning::ReplicaId;
-use common::{Collection, Database, Error, Record, Result, Text, Transaction, Value};
+use common::{Collection, Database, Error, Record, Result, Text, Transaction, Value, ValueInput};
 
 use super::policy::Policy;
 use super::protocol::Want;
@@ -136,17 +136,19 @@ impl Reshape<'_> {
             .map(|field| place(field.id).filter(|_| is_same(field)))
             .collect();
         let (columns, width) = (here.len(), whole.fields.len());
-        let row = move |record: &Record| {
+        let row = move |record: &Record, made: &mut Vec<ValueInput<'_>>| {
             let mut row = record.to_vec();
             row.resize(width, Value::Null);
             if let Some((flow, from)) = &flow {
                 flow.complete(&mut row, &|at| at < columns, *from, Misfit::Null)?;
             }
             let value = |at: &Option<usize>| at.and_then(|at| row.get(at)).cloned();
-            Ok(places
-                .iter()
-                .map(|at| value(at).unwrap_or_default())
-                .collect())
+            made.extend(
+                places
+                    .iter()
+                    .map(|at| ValueInput::from(value(at).unwrap_or_default())),
+            );
+            Ok(())
         };
         Ok(Alteration::Rebuild {
             schema: relaxed,

@@ -454,6 +454,7 @@ impl ServerTables {
                         text("replica"),
                         int("cursor"),
                         Field::new("seen", FieldType::Timestamp),
+                        int("version").default_value(0),
                     ],
                 )
                 .finish()?,

@@ -175,7 +175,9 @@ impl Push<'_> {
                 let id = fields.get(at).map(|field| field.id);
                 at < schema.key_columns || columns.iter().any(|(said, _)| Some(*said) == id)
             };
-            flow.complete(&mut values, &given, self.version, Misfit::Refuse)?;
+            let catalogue = &self.server.catalogue;
+            let version = catalogue.written_under(&schema.name, columns, self.version);
+            flow.complete(&mut values, &given, version, Misfit::Refuse)?;
         }
         underived(tx, |tx| tx.insert_values(target.collection, values))?;
         gone::clear(tx, &self.server.tables, schema, &target.op.key)?;
