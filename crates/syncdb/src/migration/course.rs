@@ -314,6 +314,11 @@ impl Cells {
         self.known.get(at).copied().unwrap_or(true)
     }
 
+    fn unknown(&self, places: &[usize]) -> Vec<usize> {
+        let places = places.iter().copied();
+        places.filter(|at| !self.is_known(*at)).collect()
+    }
+
     fn is_null(&self, at: usize) -> bool {
         self.values.get(at).is_some_and(Value::is_null)
     }
@@ -333,6 +338,14 @@ impl Cells {
                 true
             }
             _ => false,
+        }
+    }
+}
+
+fn mark(flags: &mut [bool], places: &[usize]) {
+    for at in places {
+        if let Some(flag) = flags.get_mut(*at) {
+            *flag = true;
         }
     }
 }
@@ -432,7 +445,7 @@ impl Flow {
     }
 
     /// Makes the columns of other versions of a row that was written whole under `version`; `given` are the places of the
-    /// columns that were written. Returns the places that are set.
+    /// columns that were written. Returns the places of columns that follow from those.
     pub(crate) fn complete(
         &self,
         row: &mut [Value],
@@ -441,6 +454,7 @@ impl Flow {
         misfit: Misfit,
     ) -> std::result::Result<Vec<usize>, Refused> {
         let mut cells = self.cells(row);
+        let mut followed = vec![false; cells.values.len()];
         for (position, at) in self.outer.iter().enumerate() {
             if let Some(known) = at.and_then(|at| cells.known.get_mut(at)) {
                 *known = given(position);
@@ -448,14 +462,13 @@ impl Flow {
         }
         for (to, step) in &self.course.moves {
             match step {
-                Move::Came(at, value) if !cells.is_known(*at) => {
-                    // Who had the column and left it out gave it what columns hold that are left out.
-                    if *to > version || cells.is_null(*at) {
-                        cells.set(*at, value.clone());
-                    }
+                Move::Came(at, value) if !cells.is_known(*at) && *to > version => {
+                    cells.set(*at, value.clone());
                 }
                 Move::Lens { lens, from, to, .. } if cells.any(from) => {
+                    let unknown = cells.unknown(to);
                     self.forward(&mut cells, lens, (from, to), misfit)?;
+                    mark(&mut followed, &unknown);
                 }
                 Move::Came(..) | Move::Went(..) | Move::Lens { .. } => {}
             }
@@ -472,12 +485,30 @@ impl Flow {
                     to,
                     instead,
                 } if cells.any(to) => {
+                    let unknown = cells.unknown(from);
                     self.backward(&mut cells, lens, (from, to), Some(instead), misfit)?;
+                    mark(&mut followed, &unknown);
                 }
                 Move::Came(..) | Move::Went(..) | Move::Lens { .. } => {}
             }
         }
-        Ok(self.put_back(cells, row))
+        for (_, step) in &self.course.moves {
+            // Who had the column and left it out gave it what columns hold that are left out.
+            if let Move::Came(at, value) = step
+                && !cells.is_known(*at)
+                && cells.is_null(*at)
+            {
+                cells.set(*at, value.clone());
+            }
+        }
+        self.put_back(cells, row);
+        let places = self.outer.iter().enumerate();
+        let is_followed =
+            |at: &Option<usize>| at.is_some_and(|at| followed.get(at).copied().unwrap_or_default());
+        Ok(places
+            .filter(|(_, at)| is_followed(at))
+            .map(|(position, _)| position)
+            .collect())
     }
 
     /// Makes the columns that follow from those which a write has changed; `written` are the places that it named, which

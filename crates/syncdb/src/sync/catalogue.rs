@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::query::Filter;
 use common::schema::{Field, FieldId, Schema};
 use common::versioning::ColumnSet;
-use common::{Collection, Database, Error, Result, Text, Value};
+use common::{Collection, Database, Error, Result, Seq, Text, Value};
 
 use super::ledger::LedgerEntry;
 use super::permission::Permission;
@@ -74,6 +74,34 @@ impl View {
     }
 }
 
+/// Since when a table has the columns that came by a deployment, and which columns follow from each other.
+#[derive(Debug, Default)]
+pub(crate) struct Ages {
+    since: BTreeMap<FieldId, Seq>,
+    relatives: BTreeMap<FieldId, BTreeSet<FieldId>>,
+}
+
+impl Ages {
+    pub(crate) fn new(course: &Course, since: BTreeMap<FieldId, Seq>) -> Self {
+        let columns = since.keys().map(|id| (*id, course.relatives(*id)));
+        Self {
+            relatives: columns.collect(),
+            since,
+        }
+    }
+
+    /// The commit with which a column came; `None` for one that was there from the beginning.
+    pub(crate) fn since(&self, id: FieldId) -> Option<Seq> {
+        self.since.get(&id).copied()
+    }
+
+    /// The columns that it follows from or leads to.
+    pub(crate) fn relatives(&self, id: FieldId) -> &BTreeSet<FieldId> {
+        static NONE: BTreeSet<FieldId> = BTreeSet::new();
+        self.relatives.get(&id).unwrap_or(&NONE)
+    }
+}
+
 /// What a server knows of the versions that it serves.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
@@ -84,6 +112,7 @@ pub(crate) struct Catalogue {
     flows: BTreeMap<Text, (Arc<Course>, Flow)>,
     /// The same with versions that are accepted no more, for what was written under them.
     past: BTreeMap<Text, Course>,
+    ages: BTreeMap<Text, Ages>,
 }
 
 /// Which versions there are; all 0 without a lineage.
@@ -115,6 +144,7 @@ impl Catalogue {
         schemas: &BTreeMap<u32, BTreeMap<Text, Schema>>,
         rows: &BTreeMap<Text, (Arc<Schema>, Arc<Course>)>,
         past: BTreeMap<Text, Course>,
+        ages: BTreeMap<Text, Ages>,
     ) -> Self {
         let views = schemas.iter().map(|(version, tables)| {
             let tables = tables.iter().filter_map(|(name, own)| {
@@ -132,6 +162,7 @@ impl Catalogue {
             views: views.collect(),
             flows: flows.collect(),
             past,
+            ages,
         }
     }
 
@@ -261,6 +292,11 @@ impl Catalogue {
     pub(crate) fn schemas(&self, db: &Database, version: u32) -> Vec<Schema> {
         let tables = self.tables(db, version).into_iter();
         tables.map(|table| (*table.view.own).clone()).collect()
+    }
+
+    /// Since when a table has the columns that came by a deployment.
+    pub(crate) fn ages(&self, table: &str) -> Option<&Ages> {
+        self.ages.get(table)
     }
 
     /// How the columns of a table's versions follow from each other.

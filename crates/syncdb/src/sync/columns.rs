@@ -2,11 +2,13 @@
 //! which commit, when and by whom.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use common::schema::{FieldId, Schema};
 use common::versioning::{Change, ChangeKind, Hlc, ReplicaId};
 use common::{Collection, Record, Result, Seq, Transaction, Value};
 
+use super::catalogue::Ages;
 use super::conflict::{Policy, Strategy, Written};
 use super::delta::elements;
 use super::gone;
@@ -235,6 +237,29 @@ impl RowWrites {
         }
     }
 
+    /// As [`RowWrites::last`], of a column that may have come after the row was written last: what it follows from counts, as it
+    /// was written, and one that follows from nothing nobody has written.
+    pub(crate) fn last_over(&self, field: FieldId, ages: Option<&Ages>) -> (Seq, &Written) {
+        let since = ages.and_then(|ages| ages.since(field));
+        let (Some(ages), Some(since)) = (ages, since) else {
+            return self.last(field);
+        };
+        if self.columns.contains_key(&field) || self.born >= since {
+            return self.last(field);
+        }
+        let relatives = ages.relatives(field);
+        let written = relatives.iter().filter_map(|id| self.columns.get(id));
+        if let Some(latest) = written.max_by_key(|write| write.seq) {
+            return (latest.seq, &latest.written);
+        }
+        let was_there = |id: &FieldId| ages.since(*id).is_none_or(|since| since <= self.born);
+        if relatives.iter().any(was_there) {
+            (self.born, &self.made)
+        } else {
+            (self.born, &*NOBODY)
+        }
+    }
+
     /// The value that the column had at the commit `base`, where that is known.
     pub(crate) fn value_at(&self, field: FieldId, base: Seq) -> Option<Value> {
         let write = self.columns.get(&field)?;
@@ -273,6 +298,17 @@ impl RowWrites {
         };
         self.columns.insert(field, write);
         self.seq = seq;
+    }
+
+    /// Notes that a column of a row that is being made is not written by whoever makes the row.
+    pub(crate) fn note_nobody(&mut self, field: FieldId) {
+        let write = ColumnWrite {
+            seq: self.born,
+            written: NOBODY.clone(),
+            before: Value::Null,
+            before_seq: self.born,
+        };
+        self.columns.insert(field, write);
     }
 
     pub(crate) fn write(
@@ -399,6 +435,17 @@ pub(crate) fn at_server(stamp: Hlc) -> Written {
         replica: ReplicaId::from(""),
         client_seq: 0,
     }
+}
+
+/// Who is said to have written a column that the maker of its row did not know.
+static NOBODY: LazyLock<Written> = LazyLock::new(|| Written {
+    client_seq: u64::MAX,
+    ..at_server(Hlc::default())
+});
+
+/// Whether a column was never written since its row was made by somebody who did not know it.
+pub(crate) fn is_nobody(written: &Written) -> bool {
+    *written == *NOBODY
 }
 
 /// Forgets a row that was deleted.

@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use common::database::{Alteration, Derivation};
-use common::schema::{Field, FieldType, Schema};
+use common::schema::{Field, FieldId, FieldType, Schema};
 use common::storage::{Fill, StorageKind};
 use common::{
-    Collection, Database, Error, ErrorKind, Limits, Record, Result, Text, Value, ValueInput,
+    Collection, Database, Error, ErrorKind, Limits, Record, Result, Seq, Text, Value, ValueInput,
     Violation,
 };
 
-use super::catalogue::{Catalogue, Versions};
-use super::system::{damaged, open, read_number, user_tables};
+use super::catalogue::{Ages, Catalogue, Versions};
+use super::system::{damaged, number, open, read_number, user_tables};
 use crate::migration::{Course, Flow, Lineage, Misfit, ROWS_NAMED_MAX, union_of, version_of};
 
 /// The row of `sync_versions` that says what the tables are.
@@ -123,6 +123,7 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     let mut tx = db.begin();
     let mut rows = BTreeMap::new();
     let mut alterations = Vec::new();
+    let mut ages: BTreeMap<Text, BTreeMap<FieldId, Seq>> = BTreeMap::new();
     for name in names {
         // As the present version has it, or the last one that had it.
         let present = schemas
@@ -160,6 +161,17 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
             from,
         };
         let schema = table.alterations(db, &mut alterations)?;
+        let mut since = known
+            .as_ref()
+            .map_or_else(BTreeMap::new, |known| known.since(name));
+        since.retain(|id, _| schema.fields.iter().any(|field| field.id == *id));
+        if let Ok(there) = db.collection(name) {
+            let there = there.schema();
+            let is_new = |field: &&Field| !there.fields.iter().any(|known| known.id == field.id);
+            let came = schema.fields.iter().filter(is_new);
+            since.extend(came.map(|field| (field.id, tx.seq())));
+        }
+        ages.insert(name.clone(), since);
         rows.insert(name.clone(), (Arc::new(schema), course));
     }
     // Tables that the lineage does not speak of are the application's own business.
@@ -179,6 +191,7 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
         Value::from(KEY),
         Value::from(lineage.to_json()?),
         Value::from(versions.current),
+        write_ages(&ages),
     ];
     let same = tx.get(&state, KEY)?.is_some_and(|known| *known == row);
     if !same {
@@ -194,7 +207,12 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
         Some((name.clone(), course?))
     });
     let past = past.collect();
-    Ok(Catalogue::new(versions, &schemas, &rows, past))
+    let ages = ages.into_iter().filter_map(|(name, since)| {
+        let (_, course) = rows.get(&name)?;
+        Some((name, Ages::new(course, since)))
+    });
+    let ages = ages.collect();
+    Ok(Catalogue::new(versions, &schemas, &rows, past, ages))
 }
 
 fn state_schema() -> Result<Schema> {
@@ -202,7 +220,37 @@ fn state_schema() -> Result<Schema> {
         .field(Field::new("name", FieldType::Text))
         .field(Field::new("lineage", FieldType::Any))
         .field(Field::new("current", FieldType::Int))
+        .field(Field::new("since", FieldType::Any))
         .finish()
+}
+
+/// For each table, the columns that came by a deployment with the commit with which they came.
+fn write_ages(ages: &BTreeMap<Text, BTreeMap<FieldId, Seq>>) -> Value {
+    let tables = ages.iter().map(|(name, since)| {
+        let columns = since
+            .iter()
+            .flat_map(|(id, seq)| [Value::from(id.0), number(seq.0)]);
+        Value::from(vec![
+            Value::Text(name.clone()),
+            Value::List(columns.collect()),
+        ])
+    });
+    Value::List(tables.collect())
+}
+
+fn read_ages(value: &Value) -> Option<BTreeMap<Text, BTreeMap<FieldId, Seq>>> {
+    let tables = value.as_list()?.iter().map(|table| {
+        let [name, columns] = table.as_list()? else {
+            return None;
+        };
+        let pairs = columns.as_list()?.chunks(2).map(|pair| {
+            let [id, seq] = pair else { return None };
+            let id = u32::try_from(id.as_int()?).ok()?;
+            Some((FieldId(id), Seq(seq.as_int()?.cast_unsigned())))
+        });
+        Some((Text::new(name.as_text()?), pairs.collect::<Option<_>>()?))
+    });
+    tables.collect()
 }
 
 /// What the tables are.
@@ -211,9 +259,14 @@ struct Known {
     lineage: Lineage,
     /// The version that was current.
     current: u32,
+    since: BTreeMap<Text, BTreeMap<FieldId, Seq>>,
 }
 
 impl Known {
+    fn since(&self, table: &str) -> BTreeMap<FieldId, Seq> {
+        self.since.get(table).cloned().unwrap_or_default()
+    }
+
     fn read(state: &Collection, given: &Lineage) -> Result<Option<Self>> {
         let Some(record) = state.try_get(KEY)? else {
             return Ok(None);
@@ -251,7 +304,15 @@ impl Known {
                 error.at("the lineage that the tables have had, which is longer than the one given")
             })?
         };
-        Ok(Some(Self { lineage, current }))
+        let since = record
+            .get(3)
+            .and_then(read_ages)
+            .ok_or_else(|| damaged(3))?;
+        Ok(Some(Self {
+            lineage,
+            current,
+            since,
+        }))
     }
 }
 

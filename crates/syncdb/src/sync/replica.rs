@@ -335,7 +335,9 @@ impl Replica {
         if state.pinned {
             check_pinned(&synced, schemas, state.version)?;
         }
+        let kept = self.subscriptions();
         let reshape = Reshape {
+            subscriptions: &kept,
             db: &self.db,
             tables: &self.tables,
             synced: &synced,
@@ -349,7 +351,7 @@ impl Replica {
             true if state.version != 0 && version != 0 && work.same_keys => Adopted::Reshaped,
             true => Adopted::Anew,
         };
-        let mut subscriptions = Subscriptions::clone(&self.subscriptions());
+        let mut subscriptions = Subscriptions::clone(&kept);
         if adopted == Adopted::Reshaped {
             self.clear_staged(&mut tx, &mut state)?;
             subscriptions.of_another_version(state.version, &|want| reshape.renamed(want));

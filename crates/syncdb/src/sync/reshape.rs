@@ -29,6 +29,8 @@ pub(super) struct Reshape<'a> {
     pub(super) policies: &'a BTreeMap<Text, Policy>,
     /// The chain that leads from the one to the other, with the version of what is here and of what is to be.
     pub(super) lineage: Option<(&'a Lineage, u32, u32)>,
+    /// What is kept: columns that nobody wants stay null.
+    pub(super) subscriptions: &'a Subscriptions,
 }
 
 /// What is to be done.
@@ -93,6 +95,9 @@ impl Reshape<'_> {
         let here = &known.schema.fields;
         let relaxed = replica_schema(schema);
         let same = |(a, b): (&Field, &Field)| a.id == b.id && a.ty == b.ty;
+        let fields = schema.fields.iter();
+        let wants: Vec<bool> = fields.map(|field| self.wants(schema, field)).collect();
+        let wanted = move |at: usize| wants.get(at).copied().unwrap_or(true);
         let begins = here.len() <= schema.fields.len() && here.iter().zip(&schema.fields).all(same);
         let course = match self.lineage {
             None => None,
@@ -109,9 +114,14 @@ impl Reshape<'_> {
                 None => places.map(|_| Fill::Value(Value::Null)).collect(),
                 Some((course, from)) => {
                     let flow = course.laid_out(&relaxed);
-                    places
-                        .map(|at| flow.fill(at, here.len(), *from).0)
-                        .collect()
+                    let fill = |at: usize| {
+                        if wanted(at) {
+                            flow.fill(at, here.len(), *from).0
+                        } else {
+                            Fill::Value(Value::Null)
+                        }
+                    };
+                    places.map(fill).collect()
                 }
             };
             return Ok(Alteration::Extend {
@@ -131,9 +141,13 @@ impl Reshape<'_> {
             let known = here.iter().find(|known| known.id == field.id);
             known.is_none_or(|known| known.ty == field.ty)
         };
-        let wanted = schema.fields.iter();
-        let places: Vec<Option<usize>> = wanted
-            .map(|field| place(field.id).filter(|_| is_same(field)))
+        let is_here = |field: &Field| here.iter().any(|known| known.id == field.id);
+        let fields = schema.fields.iter().enumerate();
+        let places: Vec<Option<usize>> = fields
+            .map(|(at, field)| {
+                let is_kept = is_same(field) && (is_here(field) || wanted(at));
+                place(field.id).filter(|_| is_kept)
+            })
             .collect();
         let (columns, width) = (here.len(), whole.fields.len());
         let row = move |record: &Record, made: &mut Vec<ValueInput<'_>>| {
@@ -154,6 +168,16 @@ impl Reshape<'_> {
             schema: relaxed,
             row: Box::new(row),
             derivation: None,
+        })
+    }
+
+    /// Whether some subscription wants a column, by the name that it is to have.
+    fn wants(&self, schema: &Schema, field: &Field) -> bool {
+        let kept = self.subscriptions.kept.iter();
+        let mut about = kept.filter(|kept| kept.is_about(&schema.name));
+        about.any(|kept| {
+            let columns = self.renamed(&kept.want).columns;
+            columns.is_none_or(|names| names.contains(&field.name))
         })
     }
 
@@ -268,16 +292,18 @@ pub(super) fn upgrade(
         (policy != Policy::default()).then(|| (schema.name.clone(), policy))
     });
     let policies = policies.collect();
+    let mut subscriptions = Subscriptions::read(tx.view(), &tables.subscriptions)?;
+    let before = subscriptions.clone();
     let reshape = Reshape {
         db,
         tables,
+        subscriptions: &before,
         synced: &synced,
         schemas: &schemas,
         policies: &policies,
         lineage: (from != 0).then_some((lineage, from, latest.number)),
     };
     let work = reshape.plan()?;
-    let mut subscriptions = Subscriptions::read(tx.view(), &tables.subscriptions)?;
     if from != 0 && from != latest.number {
         forget_staged(&mut tx, &tables.blocks)?;
         // What waits stands as it was written: an edit under this version is one of its own.

@@ -8,6 +8,7 @@
 
 mod deploys;
 mod kinds;
+mod simulation;
 mod upgrade;
 
 use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};

@@ -12,7 +12,8 @@ use common::{
 use super::{Actor, Push, revert};
 use crate::migration::{Flow, Misfit};
 use crate::sync::authority::Authority;
-use crate::sync::columns::{RowWrites, forget};
+use crate::sync::catalogue::Ages;
+use crate::sync::columns::{RowWrites, forget, is_nobody};
 use crate::sync::conflict::{
     DeletionPolicy, Meeting, Policy, Rule, SetBias, Strategy, Verdict, Written, choose, resolve,
 };
@@ -31,6 +32,8 @@ pub(super) struct Target<'a> {
     pub(super) op: &'a Op,
     /// How the columns of other versions follow.
     flow: Option<&'a Flow>,
+    /// Since when the table has them.
+    ages: Option<&'a Ages>,
 }
 
 /// What an operation says about one column.
@@ -108,6 +111,7 @@ impl Push<'_> {
             policy: self.server.policy(&op.table),
             op,
             flow: self.server.catalogue.flow(&op.table),
+            ages: self.server.catalogue.ages(&op.table),
         };
         let values = |columns: &[(FieldId, Value)]| {
             let columns = columns.iter();
@@ -169,21 +173,39 @@ impl Push<'_> {
                 *to = value;
             }
         }
+        let mut writes = RowWrites::born(tx.seq(), self.written.clone());
         if let Some(flow) = target.flow {
-            let fields = &schema.fields;
-            let given = |at: usize| {
-                let id = fields.get(at).map(|field| field.id);
-                at < schema.key_columns || columns.iter().any(|(said, _)| Some(*said) == id)
-            };
-            let catalogue = &self.server.catalogue;
-            let version = catalogue.written_under(&schema.name, columns, self.version);
-            flow.complete(&mut values, &given, version, Misfit::Refuse)?;
+            self.complete(flow, schema, columns, &mut values, &mut writes)?;
         }
         underived(tx, |tx| tx.insert_values(target.collection, values))?;
         gone::clear(tx, &self.server.tables, schema, &target.op.key)?;
-        let writes = RowWrites::born(tx.seq(), self.written.clone());
         let rows = &self.server.tables.rows;
         writes.write(tx, rows, &schema.name, target.op.key.values())
+    }
+
+    /// Makes the columns of a new row that the replica's version does not have. Those that do not follow from what it said, it has
+    /// not written: whoever knows them writes them without a conflict.
+    fn complete(
+        &self,
+        flow: &Flow,
+        schema: &Schema,
+        columns: &[(FieldId, Value)],
+        values: &mut [Value],
+        writes: &mut RowWrites,
+    ) -> Result<()> {
+        let given = |at: usize| {
+            let id = schema.fields.get(at).map(|field| field.id);
+            at < schema.key_columns || columns.iter().any(|(said, _)| Some(*said) == id)
+        };
+        let catalogue = &self.server.catalogue;
+        let version = catalogue.written_under(&schema.name, columns, self.version);
+        let followed = flow.complete(values, &given, version, Misfit::Refuse)?;
+        for (at, field) in schema.fields.iter().enumerate() {
+            if !given(at) && !followed.contains(&at) {
+                writes.note_nobody(field.id);
+            }
+        }
+        Ok(())
     }
 
     /// Writes columns of a row that is there. Those of an insertion are all concurrent with the row's.
@@ -223,8 +245,8 @@ impl Push<'_> {
                 }
                 (strategy, Said::Delta(Delta::Replace { base, value })) => {
                     // What was made of an earlier value of this replica and of somebody else's, it has not seen either.
-                    let merged =
-                        write.current != base && to.writes.last(field).0 > self.mutation.base;
+                    let merged = write.current != base
+                        && to.writes.last_over(field, target.ages).0 > self.mutation.base;
                     let write = Write {
                         base: Some(base),
                         concurrent: write.concurrent || merged,
@@ -325,12 +347,14 @@ impl Push<'_> {
         position: usize,
     ) -> bool {
         let inserts = matches!(target.op.action, Action::Insert(_));
-        let (seq, written) = writes.last(field);
+        let (seq, written) = writes.last_over(field, target.ages);
         let unseen = || {
             let table = target.collection.id();
             !self.scopes.keeps(self.scopes.held(), table, position)
         };
-        self.is_unknown(written) && (inserts || seq > self.mutation.base || unseen())
+        !is_nobody(written)
+            && self.is_unknown(written)
+            && (inserts || seq > self.mutation.base || unseen())
     }
 
     /// Decides between what the server has in a column and what the replica sends.
@@ -357,7 +381,7 @@ impl Push<'_> {
             to.set(self, tx.seq(), write, value);
             return Ok(());
         }
-        let written = to.writes.last(write.field).1.clone();
+        let written = to.writes.last_over(write.field, target.ages).1.clone();
         let meeting = Meeting {
             table: &target.schema.name,
             key: &target.op.key,
@@ -423,7 +447,7 @@ impl Push<'_> {
             let concurrent = all
                 .iter()
                 .filter(|(at, field)| self.is_concurrent(target, &to.writes, *field, *at))
-                .map(|(_, field)| to.writes.last(*field).1.clone())
+                .map(|(_, field)| to.writes.last_over(*field, target.ages).1.clone())
                 .max();
             let same = members.iter().all(|(write, value)| write.current == *value);
             if same {
@@ -598,7 +622,7 @@ impl Push<'_> {
         };
         let result = target.prepared(write.position, effective.apply(&write.current)?)?;
         let met = !met_removal.is_empty() || !met_addition.is_empty();
-        let written = to.writes.last(write.field).1.clone();
+        let written = to.writes.last_over(write.field, target.ages).1.clone();
         to.writes
             .note_elements(write.field, tx.seq(), replica, &there, add, remove);
         if met {
@@ -718,7 +742,7 @@ impl Push<'_> {
         let rows = &self.server.tables.rows;
         let writes = RowWrites::of(tx, rows, &schema.name, row)?;
         let later = |field: FieldId| {
-            let (seq, written) = writes.last(field);
+            let (seq, written) = writes.last_over(field, target.ages);
             (seq > self.mutation.base && self.is_unknown(written)).then_some(written)
         };
         let fields = schema.fields.iter().skip(schema.key_columns);
