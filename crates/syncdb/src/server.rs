@@ -23,7 +23,7 @@ use crate::sync::horizon::{Horizon, VersionInUse};
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
 use crate::sync::permission::Permissions;
 use crate::sync::protocol::{
-    Answer, Block, DictionaryId, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request,
+    Answer, Block, Commit, DictionaryId, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request,
     frame_limits,
 };
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
@@ -456,7 +456,7 @@ impl SyncServer {
             None => Pushed::default(),
         };
         if standing.is_retired {
-            return self.retired(request, principal, version, pushed);
+            return self.retired(request, principal, version, pushed, cursor.is_some());
         }
         let snapshot = db.snapshot();
         // Also where rows are still to be compared: what was refused is not in the log, and may be younger than what is compared.
@@ -520,6 +520,7 @@ impl SyncServer {
         principal: Option<&Text>,
         version: u32,
         pushed: Pushed,
+        heard: bool,
     ) -> Result<Answer> {
         let (ledger, told) = self.ledger_after(principal, version, request, &pushed.outcomes)?;
         let reason = Text::new(format!(
@@ -527,6 +528,11 @@ impl SyncServer {
              the application"
         ));
         let refused = request.scopes.iter();
+        // Without a position it could not send anything.
+        let commit = (!heard).then(|| Commit {
+            seq: self.core.db.seq(),
+            ..Commit::default()
+        });
         Ok(Answer {
             number: request.number,
             epoch: self.epoch,
@@ -535,7 +541,7 @@ impl SyncServer {
             schemas: None,
             version: 0,
             next: self.client(request)?.last + 1,
-            heard: request.position != Position::Start,
+            heard,
             outcomes: self.in_words_of(version, pushed.outcomes),
             ledger,
             told,
@@ -545,7 +551,7 @@ impl SyncServer {
             truth: Vec::new(),
             refused: refused.map(|scope| (scope.slot, reason.clone())).collect(),
             staged: None,
-            commit: None,
+            commit,
         })
     }
 
