@@ -216,6 +216,11 @@ impl Course {
             .filter(|(id, _)| self.find(*id).is_none())
             .cloned()
             .collect();
+        let was_removed = |at: usize| {
+            let mut moves = self.moves.iter();
+            moves.any(|(_, step)| matches!(step, Move::Went(column, _) if *column == at))
+        };
+        let mut nowhere = None;
         for (at, value) in values.into_iter().enumerate() {
             let (Some(value), Some(id)) = (value, id_of(at)) else {
                 continue;
@@ -224,12 +229,21 @@ impl Course {
                 lifted.push((id, value));
             } else if !led_on.contains(&at) {
                 let name = self.columns.get(at).map(|field| field.name.clone());
-                return Err(Error::invalid(format!(
+                let error = Error::invalid(format!(
                     "column `{}` is in no version of the table that is still accepted, and what was written to it, {value:?}, does \
                      not say by itself what others hold; look at the row and write it again",
                     name.unwrap_or_default()
-                )));
+                ));
+                if !was_removed(at) {
+                    return Err(error);
+                }
+                nowhere = Some(error);
             }
+        }
+        match nowhere {
+            // Of a column that was removed nothing is kept in rows either; but an edit of nothing else is told.
+            Some(error) if lifted.is_empty() => return Err(error),
+            _ => {}
         }
         Ok(lifted)
     }
@@ -351,9 +365,9 @@ fn mark(flags: &mut [bool], places: &[usize]) {
 }
 
 impl Flow {
-    /// The schema of the rows.
-    pub(crate) fn rows(&self) -> &Schema {
-        &self.rows
+    /// The place in the rows of the column of this name.
+    pub(crate) fn position(&self, column: &str) -> Option<usize> {
+        self.rows.position(column)
     }
 
     /// The columns of a row and those that rows have no place for; none is known.
@@ -385,6 +399,15 @@ impl Flow {
         changed
     }
 
+    /// Nobody is refused for the sake of a column that rows have no place for.
+    fn misfit_at(&self, at: usize, misfit: Misfit) -> Misfit {
+        if self.outer.contains(&Some(at)) {
+            misfit
+        } else {
+            Misfit::Null
+        }
+    }
+
     /// Runs a lens in the direction of time, for those of its columns that are not known.
     fn forward(
         &self,
@@ -402,9 +425,9 @@ impl Flow {
         {
             let inputs = cells.inputs(from);
             let first = inputs.first().copied();
-            let value = self
-                .course
-                .made(*at, first, lens.forward(part, &inputs), misfit)?;
+            let misfit = self.misfit_at(*at, misfit);
+            let made = lens.forward(part, &inputs);
+            let value = self.course.made(*at, first, made, misfit)?;
             if cells.set(*at, value) {
                 changed.push(*at);
             }
@@ -431,7 +454,10 @@ impl Flow {
             let inputs = cells.inputs(to);
             let first = inputs.first().copied();
             let value = match lens.backward(part, &inputs) {
-                Some(converted) => self.course.made(*at, first, converted, misfit)?,
+                Some(converted) => {
+                    let misfit = self.misfit_at(*at, misfit);
+                    self.course.made(*at, first, converted, misfit)?
+                }
                 None => match instead.and_then(|instead| instead.get(part)) {
                     Some(value) => value.clone(),
                     None => continue,
@@ -444,6 +470,17 @@ impl Flow {
         Ok(changed)
     }
 
+    /// As [`Flow::complete`], of a row of which columns were given too that rows have no place for.
+    pub(crate) fn complete_with(
+        &self,
+        row: &mut [Value],
+        given: &dyn Fn(usize) -> bool,
+        beside: &[(FieldId, Value)],
+        version: u32,
+    ) -> std::result::Result<Vec<usize>, Refused> {
+        self.completed(row, given, beside, version, Misfit::Refuse)
+    }
+
     /// Makes the columns of other versions of a row that was written whole under `version`; `given` are the places of the
     /// columns that were written. Returns the places of columns that follow from those.
     pub(crate) fn complete(
@@ -453,11 +490,27 @@ impl Flow {
         version: u32,
         misfit: Misfit,
     ) -> std::result::Result<Vec<usize>, Refused> {
+        self.completed(row, given, &[], version, misfit)
+    }
+
+    fn completed(
+        &self,
+        row: &mut [Value],
+        given: &dyn Fn(usize) -> bool,
+        beside: &[(FieldId, Value)],
+        version: u32,
+        misfit: Misfit,
+    ) -> std::result::Result<Vec<usize>, Refused> {
         let mut cells = self.cells(row);
         let mut followed = vec![false; cells.values.len()];
         for (position, at) in self.outer.iter().enumerate() {
             if let Some(known) = at.and_then(|at| cells.known.get_mut(at)) {
                 *known = given(position);
+            }
+        }
+        for (id, value) in beside {
+            if let Some(at) = self.course.find(*id) {
+                cells.set(at, value.clone());
             }
         }
         for (to, step) in &self.course.moves {

@@ -102,6 +102,13 @@ impl Ages {
     }
 }
 
+impl Past {
+    /// Whether some version has had this column.
+    pub(crate) fn has(&self, id: FieldId) -> bool {
+        self.versions.iter().any(|(_, has)| has.contains(&id))
+    }
+}
+
 /// What a server knows of the versions that it serves.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
@@ -111,8 +118,18 @@ pub(crate) struct Catalogue {
     /// How the columns of the versions follow from each other, for tables in which any do.
     flows: BTreeMap<Text, (Arc<Course>, Flow)>,
     /// The same with versions that are accepted no more, for what was written under them.
-    past: BTreeMap<Text, Course>,
+    past: BTreeMap<Text, Past>,
     ages: BTreeMap<Text, Ages>,
+}
+
+/// A table over all versions that the lineage has of it with the key that it has.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) course: Arc<Course>,
+    /// The same, where the columns that are still accepted have the places that they have in rows.
+    pub(crate) flow: Flow,
+    /// The columns of each version beside the key's.
+    pub(crate) versions: Vec<(u32, BTreeSet<FieldId>)>,
 }
 
 /// Which versions there are; all 0 without a lineage.
@@ -143,7 +160,7 @@ impl Catalogue {
         versions: Versions,
         schemas: &BTreeMap<u32, BTreeMap<Text, Schema>>,
         rows: &BTreeMap<Text, (Arc<Schema>, Arc<Course>)>,
-        past: BTreeMap<Text, Course>,
+        past: BTreeMap<Text, Past>,
         ages: BTreeMap<Text, Ages>,
     ) -> Self {
         let views = schemas.iter().map(|(version, tables)| {
@@ -294,6 +311,11 @@ impl Catalogue {
         tables.map(|table| (*table.view.own).clone()).collect()
     }
 
+    /// How the columns of all versions that a table ever had follow from each other.
+    pub(crate) fn past(&self, table: &str) -> Option<&Past> {
+        self.past.get(table)
+    }
+
     /// Since when a table has the columns that came by a deployment.
     pub(crate) fn ages(&self, table: &str) -> Option<&Ages> {
         self.ages.get(table)
@@ -304,50 +326,48 @@ impl Catalogue {
         self.flows.get(table).map(|(_, flow)| flow)
     }
 
-    /// The version under which a row was written with these columns: the one of the request, unless that does not have them all.
+    /// The version under which a row was made with these columns: that of the request, unless they are just those of another,
+    /// or it does not have them all.
     pub(crate) fn written_under(
         &self,
         table: &str,
         columns: &[(FieldId, Value)],
         requested: u32,
     ) -> u32 {
-        let has_all = |version: &u32| {
-            let view = self.views.get(version).and_then(|views| views.get(table));
-            view.is_some_and(|view| {
-                let has = |id: &FieldId| view.own.fields.iter().any(|field| field.id == *id);
-                columns.iter().all(|(id, _)| has(id))
-            })
-        };
-        if has_all(&requested) {
+        let Some(past) = self.past(table) else {
             return requested;
-        }
-        let found = self.views.keys().rev().copied().find(has_all);
-        found.unwrap_or(requested)
+        };
+        let said: BTreeSet<FieldId> = columns.iter().map(|(id, _)| *id).collect();
+        let find = |fits: &dyn Fn(&BTreeSet<FieldId>) -> bool| {
+            let mut versions = past.versions.iter().rev();
+            let requested = past
+                .versions
+                .iter()
+                .find(|(version, _)| *version == requested);
+            requested
+                .filter(|(_, has)| fits(has))
+                .or_else(|| versions.find(|(_, has)| fits(has)))
+        };
+        let found = find(&|has| *has == said).or_else(|| find(&|has| has.is_superset(&said)));
+        found.map_or(requested, |(version, _)| *version)
     }
 
-    /// An operation on columns of which some are no more, as one on those that follow from them; `None` when all are there.
+    /// What an update says that was made under a version which is accepted no more, of the columns that are there; `None` where
+    /// all of them are.
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when what was written does not say what others hold.
-    pub(crate) fn lifted(&self, op: &Op, rows: &Schema) -> Result<Option<Op>> {
-        let Some(course) = self.past.get(&op.table) else {
+    pub(crate) fn lifted(&self, op: &Op, rows: &Schema) -> Result<Option<Vec<(FieldId, Value)>>> {
+        let (Action::Insert(columns) | Action::Update(columns)) = &op.action else {
             return Ok(None);
         };
         let is_here = |id: FieldId| rows.fields.iter().any(|field| field.id == id);
-        let action = match &op.action {
-            Action::Insert(columns) | Action::Update(columns)
-                if columns.iter().all(|(id, _)| is_here(*id)) =>
-            {
-                return Ok(None);
+        match self.past(&op.table) {
+            Some(past) if !columns.iter().all(|(id, _)| is_here(*id)) => {
+                past.course.lifted(columns, &is_here).map(Some)
             }
-            Action::Insert(columns) => Action::Insert(course.lifted(columns, &is_here)?),
-            Action::Update(columns) => Action::Update(course.lifted(columns, &is_here)?),
-            Action::Delete | Action::Deltas(_) | Action::Revert { .. } => return Ok(None),
-        };
-        Ok(Some(Op {
-            action,
-            ..op.clone()
-        }))
+            _ => Ok(None),
+        }
     }
 
     /// The policies of a version's tables, by its names; they are declared by the present ones.
@@ -384,7 +404,7 @@ impl Catalogue {
         let Some((_, flow)) = self.flows.get(&entry.table) else {
             return;
         };
-        if let Some(at) = flow.rows().position(column)
+        if let Some(at) = flow.position(column)
             && let Some(field) = view.placed.fields.get(at)
             && view.columns.contains(at)
         {

@@ -12,7 +12,7 @@ use common::{
     Violation,
 };
 
-use super::catalogue::{Ages, Catalogue, Versions};
+use super::catalogue::{Ages, Catalogue, Past, Versions};
 use super::system::{damaged, number, open, read_number, user_tables};
 use crate::migration::{Course, Flow, Lineage, Misfit, ROWS_NAMED_MAX, union_of, version_of};
 
@@ -200,11 +200,28 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     if !same || !alterations.is_empty() {
         tx.commit_altered(alterations)?;
     }
-    let past = rows.keys().filter_map(|name| {
+    let past = rows.iter().filter_map(|(name, (schema, _))| {
         // As far back as the table has had the key that it has.
-        let mut from = 1..versions.accepted_from;
-        let course = from.find_map(|first| Course::of(lineage, name, first, versions.latest).ok());
-        Some((name.clone(), course?))
+        let latest = versions.latest;
+        let (first, course) = (1..=latest).find_map(|first| {
+            let course = Course::of(lineage, name, first, latest).ok()?;
+            Some((first, Arc::new(course)))
+        })?;
+        let has = lineage
+            .versions()
+            .skip_while(|version| version.number < first);
+        let has = has.filter_map(|version| {
+            let schema = version.schemas.get(name)?;
+            let columns = schema.fields.iter().skip(schema.key_columns);
+            Some((version.number, columns.map(|field| field.id).collect()))
+        });
+        let versions = has.collect();
+        let past = Past {
+            flow: course.laid_out(schema),
+            course,
+            versions,
+        };
+        Some((name.clone(), past))
     });
     let past = past.collect();
     let ages = ages.into_iter().filter_map(|(name, since)| {

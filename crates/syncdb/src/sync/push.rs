@@ -420,25 +420,14 @@ impl Push<'_> {
         }
         for _ in 0..=usize::from(planted::has(Bug::AppliedTwice)) {
             for (position, op) in ops.iter().enumerate() {
-                let at = |error: common::Error| error.at(format!("operation {}", position + 1));
-                let lifted = self.lifted(op).map_err(at)?;
-                self.permitted(tx, lifted.as_ref().unwrap_or(op), &mut conflicts)
-                    .map_err(at)?;
+                self.permitted(tx, op, &mut conflicts)
+                    .map_err(|error| error.at(format!("operation {}", position + 1)))?;
             }
         }
         if planted::has(Bug::ConflictNotTold) {
             conflicts.pop();
         }
         Ok(conflicts)
-    }
-
-    /// The operation by columns that are there, when it was made under a version that is accepted no more.
-    fn lifted(&self, op: &Op) -> Result<Option<Op>> {
-        let Authority { db, catalogue, .. } = self.server;
-        match db.collection(&op.table) {
-            Ok(table) if catalogue.has_versions() => catalogue.lifted(op, &table.schema()),
-            _ => Ok(None),
-        }
     }
 
     /// As [`Push::try_op`], when the principal may see the row before and after, and change the columns.

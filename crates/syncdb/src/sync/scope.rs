@@ -220,8 +220,13 @@ impl Scopes {
                 columns.extend(fields.map(|field| field.id));
             }
         }
+        let is_limited = permission.columns.is_some();
         let compiled = self.of_tables(&[(present, permission)])?;
-        Ok(Some(Rights { compiled, columns }))
+        Ok(Some(Rights {
+            compiled,
+            columns,
+            is_limited,
+        }))
     }
 
     /// The scope of all rows, with nothing held back.
@@ -344,6 +349,8 @@ pub(crate) struct Rights {
     compiled: Arc<Compiled>,
     /// The columns that may be written, of all versions.
     columns: HashSet<FieldId>,
+    /// Whether there are others.
+    is_limited: bool,
 }
 
 impl Rights {
@@ -368,9 +375,8 @@ impl Rights {
             Action::Deltas(columns) => columns.iter().map(|(id, _)| *id).collect(),
             Action::Delete | Action::Revert { .. } => Vec::new(),
         };
-        let fields = &table.schema.fields;
-        let known = |id: &FieldId| fields.iter().any(|field| field.id == *id);
-        let refused = |id: &&FieldId| known(id) && !self.columns.contains(*id);
+        // Nor may what is written to a column that is no more reach others by way of it.
+        let refused = |id: &&FieldId| self.is_limited && !self.columns.contains(*id);
         if let Some(id) = columns.iter().find(refused) {
             return Err(Error::invalid(format!(
                 "column number {} of table `{}` is not permitted to this principal",

@@ -605,11 +605,9 @@ impl World {
                     begins || writes.iter().any(|write| write.parts[part] == *value),
                     "row {key}: nobody wrote {value} to {part}"
                 );
-                let taken: Vec<&&Write> = writes
-                    .iter()
-                    .filter(|write| !rejected.contains(&write.parts[part]))
-                    .collect();
-                let Some(last) = taken.last() else { continue };
+                let last = writes.last();
+                let taken = last.filter(|write| !rejected.contains(&write.parts[part]));
+                let Some(last) = taken else { continue };
                 let alone = writes.iter().all(|write| write.client == last.client);
                 if alone && !self.deleted.contains(key) {
                     assert_eq!(

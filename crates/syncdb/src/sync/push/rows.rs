@@ -10,7 +10,7 @@ use common::{
 };
 
 use super::{Actor, Push, revert};
-use crate::migration::{Flow, Misfit};
+use crate::migration::Flow;
 use crate::sync::authority::Authority;
 use crate::sync::catalogue::Ages;
 use crate::sync::columns::{RowWrites, forget, is_nobody};
@@ -122,10 +122,14 @@ impl Push<'_> {
         match (&op.action, row) {
             (Action::Insert(columns), None) => self.insert(tx, &target, columns),
             (Action::Insert(columns) | Action::Update(columns), Some(row)) => {
-                self.update(tx, &target, values(columns), &row, conflicts)
+                let lifted = self.server.catalogue.lifted(op, &schema)?;
+                let columns = values(lifted.as_ref().unwrap_or(columns));
+                self.update(tx, &target, columns, &row, conflicts)
             }
             (Action::Update(columns), None) => {
-                self.update_of_nothing(tx, &target, values(columns), conflicts)
+                let lifted = self.server.catalogue.lifted(op, &schema)?;
+                let columns = values(lifted.as_ref().unwrap_or(columns));
+                self.update_of_nothing(tx, &target, columns, conflicts)
             }
             (Action::Deltas(columns), row) => {
                 let columns = columns
@@ -163,7 +167,15 @@ impl Push<'_> {
         // A replica that does not keep a column need not give it.
         let rest = schema.fields.iter().skip(schema.key_columns);
         values.extend(rest.map(|field| field.default.clone().unwrap_or_default()));
+        let past = self.server.catalogue.past(&schema.name);
+        let mut beside = Vec::new();
         for (field, value) in columns {
+            let is_here = schema.fields.iter().any(|known| known.id == *field);
+            if !is_here && past.is_some_and(|past| past.has(*field)) {
+                // Of a version that is accepted no more.
+                beside.push((*field, value.clone()));
+                continue;
+            }
             let (position, name) = target.column(*field)?;
             let mut value = value.clone();
             if matches!(target.policy.of(name), Strategy::Set(_)) {
@@ -174,8 +186,15 @@ impl Push<'_> {
             }
         }
         let mut writes = RowWrites::born(tx.seq(), self.written.clone());
-        if let Some(flow) = target.flow {
-            self.complete(flow, schema, columns, &mut values, &mut writes)?;
+        if let Some(past) = past {
+            self.complete(
+                &past.flow,
+                schema,
+                columns,
+                &beside,
+                &mut values,
+                &mut writes,
+            )?;
         }
         underived(tx, |tx| tx.insert_values(target.collection, values))?;
         gone::clear(tx, &self.server.tables, schema, &target.op.key)?;
@@ -190,6 +209,7 @@ impl Push<'_> {
         flow: &Flow,
         schema: &Schema,
         columns: &[(FieldId, Value)],
+        beside: &[(FieldId, Value)],
         values: &mut [Value],
         writes: &mut RowWrites,
     ) -> Result<()> {
@@ -199,7 +219,7 @@ impl Push<'_> {
         };
         let catalogue = &self.server.catalogue;
         let version = catalogue.written_under(&schema.name, columns, self.version);
-        let followed = flow.complete(values, &given, version, Misfit::Refuse)?;
+        let followed = flow.complete_with(values, &given, beside, version)?;
         for (at, field) in schema.fields.iter().enumerate() {
             if !given(at) && !followed.contains(&at) {
                 writes.note_nobody(field.id);
