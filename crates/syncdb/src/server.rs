@@ -396,7 +396,7 @@ impl SyncServer {
                 .hear(&request.replica, cursor, db.clock().now());
         }
         let pushed = match cursor {
-            Some(_) => push(&self.core, request, principal, &set)?,
+            Some(_) => push(&self.core, request, principal)?,
             // Where the replica stands is not known, so neither is what its mutations were made on.
             None => Pushed::default(),
         };

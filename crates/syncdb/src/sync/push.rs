@@ -20,7 +20,6 @@ use super::protocol::{
     Action, Mutation, OUTCOME_UNKNOWN, OUTCOMES_KEPT, OUTCOMES_MAX, Op, Outcome, ROW_GONE,
     Rejection, Request,
 };
-use super::scope::ScopeSet;
 use super::system::{number, read_number};
 use super::wire;
 pub(crate) use revert::{Actor, revert};
@@ -41,7 +40,6 @@ pub(crate) fn push(
     server: &Authority,
     request: &Request,
     principal: Option<&Text>,
-    scopes: &ScopeSet,
 ) -> Result<Pushed> {
     let mut pushed = Pushed::default();
     if request.mutations.is_empty() {
@@ -82,7 +80,6 @@ pub(crate) fn push(
             server,
             replica: &request.replica,
             principal,
-            scopes,
             acknowledged: request.acknowledged,
             first: request.first,
             client,
@@ -269,8 +266,6 @@ struct Push<'a> {
     server: &'a Authority,
     replica: &'a ReplicaId,
     principal: Option<&'a Text>,
-    /// The parts of the rows that the replica keeps.
-    scopes: &'a ScopeSet,
     acknowledged: u64,
     first: u64,
     client: Client,

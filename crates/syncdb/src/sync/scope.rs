@@ -453,14 +453,6 @@ impl ScopeSet {
             })
     }
 
-    /// Whether a scope among `mask` has a column of a table, in some of its rows at least.
-    pub(crate) fn keeps(&self, mask: u64, table: TableId, position: usize) -> bool {
-        let mut tables = self
-            .among(mask)
-            .filter_map(|scope| scope.compiled.table(table));
-        tables.any(|table| position < table.schema.key_columns || table.columns.contains(position))
-    }
-
     /// Whether a replica knows by itself that it keeps every row of a table with all columns.
     pub(crate) fn is_plain(&self, mask: u64, table: TableId) -> bool {
         let mut scopes = self

@@ -537,6 +537,24 @@ impl Subscriptions {
             })
     }
 
+    /// The columns beside the key's that a row has here, by the subscriptions that cover it; `None` for all. `noted` says
+    /// which those are, where it is noted by row.
+    pub(crate) fn fields_of_row<'a>(
+        &'a self,
+        table: &'a str,
+        noted: impl FnOnce() -> Result<u64>,
+    ) -> Result<Option<Vec<&'a [FieldId]>>> {
+        let about: Vec<&Kept> = self.about(self.held(), table).collect();
+        if about.iter().all(|kept| kept.fields(table).is_none()) {
+            return Ok(None);
+        }
+        let mask = if about.len() > 1 { noted()? } else { u64::MAX };
+        let covering = about.iter().filter(|kept| kept.bit() & mask != 0);
+        // One that has all columns makes it all. A row that none covers was made here, and is its maker's.
+        let fields: Option<Vec<&[FieldId]>> = covering.map(|kept| kept.fields(table)).collect();
+        Ok(fields.filter(|fields| !fields.is_empty()))
+    }
+
     pub(crate) fn states(&self, cursor: Option<Seq>) -> Vec<SubscriptionState> {
         let told = self
             .kept
