@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::query::Filter;
-use common::schema::{Field, FieldType, Schema};
+use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::{Database, Record, Value, row};
 use syncdb::{
     Permission, Permissions, Policy, SetBias, Strategy, Subscription, SyncDb, SyncReport,
@@ -314,4 +314,44 @@ fn a_rejected_edit_of_a_column_that_is_not_kept_says_what_it_was_to_write() {
     assert_eq!(edit.action, "update");
     assert_eq!(edit.columns["text"], Value::from("of phone"));
     assert!(edit.before["text"].is_null());
+}
+
+#[test]
+fn a_column_that_was_wanted_for_a_while_does_not_stay() {
+    let db = Database::new();
+    let tasks = Schema::build("tasks", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("text", FieldType::Text).default_value("here"))
+        .field(Field::new("slug", FieldType::Text))
+        .index(IndexSpec::hash(["slug"]).unique());
+    let tasks = db.create_collection(tasks.finish().unwrap()).unwrap();
+    for (id, slug) in [(0, "a"), (1, "b")] {
+        tasks.insert(row! { "id": id, "slug": slug }).unwrap();
+    }
+    let notes = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
+    db.create_collection(notes.finish().unwrap()).unwrap();
+    let server = SyncServer::new(db).unwrap();
+    let phone = SyncDb::client("phone").unwrap();
+    let notes = Subscription::new("notes", "notes");
+    let all = Subscription::new("near", "tasks").filter(Filter::eq("id", 0));
+    let few = all.clone().columns(["slug"]);
+    for subscription in [&notes, &few] {
+        phone.subscribe(subscription).unwrap();
+    }
+    sync(&phone, &server);
+    phone.update("tasks", 0, row! { "slug": "b" }).unwrap();
+    for subscription in [&notes.filter(Filter::ge("id", 0)), &all] {
+        phone.subscribe(subscription).unwrap();
+    }
+    // The answer says how the row is, with all the columns that are wanted; the subscription itself is still to come.
+    let mut session = phone.session().unwrap();
+    let request = session.next_message().unwrap().unwrap();
+    session.receive(&server.handle(&request).unwrap()).unwrap();
+    drop(session);
+    assert_eq!(phone.rejected().unwrap().len(), 1, "another has that slug");
+    assert_eq!(phone.subscriptions().unwrap()[1].cursor, None);
+    phone.subscribe(&few).unwrap();
+    sync(&phone, &server);
+    let here = task(phone.database(), 0).unwrap();
+    assert_eq!((&here[1], &here[2]), (&Value::Null, &Value::from("a")));
 }
