@@ -2,11 +2,15 @@
 //! shows it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use common::query::Filter;
-use common::schema::{Field, FieldType, Schema};
+use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::{Database, Record, Value, row};
 use syncdb::{
-    Policy, SetBias, Strategy, Subscription, SyncDb, SyncReport, SyncServer, SyncServerOptions,
+    Permission, Permissions, Policy, SetBias, Strategy, Subscription, SyncDb, SyncReport,
+    SyncServer, SyncServerOptions,
 };
 
 /// A server with tasks in places 0 to 4, and a table of notes.
@@ -180,4 +184,174 @@ fn a_row_that_its_replica_moves_to_other_columns_gets_them() {
     sync(&phone, &server);
     let here = task(phone.database(), 0).unwrap();
     assert_eq!((&here[2], &here[4]), (&Value::from("here"), &Value::Null));
+}
+
+/// Ben writes the text of task 0; the phone comes past that without seeing it, and writes there too.
+fn write_unseen(server: &SyncServer, phone: &SyncDb) {
+    let ben = client("ben", server);
+    ben.update("tasks", 0, row! { "text": "of ben" }).unwrap();
+    sync(&ben, server);
+    sync(phone, server);
+    let here = task(phone.database(), 0).unwrap();
+    assert!(here.get(2).is_some_and(Value::is_null));
+    phone
+        .update("tasks", 0, row! { "text": "of phone" })
+        .unwrap();
+}
+
+fn assert_they_met(server: &SyncServer) {
+    let ledger = server.conflicts().unwrap();
+    let [entry] = ledger.as_slice() else {
+        panic!("the phone had not seen the text: {ledger:?}");
+    };
+    assert_eq!(
+        (&entry.base, &entry.server, &entry.client),
+        (&None, &Value::from("of ben"), &Value::from("of phone"))
+    );
+}
+
+#[test]
+fn an_edit_of_a_column_that_only_came_to_be_kept_after_it_is_a_conflict() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    let near = places("near", &[0]);
+    phone
+        .subscribe(&near.clone().columns(["place", "tags", "bits"]))
+        .unwrap();
+    sync(&phone, &server);
+    write_unseen(&server, &phone);
+    // The request that brings the edit asks for the column.
+    phone.subscribe(&near).unwrap();
+    sync(&phone, &server);
+    assert_they_met(&server);
+    for db in [phone.database(), server.database()] {
+        assert_eq!(task(db, 0).unwrap()[2], Value::from("of phone"));
+    }
+}
+
+#[test]
+fn an_edit_of_a_column_that_only_other_rows_have_is_a_conflict() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .subscribe(&places("few columns", &[0]).columns(["place", "tags", "bits"]))
+        .unwrap();
+    phone.subscribe(&places("all columns", &[1])).unwrap();
+    sync(&phone, &server);
+    write_unseen(&server, &phone);
+    // On top of its own it has seen ben's no better, and its own it knows.
+    phone
+        .update("tasks", 0, row! { "text": "of phone, too" })
+        .unwrap();
+    phone.update("tasks", 1, row! { "text": "seen" }).unwrap();
+    sync(&phone, &server);
+    assert_they_met(&server);
+    let [first, second] = [0, 1].map(|id| task(server.database(), id).unwrap());
+    assert_eq!(
+        (&first[2], &second[2]),
+        (&Value::from("of phone, too"), &Value::from("seen"))
+    );
+    assert!(task(phone.database(), 0).unwrap()[2].is_null());
+}
+
+#[test]
+fn an_edit_of_a_column_that_is_not_kept_any_more_is_no_conflict() {
+    let server = served();
+    let phone = SyncDb::client("phone").unwrap();
+    let near = places("near", &[0]);
+    phone.subscribe(&near).unwrap();
+    sync(&phone, &server);
+    let ben = client("ben", &server);
+    ben.update("tasks", 0, row! { "text": "of ben" }).unwrap();
+    sync(&ben, &server);
+    sync(&phone, &server);
+    let here = task(phone.database(), 0).unwrap();
+    assert_eq!(here[2], Value::from("of ben"));
+    phone
+        .update("tasks", 0, row! { "text": "of phone" })
+        .unwrap();
+    phone
+        .subscribe(&near.columns(["place", "tags", "bits"]))
+        .unwrap();
+    sync(&phone, &server);
+    assert_eq!(server.conflicts().unwrap(), []);
+    assert_eq!(
+        task(server.database(), 0).unwrap()[2],
+        Value::from("of phone")
+    );
+    assert!(task(phone.database(), 0).unwrap()[2].is_null());
+}
+
+#[test]
+fn a_rejected_edit_of_a_column_that_is_not_kept_says_what_it_was_to_write() {
+    let is_closed = Arc::new(AtomicBool::new(false));
+    let closed = Arc::clone(&is_closed);
+    let permissions = Permissions::new(move |_, _| {
+        Permission::rows(if closed.load(Ordering::Relaxed) {
+            Filter::eq("place", 1)
+        } else {
+            Filter::True
+        })
+    });
+    let options = SyncServerOptions::default().permissions(permissions);
+    let server = SyncServer::with(served().database().clone(), options).unwrap();
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .subscribe(&places("near", &[0]).columns(["place"]))
+        .unwrap();
+    sync(&phone, &server);
+    phone
+        .update("tasks", 0, row! { "text": "of phone" })
+        .unwrap();
+    is_closed.store(true, Ordering::Relaxed);
+    phone
+        .sync(&mut |request: &[u8]| server.handle(request))
+        .unwrap();
+    let rejected = phone.rejected().unwrap();
+    let [edit] = &rejected[0].ops[..] else {
+        panic!("one edit: {rejected:?}");
+    };
+    assert_eq!(edit.action, "update");
+    assert_eq!(edit.columns["text"], Value::from("of phone"));
+    assert!(edit.before["text"].is_null());
+}
+
+#[test]
+fn a_column_that_was_wanted_for_a_while_does_not_stay() {
+    let db = Database::new();
+    let tasks = Schema::build("tasks", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("text", FieldType::Text).default_value("here"))
+        .field(Field::new("slug", FieldType::Text))
+        .index(IndexSpec::hash(["slug"]).unique());
+    let tasks = db.create_collection(tasks.finish().unwrap()).unwrap();
+    for (id, slug) in [(0, "a"), (1, "b")] {
+        tasks.insert(row! { "id": id, "slug": slug }).unwrap();
+    }
+    let notes = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
+    db.create_collection(notes.finish().unwrap()).unwrap();
+    let server = SyncServer::new(db).unwrap();
+    let phone = SyncDb::client("phone").unwrap();
+    let notes = Subscription::new("notes", "notes");
+    let all = Subscription::new("near", "tasks").filter(Filter::eq("id", 0));
+    let few = all.clone().columns(["slug"]);
+    for subscription in [&notes, &few] {
+        phone.subscribe(subscription).unwrap();
+    }
+    sync(&phone, &server);
+    phone.update("tasks", 0, row! { "slug": "b" }).unwrap();
+    for subscription in [&notes.filter(Filter::ge("id", 0)), &all] {
+        phone.subscribe(subscription).unwrap();
+    }
+    // The answer says how the row is, with all the columns that are wanted; the subscription itself is still to come.
+    let mut session = phone.session().unwrap();
+    let request = session.next_message().unwrap().unwrap();
+    session.receive(&server.handle(&request).unwrap()).unwrap();
+    drop(session);
+    assert_eq!(phone.rejected().unwrap().len(), 1, "another has that slug");
+    assert_eq!(phone.subscriptions().unwrap()[1].cursor, None);
+    phone.subscribe(&few).unwrap();
+    sync(&phone, &server);
+    let here = task(phone.database(), 0).unwrap();
+    assert_eq!((&here[1], &here[2]), (&Value::Null, &Value::from("a")));
 }

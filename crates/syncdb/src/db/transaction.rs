@@ -11,6 +11,7 @@ use common::{
 
 use crate::migration::Course;
 use crate::power::{Claim, Priority, Urgency};
+use crate::sync::apply::noted;
 use crate::sync::conflict::Strategy;
 use crate::sync::deferred::{self, DeferredId};
 use crate::sync::delta::{Delta, canonical_set, elements};
@@ -488,7 +489,14 @@ impl<'db> SyncTransaction<'db> {
                 table.require(touched.before.as_ref(), after, is_here)?;
             }
             let first = ops.len();
-            net(table, touched, after.as_ref(), &mut ops)?;
+            let members = &self.core.tables.members;
+            let noted = || noted(self.tx.view(), members, &table.schema.name, &touched.id);
+            let fields = subscriptions.fields_of_row(&table.schema.name, noted)?;
+            let has = |field| {
+                let fields = fields.as_ref();
+                fields.is_none_or(|fields| fields.iter().any(|of_one| of_one.contains(&field)))
+            };
+            net(table, touched, after.as_ref(), &has, &mut ops)?;
             if let Some((op, _)) = ops.get_mut(first)
                 && let Action::Insert(columns) = &mut op.action
             {
@@ -602,11 +610,13 @@ fn with_sets_in_order(
     tx.get(&touched.collection, touched.id.clone())
 }
 
-/// What a transaction did to a row, as at most two operations, each with what its columns held before.
+/// What a transaction did to a row, as at most two operations, each with what its columns held before. `has` says which
+/// columns the row has here.
 fn net(
     table: &Synced,
     touched: &Touched,
     after: Option<&Record>,
+    has: &dyn Fn(FieldId) -> bool,
     ops: &mut Vec<(Op, Vec<Value>)>,
 ) -> Result<()> {
     let fields = &table.schema.fields;
@@ -633,7 +643,8 @@ fn net(
         (Some(before), Some(after)) => {
             let mut values = Columns::default();
             let mut deltas = Columns::default();
-            for position in with_groups(table, &ColumnSet::difference(before, after)) {
+            let changed = ColumnSet::difference(before, after);
+            for position in with_groups(table, &changed) {
                 let (Some(field), Some(was), Some(is)) = (
                     fields.get(position),
                     before.get(position),
@@ -641,11 +652,22 @@ fn net(
                 ) else {
                     continue;
                 };
+                let is_here = has(field.id);
+                if !is_here && !changed.contains(position) {
+                    // Of a group: what is not known here is not to be written.
+                    continue;
+                }
                 let delta = match table.policy.of(&field.name) {
                     Strategy::Counter => Delta::between_numbers(was, is)?,
                     Strategy::Set(_) => Delta::between_sets(was, is)?,
                     Strategy::Custom(_) => Delta::Replace {
                         base: was.clone(),
+                        value: is.clone(),
+                    },
+                    // What stands there was not seen, whatever commit this replica has come past; and the server does not
+                    // know which columns a row had here.
+                    strategy if !is_here && strategy.takes_whole_values() => Delta::Replace {
+                        base: Value::Null,
                         value: is.clone(),
                     },
                     _ => {

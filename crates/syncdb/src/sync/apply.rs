@@ -148,7 +148,8 @@ impl Apply<'_, '_> {
         let layout = Layout::of(synced, block)?;
         let has_all = layout.positions.len() + synced.schema.key_columns == layout.columns;
         let arrives = block.kind == BlockKind::Put && told.scopes != 0;
-        if arrives && has_all && !self.waits && !keeping.is_noted() {
+        let is_plain = !keeping.is_noted() && keeping.has_all_columns(told.scopes);
+        if arrives && has_all && !self.waits && is_plain {
             return self.rows_as_they_are(synced, &layout, block);
         }
         for row in 0..block.rows() {
@@ -200,9 +201,12 @@ impl Apply<'_, '_> {
                 delta.apply(&value).unwrap_or(value)
             })
         };
+        // What is said of a scope whose columns were changed may have columns that are still to come. They would stay if it
+        // were changed back before: nobody compares what no scope has.
         let values = columns
             .into_iter()
             .zip(&layout.positions)
+            .filter(|(_, position)| keeping.has_column(mask, **position))
             .map(|((field, value), position)| (*position, on_top(field, value)));
         let values: Vec<(usize, Value)> = values.collect();
         match (kind, current) {

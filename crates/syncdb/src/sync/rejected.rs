@@ -10,6 +10,7 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::delta::Delta;
 use super::protocol::{Action, Op};
 use super::queue::{self, Queued};
 use super::system::{SyncedTables, number, read_list, read_number, read_text};
@@ -76,7 +77,7 @@ pub struct RowEdit {
     pub key: RecordId,
     /// `insert`, `update`, `delete`, `delta` or `revert`.
     pub action: Text,
-    /// The columns by name with what they are to hold; for `delta` with what is added or removed, as text.
+    /// The columns by name with what they are to hold; in a `delta` also with what is added or removed, as text.
     pub columns: Map,
     /// What the columns held before, by name; for `delete` all of them.
     pub before: Map,
@@ -262,10 +263,20 @@ fn edit(queued: &Queued, tables: &SyncedTables) -> RowEdit {
         Action::Deltas(columns) => {
             let names = columns.iter().map(|(id, _)| name(*id));
             before = names.zip(queued.before.iter().cloned()).collect();
-            let columns = columns
-                .iter()
-                .map(|(id, delta)| (name(*id), Value::from(delta.to_string().as_str())));
-            ("delta", columns.collect())
+            let is_relative = |delta: &Delta| !matches!(delta, Delta::Replace { .. });
+            let action = if columns.iter().any(|(_, delta)| is_relative(delta)) {
+                "delta"
+            } else {
+                "update"
+            };
+            let columns = columns.iter().map(|(id, delta)| {
+                let said = match delta {
+                    Delta::Replace { value, .. } => value.clone(),
+                    delta => Value::from(delta.to_string().as_str()),
+                };
+                (name(*id), said)
+            });
+            (action, columns.collect())
         }
         Action::Delete => {
             let rest = fields.iter().skip(schema.map_or(0, |s| s.key_columns));

@@ -354,7 +354,8 @@ impl Replica {
         let mut subscriptions = Subscriptions::clone(&kept);
         if adopted == Adopted::Reshaped {
             self.clear_staged(&mut tx, &mut state)?;
-            subscriptions.of_another_version(state.version, &|want| reshape.renamed(want));
+            let here = reshape.schemas_here();
+            subscriptions.of_another_version(state.version, &|want| reshape.renamed(want), &here);
             subscriptions.write(&mut tx, &self.tables.subscriptions)?;
         }
         if work.reshaped {

@@ -193,6 +193,12 @@ impl Reshape<'_> {
         Ok(())
     }
 
+    /// The schemas of the tables that are here.
+    pub(super) fn schemas_here(&self) -> Vec<&Schema> {
+        let tables = self.synced.by_name.values();
+        tables.map(|table| &table.schema).collect()
+    }
+
     /// What is wanted of a table, with the names that its columns are to have.
     pub(super) fn renamed(&self, want: &Want) -> Want {
         let schemas = want.table.as_ref().and_then(|name| {
@@ -309,7 +315,8 @@ pub(super) fn upgrade(
         // What waits stands as it was written: an edit under this version is one of its own.
         state.sent = state.next - 1;
         state.staging = Staging::default();
-        subscriptions.of_another_version(from, &|want| reshape.renamed(want));
+        let here = reshape.schemas_here();
+        subscriptions.of_another_version(from, &|want| reshape.renamed(want), &here);
         if !work.same_keys {
             for kept in &mut subscriptions.kept {
                 kept.having = Having::Nothing;

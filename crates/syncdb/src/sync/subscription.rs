@@ -14,7 +14,7 @@
 use std::ops::ControlFlow;
 
 use common::query::Filter;
-use common::schema::FieldId;
+use common::schema::{FieldId, Schema};
 use common::{
     Collection, Error, Limits, Record, RecordId, Result, Seq, Text, Transaction, Value, View,
 };
@@ -502,9 +502,28 @@ impl Subscriptions {
     }
 
     /// Notes that the application's tables are of another version from here on: what is here is what it was, under `version`.
-    pub(crate) fn of_another_version(&mut self, version: u32, rename: &dyn Fn(&Want) -> Want) {
+    /// Columns that are made here and were never fetched count as not kept until they come.
+    pub(crate) fn of_another_version(
+        &mut self,
+        version: u32,
+        rename: &dyn Fn(&Want) -> Want,
+        schemas: &[&Schema],
+    ) {
         for kept in &mut self.kept {
             let want = rename(&kept.want);
+            let had = schemas.iter().filter(|schema| kept.is_about(&schema.name));
+            let had = had.map(|schema| {
+                let all = schema.fields.iter().skip(schema.key_columns);
+                let fields = match kept.fields(&schema.name) {
+                    Some(fields) => fields.to_vec(),
+                    None => all.map(|field| field.id).collect(),
+                };
+                (schema.name.clone(), fields)
+            });
+            let had: Vec<(Text, Vec<FieldId>)> = had.collect();
+            if let Some(grant) = &mut kept.grant {
+                grant.columns = had;
+            }
             if kept.having == Having::Joined && kept.old.is_none() {
                 kept.old = Some(std::mem::replace(&mut kept.want, want));
                 kept.old_version = version;
@@ -568,6 +587,24 @@ impl Subscriptions {
                 kept.fields(table)
                     .is_none_or(|fields| fields.contains(&field))
             })
+    }
+
+    /// The columns beside the key's that a row has here, by the subscriptions that cover it; `None` for all. `noted` says
+    /// which those are, where it is noted by row.
+    pub(crate) fn fields_of_row<'a>(
+        &'a self,
+        table: &'a str,
+        noted: impl FnOnce() -> Result<u64>,
+    ) -> Result<Option<Vec<&'a [FieldId]>>> {
+        let about: Vec<&Kept> = self.about(self.held(), table).collect();
+        if about.iter().all(|kept| kept.fields(table).is_none()) {
+            return Ok(None);
+        }
+        let mask = if about.len() > 1 { noted()? } else { u64::MAX };
+        let covering = about.iter().filter(|kept| kept.bit() & mask != 0);
+        // One that has all columns makes it all. A row that none covers was made here, and is its maker's.
+        let fields: Option<Vec<&[FieldId]>> = covering.map(|kept| kept.fields(table)).collect();
+        Ok(fields.filter(|fields| !fields.is_empty()))
     }
 
     pub(crate) fn states(&self, cursor: Option<Seq>) -> Vec<SubscriptionState> {

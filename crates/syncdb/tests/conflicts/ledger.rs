@@ -482,3 +482,23 @@ fn a_column_that_a_replica_does_not_keep_is_never_written_over_in_silence() {
     a.update("notes", 1, row! { "body": "by a again" }).unwrap();
     assert_eq!(setting.sync(&a).conflicts, []);
 }
+
+#[test]
+fn of_a_group_a_replica_says_nothing_of_a_column_that_it_does_not_keep() {
+    let setting = Setting::new(Policy::default().group(["title", "body"]));
+    let a = setting.replica("a");
+    let titles = Subscription::new("titles", "notes").columns(["title"]);
+    a.subscribe(&titles).unwrap();
+    setting.sync(&a);
+    a.update("notes", 1, row! { "title": "by a" }).unwrap();
+    assert_eq!(setting.sync(&a).conflicts, []);
+    assert_eq!(setting.cell(1, 1), Some("by a".into()));
+    assert_eq!(setting.cell(1, 2), Some("first".into()));
+    // What somebody else wrote to the group meanwhile meets it all the same.
+    let b = setting.replica("b");
+    b.update("notes", 1, row! { "body": "by b" }).unwrap();
+    setting.sync(&b);
+    a.update("notes", 1, row! { "title": "by a again" })
+        .unwrap();
+    assert_eq!(setting.sync(&a).conflicts.len(), 1);
+}

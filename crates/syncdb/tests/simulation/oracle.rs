@@ -123,24 +123,28 @@ impl Oracle {
         let is_refused = |tx: &Tx| tx.writes.iter().any(|w| refused.contains(&w.token));
         let is_optional =
             |tx: &Tx| tx.optional || tx.writes.iter().any(|w| unknown.contains(&w.token));
-        // Who saw a value that was rejected later knew of what that value had replaced.
-        let mut below: HashMap<u64, Vec<u64>> = HashMap::new();
-        for tx in self.txs.iter().filter(|tx| is_refused(tx)) {
+        // Who saw a value that was rejected later knew of what that value had replaced; not of what it met when it was tried again
+        // after that.
+        let mut below: HashMap<u64, Vec<(usize, u64)>> = HashMap::new();
+        for (at, tx) in self.txs.iter().enumerate().filter(|(_, tx)| is_refused(tx)) {
             for write in &tx.writes {
                 let had_seen = tx.had_seen.iter().filter(|(cell, _)| *cell == write.cell);
-                let seen = write
-                    .seen
-                    .into_iter()
-                    .chain(had_seen.map(|(_, seen)| *seen));
+                let seen = write.seen.into_iter().map(|seen| (at, seen));
+                let seen = seen.chain(had_seen.map(|(_, seen)| (0, *seen)));
                 below.entry(write.token).or_default().extend(seen);
             }
         }
-        let mut replace = |cell: Cell, seen: u64, by: (bool, Option<u64>)| {
+        let mut replace = |at: usize, cell: Cell, seen: u64, by: (bool, Option<u64>)| {
             let (mut known, mut rest) = (HashSet::new(), vec![seen]);
             while let Some(token) = rest.pop() {
                 if known.insert(token) {
                     replaced.entry((cell, token)).or_default().push(by);
-                    rest.extend(below.get(&token).into_iter().flatten());
+                    let below = below.get(&token).into_iter().flatten();
+                    rest.extend(
+                        below
+                            .filter(|(since, _)| *since <= at)
+                            .map(|(_, seen)| *seen),
+                    );
                 }
             }
         };
@@ -150,23 +154,28 @@ impl Oracle {
             Some(_) => self.perhaps_unsent(&is_refused),
             None => HashSet::new(),
         };
-        for tx in self.txs.iter().filter(|tx| !is_refused(tx)) {
+        for (at, tx) in self
+            .txs
+            .iter()
+            .enumerate()
+            .filter(|(_, tx)| !is_refused(tx))
+        {
             for write in &tx.writes {
                 let before = own.insert((tx.client, write.cell), write.token);
                 if let Some(seen) = write.seen.or(before) {
                     let perhaps = is_optional(tx) || perhaps_unsent.contains(&write.token);
-                    replace(write.cell, seen, (perhaps, Some(write.token)));
+                    replace(at, write.cell, seen, (perhaps, Some(write.token)));
                 }
             }
             for (table, _, seen) in &tx.deletes {
                 // A draft comes back with what it held.
                 let perhaps = is_optional(tx) || *table == "drafts";
                 for (cell, seen) in seen {
-                    replace(*cell, *seen, (perhaps, None));
+                    replace(at, *cell, *seen, (perhaps, None));
                 }
             }
             for (cell, seen) in &tx.had_seen {
-                replace(*cell, *seen, (true, None));
+                replace(at, *cell, *seen, (true, None));
             }
         }
         // A write that its own writer replaced before it was sent is not sent; what was rejected then is the later one.

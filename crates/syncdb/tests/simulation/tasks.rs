@@ -247,7 +247,7 @@ impl Writer<'_> {
     }
 
     pub(crate) fn new_task(&mut self) -> Result<()> {
-        if self.db.collection("tasks").is_err() {
+        if !self.has_rows() {
             return Ok(());
         }
         let key = self.oracle.token().cast_signed();
@@ -271,9 +271,10 @@ impl Writer<'_> {
     }
 
     pub(crate) fn draft(&mut self) -> Result<()> {
-        let Ok(drafts) = self.db.collection("drafts") else {
+        if !self.has_rows() {
             return Ok(());
-        };
+        }
+        let drafts = self.db.collection("drafts")?;
         let here: Vec<i64> = rows(self.db.database(), "drafts").into_keys().collect();
         let mut known = self.tx();
         let what = self.take(10);

@@ -40,9 +40,7 @@ pub(crate) fn seen(table: &'static str, record: &Record) -> Vec<(Cell, u64)> {
 impl Writer<'_> {
     /// Makes the edit, unless the tables are not here yet or there is nothing to edit.
     pub(crate) fn edit(&mut self, edit: Edit) -> Result<()> {
-        // Tables come before their rows.
-        let accounts = self.db.collection("accounts");
-        if accounts.map_or(true, |accounts| accounts.is_empty()) {
+        if !self.has_rows() {
             return Ok(());
         }
         match edit {
@@ -56,6 +54,13 @@ impl Writer<'_> {
             Edit::Slot => self.slot(),
             Edit::Count => self.count(),
         }
+    }
+
+    /// Whether the server has been heard: tables come before their rows, and before the number from which on this replica
+    /// counts.
+    pub(crate) fn has_rows(&self) -> bool {
+        let accounts = self.db.collection("accounts");
+        accounts.is_ok_and(|accounts| !accounts.is_empty())
     }
 
     pub(crate) fn take(&mut self, bound: u64) -> u64 {

@@ -400,14 +400,15 @@ impl<'a> World<'a> {
                     db.compact_log(db.seq());
                     server.train_dictionaries().unwrap();
                 }
-                Ok(())
+                // It may have been the commit with which it dies: what it would do after that would be lost.
+                self.after_server()
             }
             Action::Prune => {
                 if let Some(server) = &self.server {
                     server.train_dictionaries().unwrap();
                     server.database().prune_log();
                 }
-                Ok(())
+                self.after_server()
             }
             Action::NewTable(choice) => self.new_table(choice),
             Action::Feature(client, feature, choice) => self.feature(client, feature, choice),

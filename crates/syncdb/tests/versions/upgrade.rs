@@ -319,3 +319,28 @@ fn a_rejected_edit_of_an_earlier_version_is_tried_again_in_the_words_of_the_pres
     }
     sync(&server, &phone);
 }
+
+#[test]
+fn an_edit_of_a_column_that_was_not_fetched_yet_never_writes_over_another_in_silence() {
+    let lineages = five();
+    let server = serve(&Database::new(), Serving::new(lineages[2].clone()));
+    let (old, new) = (replica("old", &lineages[1]), replica("new", &lineages[2]));
+    old.insert("people", row! { "id": 1, "first": "Aino", "last": "Salo" })
+        .unwrap();
+    sync(&server, &old);
+    sync(&server, &new);
+    new.update("people", 1, row! { "mood": "glad" }).unwrap();
+    sync(&server, &new);
+    // It comes past the commit, and its version does not know the column.
+    sync(&server, &old);
+    let old = reopened(&old, &lineages[2]);
+    old.update("people", 1, row! { "mood": "shy" }).unwrap();
+    let report = sync(&server, &old);
+    let [entry] = &report.conflicts[..] else {
+        panic!("one conflict: {report:?}");
+    };
+    assert_eq!(
+        (&entry.server, &entry.client),
+        (&"glad".into(), &"shy".into())
+    );
+}

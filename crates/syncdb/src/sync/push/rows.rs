@@ -248,10 +248,13 @@ impl Push<'_> {
             let write = self.write_of(target, &to.writes, field, row)?;
             let is_grouped = target.policy.group_of(write.name).is_some();
             match (target.policy.of(write.name), said) {
-                (_, Said::Value(value) | Said::Delta(Delta::Replace { value, .. }))
-                    if is_grouped =>
-                {
+                (_, Said::Value(value)) if is_grouped => {
                     let value = target.prepared(write.position, value)?;
+                    grouped.push((write, value));
+                }
+                (strategy, Said::Delta(Delta::Replace { base, value })) if is_grouped => {
+                    let value = target.prepared(write.position, value)?;
+                    let write = self.replacing(target, write, strategy, &to.writes, base);
                     grouped.push((write, value));
                 }
                 (Strategy::Counter, said) => {
@@ -264,14 +267,7 @@ impl Push<'_> {
                     self.choose(tx, target, strategy, &write, value, &mut to, conflicts)?;
                 }
                 (strategy, Said::Delta(Delta::Replace { base, value })) => {
-                    // What was made of an earlier value of this replica and of somebody else's, it has not seen either.
-                    let merged = write.current != base
-                        && to.writes.last_over(field, target.ages).0 > self.mutation.base;
-                    let write = Write {
-                        base: Some(base),
-                        concurrent: write.concurrent || merged,
-                        ..write
-                    };
+                    let write = self.replacing(target, write, strategy, &to.writes, base);
                     self.choose(tx, target, strategy, &write, value, &mut to, conflicts)?;
                 }
                 (_, Said::Delta(delta)) => {
@@ -344,13 +340,14 @@ impl Push<'_> {
             base: writes
                 .value_at(field, self.mutation.base)
                 .filter(|_| !inserts),
-            concurrent: self.is_concurrent(target, writes, field, position),
+            concurrent: self.is_concurrent(target, writes, field),
         })
     }
 
     /// Whether the replica did not make a write itself, or may not know that it did.
     fn is_unknown(&self, written: &Written) -> bool {
-        written.replica != *self.replica || written.client_seq < self.first
+        let by_other = written.replica != *self.replica || written.client_seq < self.first;
+        by_other && !is_nobody(written)
     }
 
     /// Whether a write that the replica may not know of is its own, of before it was set back to an old copy of itself. Between
@@ -359,22 +356,34 @@ impl Push<'_> {
         written.replica == *self.replica
     }
 
-    fn is_concurrent(
-        &self,
-        target: &Target<'_>,
-        writes: &RowWrites,
-        field: FieldId,
-        position: usize,
-    ) -> bool {
+    fn is_concurrent(&self, target: &Target<'_>, writes: &RowWrites, field: FieldId) -> bool {
         let inserts = matches!(target.op.action, Action::Insert(_));
         let (seq, written) = writes.last_over(field, target.ages);
-        let unseen = || {
-            let table = target.collection.id();
-            !self.scopes.keeps(self.scopes.held(), table, position)
-        };
-        !is_nobody(written)
-            && self.is_unknown(written)
-            && (inserts || seq > self.mutation.base || unseen())
+        (inserts || seq > self.mutation.base) && self.is_unknown(written)
+    }
+
+    /// A write that says what was there before it. Of a column that the replica does not have of this row, it says null: it
+    /// has not seen what stands there, whatever commit it has come past.
+    fn replacing<'t>(
+        &self,
+        target: &Target<'_>,
+        write: Write<'t>,
+        strategy: &Strategy,
+        writes: &RowWrites,
+        base: Value,
+    ) -> Write<'t> {
+        let (seq, written) = writes.last_over(write.field, target.ages);
+        let differs = write.current != base;
+        // Before a function, replicas say what was there of each column, also of one that was null.
+        let says_unseen = base.is_null() && strategy.takes_whole_values();
+        let is_unseen = (says_unseen || (base.is_null() && differs)) && self.is_unknown(written);
+        // What was made of an earlier value of this replica and of somebody else's, it has not seen either.
+        let is_merged = differs && !says_unseen && seq > self.mutation.base;
+        Write {
+            base: (!is_unseen).then_some(base),
+            concurrent: write.concurrent || is_merged || is_unseen,
+            ..write
+        }
     }
 
     /// Decides between what the server has in a column and what the replica sends.
@@ -461,13 +470,17 @@ impl Push<'_> {
             grouped = rest;
             let all = group.iter().filter_map(|name| {
                 let position = target.schema.position(name)?;
-                Some((position, target.schema.fields.get(position)?.id))
+                Some(target.schema.fields.get(position)?.id)
             });
-            let all: Vec<(usize, FieldId)> = all.collect();
+            let all: Vec<FieldId> = all.collect();
             let concurrent = all
                 .iter()
-                .filter(|(at, field)| self.is_concurrent(target, &to.writes, *field, *at))
-                .map(|(_, field)| to.writes.last_over(*field, target.ages).1.clone())
+                .filter(|field| {
+                    let mut members = members.iter();
+                    self.is_concurrent(target, &to.writes, **field)
+                        || members.any(|(write, _)| write.field == **field && write.concurrent)
+                })
+                .map(|field| to.writes.last_over(*field, target.ages).1.clone())
                 .max();
             let same = members.iter().all(|(write, value)| write.current == *value);
             if same {
