@@ -22,6 +22,7 @@ Names:
                 changes, and ten times as many rows) over a connection that fails; prints bytes, exchanges,
                 time and peak memory
   sync          the simulation of sync: 10,000 seeds, on all cores; the run is noted in qa/ledger.json
+  versions      the simulation of deploys while replicas of several versions sync: 5,000 seeds, noted likewise
 
 Options:
   --seeds N     seeds of the simulation, from --from S on (0 unless it says otherwise)
@@ -35,11 +36,12 @@ const FUZZ_RUNS: u64 = 10_000_000;
 const PROPERTY_CASES: u64 = 100_000;
 const SYNC_CHANGES: u64 = 100_000;
 const SEEDS: u64 = 10_000;
+const VERSIONS_SEEDS: u64 = 5_000;
 
 pub(crate) fn soak(args: &[String]) -> Result<bool> {
     let mut name = None;
     let mut length = None;
-    let (mut from, mut count, mut one) = (0, SEEDS, None);
+    let (mut from, mut count, mut one) = (0, None, None);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -48,7 +50,7 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
                 return Ok(true);
             }
             "--seconds" => length = Some(Length::Seconds(number(arg, args.next())?)),
-            "--seeds" => count = number(arg, args.next())?,
+            "--seeds" => count = Some(number(arg, args.next())?),
             "--from" => from = number(arg, args.next())?,
             "--seed" => one = Some(number(arg, args.next())?),
             "--runs" => length = Some(Length::Executions(number(arg, args.next())?)),
@@ -83,9 +85,16 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
                 Err("sync-size runs a number of changes: --runs N".to_owned())
             }
         },
-        None if name == "sync" => {
-            let range = Seeds::Range { from, count };
-            sync::run(&context, one.map_or(range, Seeds::One))
+        None if name == "sync" || name == "versions" => {
+            let (soak, usual) = match name {
+                "sync" => (sync::SYNC, SEEDS),
+                _ => (sync::VERSIONS, VERSIONS_SEEDS),
+            };
+            let range = Seeds::Range {
+                from,
+                count: count.unwrap_or(usual),
+            };
+            sync::run(&context, &soak, one.map_or(range, Seeds::One))
         }
         _ => Err(format!("there is no soak `{name}`\n\n{HELP}")),
     }

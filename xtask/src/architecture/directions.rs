@@ -74,7 +74,7 @@ const SYNCDB: Layers = &[
     ("client", &["sync"]),
     ("server", &["sync"]),
     ("netsim", &["client"]),
-    ("db", &["client", "sync", "power"]),
+    ("db", &["client", "migration", "power", "sync"]),
 ];
 
 const VECTORDB: Layers = &[

@@ -1,4 +1,4 @@
-//! `cargo xtask soak sync`: the simulation of sync over many seeds, and the ledger of what was run.
+//! `cargo xtask soak sync` and `versions`: the simulations of sync over many seeds, and the ledger of what was run.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ pub(super) enum Seeds {
 /// What was run, appended to `qa/ledger.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Entry {
-    /// What kind of run: `sync`.
+    /// What kind of run: `sync` or `versions`.
     soak: String,
     /// The commit, with a `+` when files had changed since.
     commit: String,
@@ -45,11 +45,31 @@ struct Summary {
 
 const MARK: &str = "SOAK ";
 
-pub(super) fn run(context: &Context, seeds: Seeds) -> Result<bool> {
+/// A simulation that runs by seed.
+pub(super) struct Simulation {
+    name: &'static str,
+    /// The test program that it is in.
+    program: &'static str,
+    /// The test that runs the seeds.
+    test: &'static str,
+}
+
+pub(super) const SYNC: Simulation = Simulation {
+    name: "sync",
+    program: "simulation",
+    test: "soak",
+};
+pub(super) const VERSIONS: Simulation = Simulation {
+    name: "versions",
+    program: "versions",
+    test: "simulation::soak",
+};
+
+pub(super) fn run(context: &Context, soak: &Simulation, seeds: Seeds) -> Result<bool> {
     let begin = Instant::now();
     let mut command = context.cargo(["test", "--quiet", "--profile", "soak"]);
-    command.args(["--package", "tandemdb-syncdb", "--test", "simulation"]);
-    command.args(["--", "--exact", "soak", "--nocapture"]);
+    command.args(["--package", "tandemdb-syncdb", "--test", soak.program]);
+    command.args(["--", "--exact", soak.test, "--nocapture"]);
     match seeds {
         Seeds::Range { from, count } => {
             command.env("TANDEM_SIM_FROM", from.to_string());
@@ -62,7 +82,7 @@ pub(super) fn run(context: &Context, seeds: Seeds) -> Result<bool> {
     let (good, summary) = follow(&mut command)?;
     if let Some(summary) = summary {
         print(&summary, begin.elapsed());
-        record(context, summary)?;
+        record(context, soak, summary)?;
     }
     Ok(good)
 }
@@ -124,7 +144,7 @@ fn print(summary: &Summary, time: Duration) {
 }
 
 /// Appends a run to the ledger that is committed.
-fn record(context: &Context, summary: Summary) -> Result<()> {
+fn record(context: &Context, soak: &Simulation, summary: Summary) -> Result<()> {
     let path: PathBuf = context.root.join("qa/ledger.json");
     let mut entries: Vec<Entry> = match fs::read(&path) {
         Ok(bytes) => {
@@ -133,7 +153,7 @@ fn record(context: &Context, summary: Summary) -> Result<()> {
         Err(_) => Vec::new(),
     };
     entries.push(Entry {
-        soak: "sync".to_owned(),
+        soak: soak.name.to_owned(),
         commit: commit(context),
         summary,
     });

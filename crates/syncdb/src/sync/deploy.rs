@@ -1,7 +1,17 @@
 //! Brings a server's tables to the versions that it is to serve: the columns of all of them side by side.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use common::database::{Alteration, Derivation};
@@ -125,34 +135,11 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     let mut alterations = Vec::new();
     let mut ages: BTreeMap<Text, BTreeMap<FieldId, Seq>> = BTreeMap::new();
     for name in names {
-        // As the present version has it, or the last one that had it.
-        let present = schemas
-            .get(&versions.current)
-            .filter(|tables| tables.contains_key(name));
-        let now = match present {
-            Some(tables) => (versions.current, tables.get(name)),
-            None => {
-                let mut has = schemas.iter().rev();
-                let last = has.find(|(_, tables)| tables.contains_key(name));
-                last.map_or((0, None), |(number, tables)| (*number, tables.get(name)))
-            }
-        };
+        let now = present(&schemas, versions.current, name);
         let (number, Some(now)) = now else { continue };
         let course = Course::of(lineage, name, *range.start(), *range.end())?;
         let course = Arc::new(course);
-        // Rows may be of a version before those that are accepted.
-        let way = if from == 0 || from >= *range.start() {
-            Arc::clone(&course)
-        } else {
-            let way = Course::of(lineage, name, from, *range.end());
-            Arc::new(way.map_err(|_| {
-                Error::unsupported(format!(
-                    "table `{name}` gets another key between version {from}, which the database is of, and version {}; bring the \
-                     database there by a migration before it is served",
-                    range.start()
-                ))
-            })?)
-        };
+        let way = way(lineage, name, &course, from, &range)?;
         let table = Table {
             course: &course,
             way: &way,
@@ -201,26 +188,7 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
         tx.commit_altered(alterations)?;
     }
     let past = rows.iter().filter_map(|(name, (schema, _))| {
-        // As far back as the table has had the key that it has.
-        let latest = versions.latest;
-        let (first, course) = (1..=latest).find_map(|first| {
-            let course = Course::of(lineage, name, first, latest).ok()?;
-            Some((first, Arc::new(course)))
-        })?;
-        let has = lineage
-            .versions()
-            .skip_while(|version| version.number < first);
-        let has = has.filter_map(|version| {
-            let schema = version.schemas.get(name)?;
-            let columns = schema.fields.iter().skip(schema.key_columns);
-            Some((version.number, columns.map(|field| field.id).collect()))
-        });
-        let versions = has.collect();
-        let past = Past {
-            flow: course.laid_out(schema),
-            course,
-            versions,
-        };
+        let past = past(lineage, name, schema, versions.latest)?;
         Some((name.clone(), past))
     });
     let past = past.collect();
@@ -230,6 +198,63 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     });
     let ages = ages.collect();
     Ok(Catalogue::new(versions, &schemas, &rows, past, ages))
+}
+
+/// A table as the present version has it, or the last one that had it; with the number of that.
+fn present<'a>(
+    schemas: &'a BTreeMap<u32, BTreeMap<Text, Schema>>,
+    current: u32,
+    name: &str,
+) -> (u32, Option<&'a Schema>) {
+    let of = |number: u32| schemas.get(&number)?.get(name);
+    if let Some(schema) = of(current) {
+        return (current, Some(schema));
+    }
+    let mut has = schemas.keys().rev().copied();
+    let last = has.find(|number| of(*number).is_some());
+    last.map_or((0, None), |number| (number, of(number)))
+}
+
+/// The course of a table from the version on that its rows are of, which may be one before those that are accepted.
+fn way(
+    lineage: &Lineage,
+    name: &str,
+    course: &Arc<Course>,
+    from: u32,
+    accepted: &RangeInclusive<u32>,
+) -> Result<Arc<Course>> {
+    if from == 0 || from >= *accepted.start() {
+        return Ok(Arc::clone(course));
+    }
+    let way = Course::of(lineage, name, from, *accepted.end());
+    way.map(Arc::new).map_err(|_| {
+        Error::unsupported(format!(
+            "table `{name}` gets another key between version {from}, which the database is of, and version {}; bring the database \
+             there by a migration before it is served",
+            accepted.start()
+        ))
+    })
+}
+
+/// A table as far back as it has had the key that it has.
+fn past(lineage: &Lineage, name: &str, rows: &Schema, latest: u32) -> Option<Past> {
+    let (first, course) = (1..=latest).find_map(|first| {
+        let course = Course::of(lineage, name, first, latest).ok()?;
+        Some((first, Arc::new(course)))
+    })?;
+    let has = lineage
+        .versions()
+        .skip_while(|version| version.number < first);
+    let has = has.filter_map(|version| {
+        let schema = version.schemas.get(name)?;
+        let columns = schema.fields.iter().skip(schema.key_columns);
+        Some((version.number, columns.map(|field| field.id).collect()))
+    });
+    Some(Past {
+        flow: course.laid_out(rows),
+        versions: has.collect(),
+        course,
+    })
 }
 
 fn state_schema() -> Result<Schema> {

@@ -2,6 +2,7 @@
 
 mod revert;
 mod rows;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -22,7 +22,7 @@ use super::queue::{self, Pending, Queued};
 use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
 use super::replica::{Adopted, Replica};
-use super::subscription::{Having, Subscriptions};
+use super::subscription::{Having, Kept, Subscriptions};
 use super::system::{State, SyncedTables, damaged, forget_oldest, number};
 use super::wire;
 use crate::power::{Measured, SyncBudget};
@@ -425,15 +425,10 @@ impl<'db> Session<'db> {
             self.db.subscriptions_are(subscriptions);
         }
         self.report = report;
+        // The server only takes what this replica has still to send.
         let nothing_comes = answer.heard && answer.commit.is_none() && answer.staged.is_none();
-        let subscriptions = self.db.subscriptions();
-        if nothing_comes
-            && subscriptions.kept.iter().all(|kept| kept.refused.is_some())
-            && state.acknowledged >= self.goal
-        {
-            // The server only takes what this replica has still to send.
-            self.done = true;
-        }
+        let all_refused = |db: &Replica| db.subscriptions().kept.iter().all(Kept::is_refused);
+        self.done |= nothing_comes && state.acknowledged >= self.goal && all_refused(self.db);
         if let Some(commit) = &answer.commit {
             self.own = None;
             if !self.db.subscriptions().await_any() && state.acknowledged >= self.goal {

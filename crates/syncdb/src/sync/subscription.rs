@@ -279,6 +279,10 @@ impl Kept {
         })
     }
 
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
     /// What it had is forgotten, or is as it is to be.
     pub(crate) fn forget_old(&mut self) {
         self.old = None;

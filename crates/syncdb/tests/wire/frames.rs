@@ -200,6 +200,12 @@ fn dictionary() -> SentDictionary {
     }
 }
 
+fn policy() -> Policy {
+    Policy::default()
+        .column("stars", Strategy::Counter)
+        .group(["title", "text"])
+}
+
 pub(crate) fn answers() -> [Answer; 2] {
     let schema = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
     let gone = Block {
@@ -213,9 +219,6 @@ pub(crate) fn answers() -> [Answer; 2] {
         kind: BlockKind::Patch,
         ..block()
     };
-    let policy = Policy::default()
-        .column("stars", Strategy::Counter)
-        .group(["title", "text"]);
     let commit = Answer {
         number: 1,
         epoch: Epoch(2),
@@ -260,7 +263,7 @@ pub(crate) fn answers() -> [Answer; 2] {
             ],
             ..Commit::default()
         }),
-        policies: [("notes".into(), policy)].into_iter().collect(),
+        policies: [("notes".into(), policy())].into_iter().collect(),
         ledger: vec![LedgerEntry {
             reverts: Some(entry().id()),
             ..entry()
