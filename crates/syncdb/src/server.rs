@@ -16,7 +16,7 @@ use crate::sync::authority::{Authority, ConflictRules};
 use crate::sync::catalogue::Catalogue;
 use crate::sync::columns::at_server;
 use crate::sync::conflict::{Meeting, MergeFunction, Policy, Strategy};
-use crate::sync::deploy::{Serving, deploy};
+use crate::sync::deploy::{Serving, as_before, deploy};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::horizon::{Horizon, VersionInUse};
@@ -49,7 +49,8 @@ pub struct SyncServerOptions {
     pub ledger: LedgerOptions,
     /// Which rows and columns somebody may see and change. Default: everybody everything.
     pub permissions: Option<Permissions>,
-    /// Which versions of the application's tables are served side by side. Default: the tables as they are, and no other.
+    /// Which versions of the application's tables are served side by side. Default: as the database was served before; or else the
+    /// tables as they are, and no other.
     pub serving: Option<Serving>,
     /// Days after which a replica that was not heard of no longer holds up [`SyncServer::prune`]. Default 30.
     pub active_days: u32,
@@ -213,6 +214,8 @@ pub struct Status {
     pub rows_pinned: u64,
     /// Bytes of encoded segments that are kept to be sent again.
     pub segment_bytes: u64,
+    /// The versions of the application's tables that replicas were heard of: see [`SyncServer::versions`].
+    pub versions: Vec<VersionInUse>,
 }
 
 /// The side that every replica talks to: all tables of a database whose name does not begin with `sync_`.
@@ -274,7 +277,11 @@ impl SyncServer {
             functions: options.merge_functions,
             ledger: options.ledger,
         };
-        let catalogue = match options.serving {
+        let serving = match options.serving {
+            Some(serving) => Some(serving),
+            None => as_before(&db)?,
+        };
+        let catalogue = match serving {
             Some(serving) => deploy(&db, serving)?,
             None => Catalogue::default(),
         };
@@ -773,6 +780,7 @@ impl SyncServer {
             rows_repaired: self.stock.rows_repaired.load(Ordering::Relaxed),
             rows_pinned: rows_pinned as u64,
             segment_bytes: segment_bytes as u64,
+            versions: self.versions(),
         }
     }
 }

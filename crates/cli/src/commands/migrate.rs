@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use common::Result;
 
+pub(super) use files::lineage;
+
 /// Plan, try and do schema migrations of a database file
 ///
 /// A lineage is a JSON file with the first version of an application's tables and the migrations after it:

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _, stdin, stdout};
+use std::path::PathBuf;
 
 use clap::Args;
-use common::{Error, RecordId, Result, Row, Text, Value};
+use common::{Database, Error, RecordId, Result, Row, Text, Value};
 use serde::{Deserialize, Serialize};
 use server::http::HttpTransport;
 use syncdb::{SyncDb, SyncReport};
 
+use super::migrate::lineage;
 use crate::show::json_of;
 
 /// Run a replica that syncs with a server, told what to do by JSON lines on standard input
@@ -32,6 +34,9 @@ pub(crate) struct Replica {
     /// Address of the server, as `tandem serve` prints it
     #[arg(long)]
     server: String,
+    /// Be of the latest version of this lineage, whatever the server's is: the lineage as JSON, see `tandem migrate`
+    #[arg(long, value_name = "FILE")]
+    lineage: Option<PathBuf>,
 }
 
 /// One line of standard input.
@@ -134,7 +139,12 @@ impl From<SyncReport> for Synced {
 
 impl Replica {
     pub(crate) fn run(self) -> Result<()> {
-        let db = SyncDb::client(self.name.as_str())?;
+        let db = match &self.lineage {
+            None => SyncDb::client(self.name.as_str())?,
+            Some(path) => {
+                SyncDb::with_lineage(Database::new(), self.name.as_str(), &lineage(path)?)?
+            }
+        };
         let mut transport = HttpTransport::new(&self.server)?;
         for line in stdin().lock().lines() {
             let line = line?;

@@ -9,9 +9,10 @@ use clap::Args;
 use common::{Error, ErrorKind, Result};
 use durable::DatabaseFile;
 use server::{ServeOptions, serve, stop_signal};
-use syncdb::{SyncServer, SyncServerOptions};
+use syncdb::{Serving, SyncServer, SyncServerOptions};
 use tokio::net::TcpListener;
 
+use super::migrate::lineage;
 use super::synced::policies;
 
 /// Serve the tables of a database file to replicas over HTTP
@@ -23,7 +24,8 @@ use super::synced::policies;
     tandem serve --db world.tdb --listen 127.0.0.1:8080\n  \
     tandem serve --listen 127.0.0.1:0    (a free port, printed)\n  \
     echo '{\"posts\": {\"columns\": {\"likes\": \"counter\", \"tags\": {\"set\": \"add_wins\"}}}}' > policies.json\n  \
-    tandem serve --policies policies.json\n\n\
+    tandem serve --policies policies.json\n  \
+    tandem serve --lineage lineage.json --served-from 2    (versions 2 and later side by side)\n\n\
     Paths: POST /v1/sync, GET /v1/status, GET /healthz. There is no encryption and no access control yet: \
     listen on the loopback address only.")]
 pub(crate) struct Serve {
@@ -33,6 +35,18 @@ pub(crate) struct Serve {
     /// How conflicts are resolved: a JSON file with a policy for each table that is not to have the default
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
+    /// Serve several versions of the tables side by side: the lineage as JSON, see `tandem migrate`
+    #[arg(long, value_name = "FILE")]
+    lineage: Option<PathBuf>,
+    /// Serve replicas of this version and later
+    #[arg(long, value_name = "VERSION", requires = "lineage")]
+    served_from: Option<u32>,
+    /// Take what replicas of this version and later have still to send, also where they are not served any more
+    #[arg(long, value_name = "VERSION", requires = "lineage")]
+    accepted_from: Option<u32>,
+    /// The version of replicas that carry no lineage, to roll a deployment back
+    #[arg(long, value_name = "VERSION", requires = "lineage")]
+    current: Option<u32>,
     /// Address and port
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: String,
@@ -42,9 +56,28 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
+    fn serving(&self) -> Result<Option<Serving>> {
+        let Some(path) = &self.lineage else {
+            return Ok(None);
+        };
+        let mut serving = Serving::new(lineage(path)?);
+        if let Some(version) = self.served_from {
+            serving = serving.served_from(version);
+        }
+        if let Some(version) = self.accepted_from {
+            serving = serving.accepted_from(version);
+        }
+        if let Some(version) = self.current {
+            serving = serving.current(version);
+        }
+        Ok(Some(serving))
+    }
+
     pub(crate) fn run(self) -> Result<()> {
+        let serving = self.serving()?;
         let file = DatabaseFile::open_or_create(&self.db)?;
         let options = SyncServerOptions {
+            serving,
             policies: self
                 .policies
                 .as_deref()

@@ -7,3 +7,4 @@ mod migrate;
 mod query;
 mod support;
 mod synced;
+mod versions;

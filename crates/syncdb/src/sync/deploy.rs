@@ -24,9 +24,12 @@ use common::{
 
 use super::catalogue::{Ages, Catalogue, Past, Versions};
 use super::system::{damaged, number, open, read_number, user_tables};
-use crate::migration::{Course, Flow, Lineage, Misfit, ROWS_NAMED_MAX, union_of, version_of};
+use crate::migration::{
+    Course, Flow, Lineage, Misfit, ROWS_NAMED_MAX, Scripts, union_of, version_of,
+};
 
-/// The row of `sync_versions` that says what the tables are.
+const STATE: &str = "sync_versions";
+/// The row of it that says what the tables are.
 const KEY: &str = "tables";
 
 /// Which versions of the application's tables a server serves.
@@ -105,6 +108,35 @@ impl Serving {
     }
 }
 
+/// What a database was served as the last time.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] when its lineage has functions of the application.
+pub(crate) fn as_before(db: &Database) -> Result<Option<Serving>> {
+    let Ok(state) = db.collection(STATE) else {
+        return Ok(None);
+    };
+    let Some(record) = state.try_get(KEY)? else {
+        return Ok(None);
+    };
+    let json = record.get(1).and_then(Value::as_bytes);
+    let json = json.ok_or_else(|| damaged(1))?;
+    let lineage = Lineage::from_json(json, &Limits::default(), Scripts::default());
+    let lineage = lineage.map_err(|error| {
+        error.at("the lineage that the database is served with, and that the server is to be given")
+    })?;
+    let version = |position: usize| {
+        let number = read_number(&record, position)?;
+        u32::try_from(number).map_err(|_| damaged(position))
+    };
+    Ok(Some(Serving {
+        lineage,
+        current: version(2)?,
+        served_from: version(4)?,
+        accepted_from: version(5)?,
+    }))
+}
+
 /// Brings the tables to what is to be served, in one commit. Columns that are added touch no row.
 ///
 /// # Errors
@@ -179,6 +211,8 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
         Value::from(lineage.to_json()?),
         Value::from(versions.current),
         write_ages(&ages),
+        Value::from(versions.served_from),
+        Value::from(versions.accepted_from),
     ];
     let same = tx.get(&state, KEY)?.is_some_and(|known| *known == row);
     if !same {
@@ -258,11 +292,13 @@ fn past(lineage: &Lineage, name: &str, rows: &Schema, latest: u32) -> Option<Pas
 }
 
 fn state_schema() -> Result<Schema> {
-    Schema::build("sync_versions", ["name"])
+    Schema::build(STATE, ["name"])
         .field(Field::new("name", FieldType::Text))
         .field(Field::new("lineage", FieldType::Any))
         .field(Field::new("current", FieldType::Int))
         .field(Field::new("since", FieldType::Any))
+        .field(Field::new("served_from", FieldType::Int))
+        .field(Field::new("accepted_from", FieldType::Int))
         .finish()
 }
 

@@ -494,3 +494,29 @@ fn a_replica_without_a_lineage_follows_the_server_and_fetches_what_is_new() {
     assert_eq!(row_of(&follower, "people", 7), columns(&expected));
     assert!(report.bytes_down < 2_000, "{report:?}");
 }
+
+#[test]
+fn a_server_that_is_told_nothing_serves_as_it_was_told_the_last_time() {
+    let [v1, v2, _] = three();
+    let db = Database::new();
+    drop(serve(
+        &db,
+        Serving::new(v2.clone()).served_from(1).current(2),
+    ));
+    let server = SyncServer::new(db.clone()).unwrap();
+    let (old, new) = (replica("old", &v1), replica("new", &v2));
+    old.insert("people", row! { "id": 1, "name": "Aino Salo" })
+        .unwrap();
+    sync(&server, &old);
+    sync(&server, &new);
+    assert_eq!(row_of(&new, "people", 1)[1].1, Value::from("Salo"));
+    // A replica counts once it has come with a position.
+    sync(&server, &new);
+    let in_use: Vec<(u32, u64)> = server
+        .status()
+        .versions
+        .iter()
+        .map(|found| (found.version, found.replicas))
+        .collect();
+    assert_eq!(in_use, [(1, 1), (2, 1)]);
+}

@@ -73,7 +73,7 @@ struct Steps {
 }
 
 /// The lineage in a file. The functions that it names are the application's: they stand in it, and are not to be called.
-pub(super) fn lineage(path: &Path) -> Result<Lineage> {
+pub(in crate::commands) fn lineage(path: &Path) -> Result<Lineage> {
     let json = read(path)?;
     let decode = || {
         check_size(&json)?;
