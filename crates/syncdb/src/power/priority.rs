@@ -154,6 +154,12 @@ pub(crate) fn later(time: Timestamp, wait: Duration) -> Timestamp {
     Timestamp(time.0.saturating_add(micros))
 }
 
+/// `time` before `wait`, or the beginning of time.
+pub(crate) fn earlier(time: Timestamp, wait: Duration) -> Timestamp {
+    let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    Timestamp(time.0.saturating_sub(micros))
+}
+
 /// Time from `earlier` to `later`; nothing when it is the other way round.
 pub(crate) fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     let micros = later.0.saturating_sub(earlier.0);

@@ -146,6 +146,7 @@ impl PowerProfile {
                 budget: budget
                     .mutations_max(25)
                     .bytes_max(64 << 10)
+                    .level(Level::Fast)
                     .concurrent_max(1),
                 defer_from,
                 backoff_seconds: 30.0,
@@ -158,6 +159,7 @@ impl PowerProfile {
                 budget: budget
                     .mutations_max(10)
                     .bytes_max(32 << 10)
+                    .level(Level::Fast)
                     .concurrent_max(1),
                 defer_from,
                 backoff_seconds: 60.0,

@@ -12,11 +12,9 @@ use super::device::{DeviceState, NetworkType};
 use super::priority::{Priority, between, later};
 use super::profile::{PowerProfile, PowerProfiles, seconds};
 use super::radio::RadioModel;
-use super::waiting::Waiting;
+use super::waiting::{LINGER, Trust, Waiting};
 use crate::payload::Level;
 
-/// How long a write that need not wait waits for those right behind it.
-const LINGER: Duration = Duration::from_millis(250);
 /// What is urgent or due and could not be sent is tried again so soon at the latest, at first.
 const FORCED_RETRY: Duration = Duration::from_secs(2);
 /// What has been tried and still waits, although the sync succeeded, is tried again after so long, at first.
@@ -27,6 +25,8 @@ const WINDOW_GAP: Duration = Duration::from_mins(1);
 const FORCING: Duration = Duration::from_secs(90);
 /// Longest time between attempts at what does not move.
 const UNMOVED_MAX: Duration = Duration::from_mins(30);
+/// After so many failures in a row it is not by chance that nothing arrives.
+const DEAD_FROM: u32 = 4;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Why a sync is to run.
@@ -37,7 +37,7 @@ pub enum Reason {
     Urgent,
     /// The host asked: a user who pulls to refresh, or a message that there is something new.
     Requested,
-    /// What waits is due: its deadline is near.
+    /// What waits is due: its deadline is near, or the network comes and goes and may not be there when it is.
     Deadline,
     /// Something was written, and the profile sends at once.
     Written,
@@ -194,6 +194,8 @@ pub struct Scheduler {
     failures: u32,
     retry_at: Option<Timestamp>,
     failing: Failing,
+    /// When there was last no network, or an attempt failed.
+    lost: Option<Timestamp>,
     #[serde(skip)]
     running: Option<Running>,
 }
@@ -286,6 +288,7 @@ impl Scheduler {
         }
         if !device.is_online() {
             self.retry_at = None;
+            self.lost = Some(now);
             return wait(Hold::Offline);
         }
         let this = &*self;
@@ -307,7 +310,8 @@ impl Scheduler {
             None => wait(Hold::Nothing),
             Some((at, why, _)) if at <= now => {
                 let mut budget = profile.budget.clone();
-                if device.metered == Some(true) {
+                // A profile that saves energy takes what its own level leaves: to pack harder takes a hundredth off.
+                if device.metered == Some(true) && profile.defer_from.is_none() {
                     budget.level = Level::Small;
                 }
                 Decision::Sync {
@@ -334,27 +338,38 @@ impl Scheduler {
         device: &DeviceState,
         waiting: &Waiting,
         profile: &PowerProfile,
-    ) -> [Option<(Reason, Timestamp)>; 7] {
+    ) -> [Option<(Reason, Timestamp)>; 9] {
         let at_once = Priority::ALL
             .into_iter()
             .filter(|priority| !profile.defers(*priority))
             .filter_map(|priority| waiting.oldest_of(priority))
             .min();
-        // What was noted under a clock that has been set back since is as good as never.
-        let linger = at_once.map(|made| later(made.min(now), LINGER));
         let waits = |priority| profile.waits.of(priority);
         let before = Timestamp(i64::MIN);
         let due = if waiting.is_set_back(now) {
             Some(now)
         } else {
-            waiting.due_after(before, waits)
+            waiting.due_after(before, Trust::Holds, waits)
         };
         // What was tried before and is stuck does not hide when the next is due.
-        let since = self.last(now).map_or(before, |last| last.started);
-        let fresh = waiting.due_after(since, waits);
+        let last = self.last(now);
+        let since = last.map_or(before, |last| last.started);
+        let fresh = waiting.due_after(since, Trust::Holds, waits);
+        // What is sent early in vain is due once more shortly before its deadline. A link that is dead although the host
+        // reports it takes no more than the day's share with what is early.
+        let is_dead = self.failures >= DEAD_FROM && self.spent_until(now, profile).is_some();
+        let keeps_back = profile.defer_from.is_some();
+        let early = |after| match self.trust(now, device) {
+            Trust::ComesAndGoes if keeps_back && !is_dead => {
+                waiting.due_after(after, Trust::ComesAndGoes, waits)
+            }
+            _ => None,
+        };
+        let (early, early_fresh) = (early(before), early(since));
+        // What was noted under a clock that has been set back since is as good as never.
+        let linger = at_once.map(|made| later(made.min(now), LINGER));
         let granted = device.granted_until.is_some_and(|until| now < until);
         let riding = (granted || device.radio_in_use == Some(true)) && !waiting.is_empty();
-        let last = self.last(now);
         let gap = last.map_or(now, |last| later(last.ended, WINDOW_GAP));
         let interval = if device.foreground != Some(false) || granted {
             Some(profile.interval_seconds)
@@ -369,6 +384,8 @@ impl Scheduler {
             self.requested.then_some((Reason::Requested, now)),
             due.map(|at| (Reason::Deadline, at)),
             fresh.map(|at| (Reason::Deadline, at)),
+            early.map(|at| (Reason::Deadline, at)),
+            early_fresh.map(|at| (Reason::Deadline, at)),
             linger.map(|at| (Reason::Written, at)),
             riding.then_some((Reason::Window, gap)),
             pull.map(|at| (Reason::Interval, at)),
@@ -421,6 +438,17 @@ impl Scheduler {
             Reason::Deadline => patient(back_off.max(again)),
             Reason::Written | Reason::Window if !is_new => patient(back_off.max(again)),
             Reason::Written | Reason::Window | Reason::Interval => patient(back_off),
+        }
+    }
+
+    /// Whether the device's network will be there when a deadline comes. A mobile network is known by the last day.
+    fn trust(&self, now: Timestamp, device: &DeviceState) -> Trust {
+        let is_mobile = !matches!(device.network, Some(NetworkType::Wifi | NetworkType::Wired));
+        let lost = self.lost.filter(|lost| *lost <= now);
+        if is_mobile && lost.is_some_and(|lost| between(lost, now) < DAY) {
+            Trust::ComesAndGoes
+        } else {
+            Trust::Holds
         }
     }
 
@@ -486,6 +514,7 @@ impl Scheduler {
             self.pulled = Some(started);
             return cost;
         }
+        self.lost = Some(now);
         let profile = self.profile(&device);
         let least = seconds(profile.backoff_seconds);
         let most = seconds(profile.backoff_seconds_max);

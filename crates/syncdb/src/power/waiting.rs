@@ -1,15 +1,20 @@
 //! [`Waiting`]: what the scheduler has to know of what waits at a replica.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::Duration;
 
 use common::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::priority::{Priority, Urgency, between, later};
+use super::priority::{Priority, Urgency, between, earlier, later};
 
 /// Longest time before a deadline at which what waits is due.
 const LEAD_MAX: Duration = Duration::from_mins(1);
+/// What may wait no longer than this is not kept back at all on a network that comes and goes.
+const SHORT_WAIT: Duration = Duration::from_mins(5);
+/// How long a write that need not wait waits for those right behind it.
+pub(crate) const LINGER: Duration = Duration::from_millis(250);
 /// Most times of one priority that are kept apart.
 const TIMES_MAX: usize = 256;
 /// A clock that runs behind what waits by more than this has been set back.
@@ -35,8 +40,32 @@ pub struct Waiting {
     pub operations: u64,
     /// When those of each priority were written, the most urgent first.
     written: [BTreeSet<Timestamp>; 5],
-    /// When those with a deadline of their own are due.
-    dues: BTreeSet<Timestamp>,
+    /// Deadlines of their own, and when that which has them was written.
+    deadlines: BTreeSet<(Timestamp, Timestamp)>,
+}
+
+/// Whether a network will be there when a deadline comes, as far as one can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It has held so far: what waits leaves shortly before its deadline.
+    Holds,
+    /// It comes and goes: what waits leaves early, while it is there.
+    ComesAndGoes,
+}
+
+impl Trust {
+    /// For how long something that may wait for `wait` is kept back.
+    ///
+    /// On a network that holds, until half of its time is left, at most a minute, so that there is time to try again. On
+    /// one that comes and goes, a short wait is not used at all, since any gap is longer; of a long one less than a half
+    /// is, so that a gap may last as long as what is left.
+    fn keeps_back(self, wait: Duration) -> Duration {
+        match self {
+            Self::Holds => wait.saturating_sub(LEAD_MAX.min(wait / 2)),
+            Self::ComesAndGoes if wait <= SHORT_WAIT => LINGER.min(wait / 2),
+            Self::ComesAndGoes => wait / 20 * 9,
+        }
+    }
 }
 
 impl Waiting {
@@ -48,7 +77,7 @@ impl Waiting {
             note(written, made);
         }
         if let Some(deadline) = urgency.deadline {
-            note(&mut self.dues, due(made, deadline));
+            note(&mut self.deadlines, (deadline, made));
         }
     }
 
@@ -73,7 +102,15 @@ impl Waiting {
 
     /// When the first of those with a deadline of their own is due.
     pub fn first_due(&self) -> Option<Timestamp> {
-        self.dues.first().copied()
+        self.own_dues(Trust::Holds).min()
+    }
+
+    fn own_dues(&self, trust: Trust) -> impl Iterator<Item = Timestamp> {
+        self.deadlines.iter().map(move |(deadline, made)| {
+            // A deadline that lies before the writing is due at once.
+            let first = *made.min(deadline);
+            later(first, trust.keeps_back(between(*made, *deadline)))
+        })
     }
 
     /// Whether something urgent waits.
@@ -90,10 +127,11 @@ impl Waiting {
             .copied()
     }
 
-    /// When the first of all was written, or is due.
+    /// When the first of all was written, or has its deadline.
     pub(crate) fn earliest(&self) -> Option<Timestamp> {
         let written = self.written.iter().filter_map(|of| of.first());
-        written.chain(self.dues.first()).min().copied()
+        let deadlines = self.deadlines.first().map(|(deadline, _)| deadline);
+        written.chain(deadlines).min().copied()
     }
 
     /// When what waits has to be sent so that it arrives before its deadline, the first such time after `after`; `waits` says
@@ -101,16 +139,20 @@ impl Waiting {
     pub(crate) fn due_after(
         &self,
         after: Timestamp,
+        trust: Trust,
         waits: impl Fn(Priority) -> Duration,
     ) -> Option<Timestamp> {
         let may_wait = Priority::ALL.into_iter().skip(1);
         let by_priority = may_wait.filter_map(|priority| {
-            let wait = waits(priority);
-            let dues = self.written(priority)?.iter();
-            let mut dues = dues.map(|made| due(*made, later(*made, wait)));
-            dues.find(|due| *due > after)
+            let kept = trust.keeps_back(waits(priority));
+            // All of a priority are kept back for as long.
+            let written = earlier(after, kept);
+            let mut beyond = self
+                .written(priority)?
+                .range((Bound::Excluded(written), Bound::Unbounded));
+            beyond.next().map(|made| later(*made, kept))
         });
-        let own = self.dues.iter().find(|due| **due > after).copied();
+        let own = self.own_dues(trust).filter(|due| *due > after);
         by_priority.chain(own).min()
     }
 
@@ -123,21 +165,13 @@ impl Waiting {
 
 /// Notes a time. Of many, the first and the last are kept: when what lies between them is due is known a little less well, and
 /// it leaves with either.
-fn note(times: &mut BTreeSet<Timestamp>, time: Timestamp) {
+fn note<T: Ord + Copy>(times: &mut BTreeSet<T>, time: T) {
     times.insert(time);
     if times.len() > TIMES_MAX
         && let Some(middle) = times.iter().nth(TIMES_MAX / 2).copied()
     {
         times.remove(&middle);
     }
-}
-
-/// When to send what was written at `made`: before its deadline by half of its time, at most a minute, so that there is time to
-/// try again.
-fn due(made: Timestamp, deadline: Timestamp) -> Timestamp {
-    let lead = LEAD_MAX.min(between(made, deadline) / 2);
-    let micros = i64::try_from(lead.as_micros()).unwrap_or(i64::MAX);
-    Timestamp(deadline.0.saturating_sub(micros))
 }
 
 /// When something was written and how soon it has to leave, as a queue keeps it.
@@ -173,7 +207,7 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.add(Timestamp(0), Priority::High.into());
         assert_eq!(
-            waiting.due_after(start, minute),
+            waiting.due_after(start, Trust::Holds, minute),
             Some(Timestamp(30 * SECOND))
         );
         let hour = Timestamp(3_600 * SECOND);
@@ -181,13 +215,16 @@ mod tests {
         waiting.add(Timestamp(0), Urgency::default().by(hour));
         let long = |_| Duration::from_secs(10_000);
         assert_eq!(
-            waiting.due_after(start, long),
+            waiting.due_after(start, Trust::Holds, long),
             Some(Timestamp(3_540 * SECOND))
         );
         // A deadline that lies before the writing is due at once.
         let mut waiting = Waiting::default();
         waiting.add(hour, Urgency::default().by(Timestamp(5)));
-        assert_eq!(waiting.due_after(start, long), Some(Timestamp(5)));
+        assert_eq!(
+            waiting.due_after(start, Trust::Holds, long),
+            Some(Timestamp(5))
+        );
     }
 
     #[test]
@@ -197,10 +234,13 @@ mod tests {
             waiting.add(Timestamp(second * SECOND), Priority::High.into());
         }
         for (after, due) in [(0, 30), (30, 130), (129, 130), (150, 230)] {
-            let found = waiting.due_after(Timestamp(after * SECOND), minute);
+            let found = waiting.due_after(Timestamp(after * SECOND), Trust::Holds, minute);
             assert_eq!(found, Some(Timestamp(due * SECOND)));
         }
-        assert_eq!(waiting.due_after(Timestamp(230 * SECOND), minute), None);
+        assert_eq!(
+            waiting.due_after(Timestamp(230 * SECOND), Trust::Holds, minute),
+            None
+        );
     }
 
     #[test]

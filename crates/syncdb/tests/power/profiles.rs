@@ -23,8 +23,8 @@ fn the_built_in_profiles_are_what_they_are_said_to_be() {
     let expected = [
         (PowerMode::PluggedIn, 60.0, 100, Level::Fast, 4, false),
         (PowerMode::Normal, 300.0, 50, Level::Balanced, 2, false),
-        (PowerMode::Low, 900.0, 25, Level::Balanced, 1, true),
-        (PowerMode::Critical, 1_800.0, 10, Level::Balanced, 1, true),
+        (PowerMode::Low, 900.0, 25, Level::Fast, 1, true),
+        (PowerMode::Critical, 1_800.0, 10, Level::Fast, 1, true),
     ];
     for (mode, interval, mutations, level, concurrent, defers) in expected {
         let profile = PowerProfile::of_mode(mode);

@@ -349,6 +349,94 @@ fn what_fails_may_take_only_so_much_of_a_day() {
     );
 }
 
+/// A phone on a mobile network, which was without any a minute ago.
+fn back_from_a_gap() -> (DeviceState, Scheduler) {
+    let device = pocket();
+    let mut scheduler = pulled(&device);
+    let offline = device.network(NetworkType::Offline);
+    scheduler.decide(at(40), &offline, &Waiting::default());
+    (device, scheduler)
+}
+
+#[test]
+fn on_a_network_that_comes_and_goes_what_waits_leaves_while_it_is_there() {
+    for (priority, kept_back) in [
+        (Priority::High, 250_000),
+        (Priority::Medium, 250_000),
+        (Priority::Low, 810_000_000),
+        (Priority::Maintenance, 1_620_000_000),
+    ] {
+        let (device, mut scheduler) = back_from_a_gap();
+        let waiting = one(at(100), priority);
+        let early = Timestamp(at(100).0 + kept_back);
+        let decision = scheduler.decide(at(100), &device, &waiting);
+        assert_eq!(until(&decision), Some(early), "{priority}");
+        let decision = scheduler.decide(early, &device, &waiting);
+        assert_eq!(why(&decision), Reason::Deadline);
+    }
+    // By its own deadline too.
+    let (device, mut scheduler) = back_from_a_gap();
+    let waiting = one(
+        at(100),
+        Urgency::from(Priority::Maintenance).by(at(100 + 600)),
+    );
+    let decision = scheduler.decide(at(100), &device, &waiting);
+    assert_eq!(until(&decision), Some(at(100 + 270)));
+}
+
+#[test]
+fn a_network_is_trusted_until_one_is_lost_and_again_a_day_later() {
+    let medium = one(at(100), Priority::Medium);
+    let mut scheduler = pulled(&pocket());
+    let decision = scheduler.decide(at(100), &pocket(), &medium);
+    assert_eq!(until(&decision), Some(at(340)), "none was ever lost");
+    let (device, mut scheduler) = back_from_a_gap();
+    let wifi = device.network(NetworkType::Wifi);
+    let decision = scheduler.decide(at(100), &wifi, &medium);
+    assert_eq!(until(&decision), Some(at(340)), "wifi stays where it is");
+    let mut failed = pulled(&device);
+    let nothing = Waiting::default();
+    run(&mut failed, &device, &nothing, (at(40), at(46)), false);
+    let decision = failed.decide(at(101), &device, &medium);
+    assert_eq!(why(&decision), Reason::Deadline, "one that carries nothing");
+    let tomorrow = 40 + 86_400;
+    let medium = one(at(tomorrow), Priority::Medium);
+    let decision = scheduler.decide(at(tomorrow), &device, &medium);
+    assert_eq!(until(&decision), Some(at(tomorrow + 240)));
+}
+
+#[test]
+fn what_left_early_in_vain_is_due_again_before_its_deadline_whatever_has_failed() {
+    let (device, mut scheduler) = back_from_a_gap();
+    let waiting = one(at(100), Priority::Medium);
+    // All of the day's share goes into it.
+    let mut now = at(101);
+    for _ in 0..8 {
+        assert!(scheduler.decide(now, &device, &waiting).is_sync());
+        let end = Timestamp(now.0 + at(6).0 - at(0).0);
+        run(&mut scheduler, &device, &waiting, (now, end), false);
+        now = until(&scheduler.decide(end, &device, &waiting)).unwrap();
+    }
+    assert!(now < at(200), "it is tried again and again at first");
+    run(&mut scheduler, &device, &waiting, (at(190), at(330)), false);
+    let decision = scheduler.decide(at(331), &device, &waiting);
+    assert_eq!(until(&decision), Some(at(340)));
+    assert_eq!(
+        why(&scheduler.decide(at(340), &device, &waiting)),
+        Reason::Deadline
+    );
+    // A link that is dead although the host reports it is tried no more for what is early.
+    run(
+        &mut scheduler,
+        &device,
+        &Waiting::default(),
+        (at(340), at(346)),
+        false,
+    );
+    let decision = scheduler.decide(at(401), &device, &one(at(400), Priority::Medium));
+    assert_eq!(until(&decision), Some(at(640)));
+}
+
 #[test]
 fn what_does_not_move_is_tried_less_and_less_often() {
     let device = pocket();
@@ -408,12 +496,16 @@ fn a_clock_that_is_set_back_holds_nothing_up() {
 }
 
 #[test]
-fn bytes_that_cost_money_are_packed_as_small_as_it_gets() {
+fn bytes_that_cost_money_are_packed_as_small_as_it_gets_unless_the_profile_saves() {
     let mut scheduler = Scheduler::default();
     let plugged = DeviceState::default().charging(true);
-    for (device, level) in [
-        (plugged, Level::Fast),
-        (plugged.metered(true), Level::Small),
+    let saving = DeviceState::default().battery(0.15);
+    for (device, level, name) in [
+        (plugged, Level::Fast, "plugged_in"),
+        (plugged.metered(true), Level::Small, "plugged_in"),
+        // Where energy is short, a hundredth of the bytes is not worth a fifth of the processor's time.
+        (saving, Level::Fast, "low"),
+        (saving.metered(true), Level::Fast, "low"),
     ] {
         let Decision::Sync {
             budget, profile, ..
@@ -421,7 +513,7 @@ fn bytes_that_cost_money_are_packed_as_small_as_it_gets() {
         else {
             panic!("the first pull");
         };
-        assert_eq!((budget.level, profile.as_str()), (level, "plugged_in"));
+        assert_eq!((budget.level, profile.as_str()), (level, name));
     }
 }
 
