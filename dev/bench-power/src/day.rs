@@ -30,12 +30,12 @@ pub(crate) struct Battery {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) totals: PowerTotals,
-    /// Writes and deferred operations whose deadline passed although there had been a network for all of the half minute
-    /// before it.
+    /// Writes and deferred operations whose deadline passed although, by the script, a link carried something at some time
+    /// between writing and deadline.
     pub(crate) missed: u32,
     /// What is known of the first of them.
     pub(crate) missed_first: Option<String>,
-    /// Those whose deadline passed while there was none.
+    /// Those for which none did, so that nobody could have met the deadline.
     pub(crate) without_network: u32,
     /// Longest time from an urgent write to the request that took it, while there was a network.
     pub(crate) urgent_longest: Duration,
@@ -64,6 +64,7 @@ struct Written {
 
 /// One life of a phone through a day.
 pub(crate) struct Day<'a> {
+    script: &'a Script,
     cpu: &'a dyn Fn() -> Duration,
     network: Network,
     cloud: NodeId,
@@ -129,7 +130,7 @@ impl<'a> Day<'a> {
     /// # Errors
     /// When a sync breaks a promise: rows that are lost, an operation that ran twice or never.
     pub(crate) fn live(
-        script: &Script,
+        script: &'a Script,
         battery: Battery,
         seed: u64,
         cpu: &'a dyn Fn() -> Duration,
@@ -141,6 +142,7 @@ impl<'a> Day<'a> {
         // The first sync of all rows is no part of the day.
         phone.sync(&mut |request: &[u8]| server.handle(request))?;
         let mut day = Self {
+            script,
             cpu,
             network,
             cloud,
@@ -319,10 +321,7 @@ impl<'a> Day<'a> {
         }
         if took > wait {
             let deadline = written.made + wait;
-            let near = deadline.saturating_sub(Duration::from_secs(30));
-            if written.offline.is_some_and(|offline| offline >= near) {
-                outcome.without_network += 1;
-            } else {
+            if self.script.carries(written.made, deadline) {
                 outcome.missed += 1;
                 outcome.missed_first.get_or_insert_with(|| {
                     format!(
@@ -330,6 +329,8 @@ impl<'a> Day<'a> {
                         written.priority, written.made, written.began, self.device.network
                     )
                 });
+            } else {
+                outcome.without_network += 1;
             }
         }
     }

@@ -32,6 +32,35 @@ pub(crate) struct Link {
     pub(crate) profile: netsim::Profile,
 }
 
+/// For how long a link has to be there on end to carry something: longer than any exchange of the day takes.
+const ENOUGH: Duration = Duration::from_secs(1);
+
+impl Link {
+    /// Whether it is there for long enough at some time between the two.
+    fn carries(self, from: Duration, until: Duration) -> bool {
+        let options = self.profile.options();
+        if options.loss >= 1.0 {
+            return false;
+        }
+        let Some(outage) = options.outage else {
+            return from + ENOUGH <= until;
+        };
+        // Each cycle begins with the time for which the link is there.
+        let every = Duration::from_millis(u64::from(outage.every_ms));
+        let there = every.saturating_sub(Duration::from_millis(u64::from(outage.for_ms)));
+        let mut at = from;
+        while at + ENOUGH <= until {
+            let cycles = at.as_micros() / every.as_micros().max(1);
+            let cycle = every.saturating_mul(u32::try_from(cycles).unwrap_or(u32::MAX));
+            if at + ENOUGH <= cycle + there {
+                return true;
+            }
+            at = cycle + every;
+        }
+        false
+    }
+}
+
 /// What happens in a day, in order of time.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Script(pub(crate) Vec<(Duration, Event)>);
@@ -86,6 +115,25 @@ impl Script {
         // Events of the same moment stay in the order in which they were made up.
         events.sort_by_key(|(at, _)| *at);
         Self(events)
+    }
+
+    /// Whether the links carry anything at some time between the two. It is read off the script alone, whatever a scheduler or
+    /// a phone makes of it.
+    pub(crate) fn carries(&self, from: Duration, until: Duration) -> bool {
+        let links = self.0.iter().filter_map(|(at, event)| match event {
+            Event::Network(link) => Some((*at, *link)),
+            _ => None,
+        });
+        let mut last = None;
+        let end = links.clone().map(|(at, _)| at).chain([DAY]).skip(1);
+        for ((begin, link), end) in links.zip(end) {
+            last = Some(link);
+            if link.carries(begin.max(from), end.min(until)) {
+                return true;
+            }
+        }
+        // What was written late has its deadline on the day after, which goes on as this one ended.
+        last.is_some_and(|link| link.carries(DAY.max(from), until))
     }
 }
 
@@ -173,6 +221,25 @@ fn background(random: &mut Random, events: &mut Vec<(Duration, Event)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_knows_when_its_links_carry_something() {
+        let script = Script::new(1);
+        let minute = |minutes: u64, seconds: u64| Duration::from_secs(minutes * 60 + seconds);
+        // At home, and from the train into the tunnel.
+        assert!(script.carries(minute(10, 0), minute(10, 1)));
+        assert!(!script.carries(minute(10, 0), minute(10, 0)));
+        // In cycles of 90 seconds it is gone for the last 20: from minute 1,051 and 10 seconds on.
+        assert!(script.carries(minute(1_051, 9), minute(1_051, 20)));
+        assert!(!script.carries(minute(1_051, 10), minute(1_051, 30)));
+        assert!(script.carries(minute(1_051, 10), minute(1_051, 31)));
+        // Where there is none, and at its edges.
+        assert!(!script.carries(minute(1_200, 0), minute(1_215, 0)));
+        assert!(script.carries(minute(1_199, 59), minute(1_215, 0)));
+        assert!(script.carries(minute(1_200, 0), minute(1_215, 1)));
+        // The evening's link stays.
+        assert!(script.carries(minute(1_440, 0), minute(1_450, 0)));
+    }
 
     #[test]
     fn a_seed_names_a_day() {
