@@ -4,7 +4,7 @@
 //! names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use common::query::Filter;
 use common::schema::{Field, FieldId, Schema};
@@ -14,7 +14,7 @@ use common::{Collection, Database, Error, Result, Seq, Text, Value};
 use super::ledger::LedgerEntry;
 use super::permission::Permission;
 use super::policy::Policy;
-use super::protocol::{Action, Op, Request, is_system};
+use super::protocol::{Action, Op, Request, SchemaSetId, is_system};
 use super::system::{schema_set, user_tables};
 use crate::migration::{Course, Flow};
 
@@ -120,6 +120,8 @@ pub(crate) struct Catalogue {
     /// The same with versions that are accepted no more, for what was written under them.
     past: BTreeMap<Text, Past>,
     ages: BTreeMap<Text, Ages>,
+    /// The set of schemas that each version is known by.
+    ids: OnceLock<BTreeMap<u32, SchemaSetId>>,
 }
 
 /// A table over all versions that the lineage has of it with the key that it has.
@@ -180,6 +182,7 @@ impl Catalogue {
             flows: flows.collect(),
             past,
             ages,
+            ids: OnceLock::new(),
         }
     }
 
@@ -213,14 +216,20 @@ impl Catalogue {
         }
         let version = request.version;
         if version == 0 {
-            let is_of = |version: &u32| {
-                let schemas = self.schemas(db, *version);
-                schema_set(&schemas, &self.policies(*version, policies)) == request.schemas
-            };
-            let written = self.views.keys().rev().copied().find(is_of);
+            let ids = self.ids.get_or_init(|| {
+                let versions = self.views.keys().map(|version| {
+                    let schemas = self.schemas(db, *version);
+                    (
+                        *version,
+                        schema_set(&schemas, &self.policies(*version, policies)),
+                    )
+                });
+                versions.collect()
+            });
+            let written = ids.iter().rev().find(|(_, id)| **id == request.schemas);
             return Ok(Standing {
                 version: current,
-                written: written.unwrap_or(current),
+                written: written.map_or(current, |(version, _)| *version),
                 is_retired: false,
             });
         }
@@ -281,8 +290,8 @@ impl Catalogue {
         })
     }
 
-    /// The table of this name as the present version has it, or the last one that had it.
-    pub(crate) fn present(&self, db: &Database, name: &str) -> Result<Served> {
+    /// The table of this name as the current version has it, or the last one that had it.
+    pub(crate) fn current(&self, db: &Database, name: &str) -> Result<Served> {
         let here = self.views.get(&self.versions.current);
         let version = match here.filter(|views| views.contains_key(name)) {
             Some(_) => self.versions.current,
@@ -370,21 +379,21 @@ impl Catalogue {
         }
     }
 
-    /// The policies of a version's tables, by its names; they are declared by the present ones.
+    /// The policies of a version's tables, by its names; they are declared by the current ones.
     pub(crate) fn policies(
         &self,
         version: u32,
         policies: &BTreeMap<Text, Policy>,
     ) -> BTreeMap<Text, Policy> {
-        let present = self.views.get(&self.versions.current);
-        let (Some(views), Some(present)) = (self.views.get(&version), present) else {
+        let current = self.views.get(&self.versions.current);
+        let (Some(views), Some(current)) = (self.views.get(&version), current) else {
             return policies.clone();
         };
         let of_table = policies.iter().filter_map(|(name, policy)| {
             let view = views.get(name)?;
-            let policy = match present.get(name) {
-                Some(present) if version != self.versions.current => {
-                    policy.renamed(&|column| renamed(present, view, column))
+            let policy = match current.get(name) {
+                Some(current) if version != self.versions.current => {
+                    policy.renamed(&|column| renamed(current, view, column))
                 }
                 _ => policy.clone(),
             };
@@ -393,7 +402,7 @@ impl Catalogue {
         of_table.collect()
     }
 
-    /// Gives an entry of the ledger, which speaks of the present version, the names of another.
+    /// Gives an entry of the ledger, which speaks of the current version, the names of another.
     pub(crate) fn translate(&self, version: u32, entry: &mut LedgerEntry) {
         let Some(column) = &mut entry.column else {
             return;
@@ -412,38 +421,38 @@ impl Catalogue {
         }
     }
 
-    /// A permission, which speaks of the present version, in the words of another. What follows from columns that are
+    /// A permission, which speaks of the current version, in the words of another. What follows from columns that are
     /// permitted is permitted with them, and only then.
     pub(crate) fn permission_in(
         &self,
-        present: &View,
+        current: &View,
         view: &View,
         permission: Permission,
     ) -> Permission {
         let name = &view.own.name;
         let placed = |schema: &Schema, at: usize| schema.fields.get(at).map(|f| f.name.clone());
         let rename = |column: &Text| {
-            let at = present.placed.position(column);
+            let at = current.placed.position(column);
             at.and_then(|at| placed(&view.placed, at))
                 .unwrap_or_else(|| column.clone())
         };
         let columns = permission.columns.map(|allowed| {
-            let ids: BTreeSet<FieldId> = present
+            let ids: BTreeSet<FieldId> = current
                 .own
                 .fields
                 .iter()
                 .filter(|field| allowed.contains(&field.name))
                 .map(|field| field.id)
                 .collect();
-            let is_present = |id: &FieldId| present.own.fields.iter().any(|f| f.id == *id);
+            let is_current = |id: &FieldId| current.own.fields.iter().any(|f| f.id == *id);
             let course = self.flows.get(name).map(|(course, _)| course);
             let may = |id: FieldId| {
                 let relatives = course
                     .map(|course| course.relatives(id))
                     .unwrap_or_default();
-                let mut now = relatives.iter().filter(|id| is_present(id)).peekable();
+                let mut now = relatives.iter().filter(|id| is_current(id)).peekable();
                 ids.contains(&id)
-                    || (!is_present(&id) && now.peek().is_some() && now.all(|id| ids.contains(id)))
+                    || (!is_current(&id) && now.peek().is_some() && now.all(|id| ids.contains(id)))
             };
             let own = view.own.fields.iter().filter(|field| may(field.id));
             own.map(|field| field.name.clone()).collect()
@@ -463,8 +472,8 @@ fn plain(collection: Collection) -> Served {
     }
 }
 
-fn renamed(present: &View, view: &View, column: &Text) -> Option<Text> {
-    let id = present.own.fields.iter().find(|f| f.name == *column)?.id;
+fn renamed(current: &View, view: &View, column: &Text) -> Option<Text> {
+    let id = current.own.fields.iter().find(|f| f.name == *column)?.id;
     let own = view.own.fields.iter().find(|field| field.id == id)?;
     Some(own.name.clone())
 }

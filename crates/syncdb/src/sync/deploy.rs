@@ -167,7 +167,7 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     let mut alterations = Vec::new();
     let mut ages: BTreeMap<Text, BTreeMap<FieldId, Seq>> = BTreeMap::new();
     for name in names {
-        let now = present(&schemas, versions.current, name);
+        let now = current_of(&schemas, versions.current, name);
         let (number, Some(now)) = now else { continue };
         let course = Course::of(lineage, name, *range.start(), *range.end())?;
         let course = Arc::new(course);
@@ -234,8 +234,8 @@ pub(crate) fn deploy(db: &Database, mut serving: Serving) -> Result<Catalogue> {
     Ok(Catalogue::new(versions, &schemas, &rows, past, ages))
 }
 
-/// A table as the present version has it, or the last one that had it; with the number of that.
-fn present<'a>(
+/// A table as the current version has it, or the last one that had it; with the number of that.
+fn current_of<'a>(
     schemas: &'a BTreeMap<u32, BTreeMap<Text, Schema>>,
     current: u32,
     name: &str,

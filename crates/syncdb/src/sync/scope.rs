@@ -180,17 +180,17 @@ impl Scopes {
         let Some(permissions) = self.permissions.as_ref() else {
             return Ok(None);
         };
-        let present = self.catalogue.present(db, table.collection.name())?;
-        let permission = permissions.permission(principal, &present.view.own);
+        let current = self.catalogue.current(db, table.collection.name())?;
+        let permission = permissions.permission(principal, &current.view.own);
         if permission == Permission::all() {
             return Ok(None);
         }
         if !self.catalogue.has_versions() {
             return Ok(Some(permission));
         }
-        let (present, view) = (&present.view, &table.view);
+        let (current, view) = (&current.view, &table.view);
         Ok(Some(
-            self.catalogue.permission_in(present, view, permission),
+            self.catalogue.permission_in(current, view, permission),
         ))
     }
 
@@ -202,10 +202,10 @@ impl Scopes {
         table: &str,
     ) -> Result<Option<Rights>> {
         // What is wrong with other tables is said elsewhere.
-        let Ok(present) = self.catalogue.present(db, table) else {
+        let Ok(current) = self.catalogue.current(db, table) else {
             return Ok(None);
         };
-        let Some(permission) = self.permission(db, principal, &present)? else {
+        let Some(permission) = self.permission(db, principal, &current)? else {
             return Ok(None);
         };
         // What waits at a replica may have been written under an earlier version than it is of now.
@@ -221,7 +221,7 @@ impl Scopes {
             }
         }
         let is_limited = permission.columns.is_some();
-        let compiled = self.of_tables(&[(present, permission)])?;
+        let compiled = self.of_tables(&[(current, permission)])?;
         Ok(Some(Rights {
             compiled,
             columns,
@@ -345,7 +345,7 @@ impl Scopes {
 
 /// What a principal may do with one table.
 pub(crate) struct Rights {
-    /// The table as the present version has it.
+    /// The table as the current version has it.
     compiled: Arc<Compiled>,
     /// The columns that may be written, of all versions.
     columns: HashSet<FieldId>,

@@ -466,7 +466,7 @@ impl World {
         self.clients[client] = Client { db, version: to };
     }
 
-    /// Somebody writes at the server, by the names of the present version.
+    /// Somebody writes at the server, by the names of the current version.
     fn write_at_server(&mut self) {
         let Ok(table) = self.db.collection("t") else {
             return;
