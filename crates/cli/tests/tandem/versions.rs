@@ -1,4 +1,5 @@
 //! `tandem serve --lineage`: processes of two versions of an application at one server, over restarts of it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
