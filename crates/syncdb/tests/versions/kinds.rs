@@ -449,3 +449,32 @@ fn an_index_comes_and_another_goes() {
         old_sees_inserted: row! { "name": "Veli", "age": 8, "city": "Kemi" },
     });
 }
+
+#[test]
+fn every_line_of_the_documentation_has_its_test() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let read = |path: &str| std::fs::read_to_string(format!("{folder}/{path}")).unwrap();
+    let sources =
+        ["kinds", "deploys", "upgrade"].map(|name| read(&format!("tests/versions/{name}.rs")));
+    let page = read("../../docs/migration.md");
+    let table = page.split("| step | the old one writes |").nth(1).unwrap();
+    let lines = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut count = 0;
+    for line in lines {
+        let name = line
+            .trim_end_matches([' ', '|'])
+            .rsplit('`')
+            .nth(1)
+            .unwrap();
+        let declared = format!("fn {name}()");
+        assert!(
+            sources.iter().any(|source| source.contains(&declared)),
+            "{line}"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 14);
+}
