@@ -452,13 +452,17 @@ impl Oracle {
                 let is_his = tx
                     .client
                     .is_some_and(|by| entry.replica.0 == tables::name(by));
-                is_his
-                    && tx.writes.iter().any(|write| {
-                        let key = entry.key.values().first();
-                        entry.table == write.cell.0
-                            && key == Some(&Value::Int(write.cell.1))
-                            && write.seen == was_there
-                    })
+                let key = entry.key.values().first();
+                let is_of_row =
+                    |table: &str, row: i64| entry.table == table && key == Some(&Value::Int(row));
+                let wrote_on = tx
+                    .writes
+                    .iter()
+                    .any(|write| is_of_row(write.cell.0, write.cell.1) && write.seen == was_there);
+                let deleted_it = tx.deletes.iter().any(|(table, row, seen)| {
+                    is_of_row(table, *row) && seen.iter().any(|(_, seen)| Some(*seen) == was_there)
+                });
+                is_his && (wrote_on || deleted_it)
             });
             let number = token(&entry.result);
             let of_cell = replaced.keys().find(|(_, token)| *token == number);
