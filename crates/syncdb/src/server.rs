@@ -29,7 +29,7 @@ use crate::sync::protocol::{
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::reading::{Reading, Stock};
 use crate::sync::scope::ScopeSet;
-use crate::sync::system::{find_in_ledger, number, read_number, schema_set, user_tables};
+use crate::sync::system::{find_in_ledger, number, read_number, user_tables};
 use crate::sync::training::{Shelf, TrainedDictionary};
 use crate::sync::{increment, references, wire};
 
@@ -404,7 +404,7 @@ impl SyncServer {
         self.dictionaries.train(&self.core.db)
     }
 
-    /// The answer to a request whose rows are packed with a dictionary that is not here.
+    /// The answer that says nothing: to a request whose rows are packed with a dictionary that is not here.
     fn unread(&self, request: &Request) -> Result<Answer> {
         Ok(Answer {
             number: request.number,
@@ -493,18 +493,18 @@ impl SyncServer {
             read => read?,
         };
         // Read after the rows: a table made in between is announced without any.
-        let schemas = catalogue.schemas(db, version);
-        let mut policies = catalogue.policies(version, &self.core.rules.policies);
-        policies.retain(|name, _| schemas.iter().any(|schema| schema.name == *name));
-        let same = schema_set(&schemas, &policies) == request.schemas;
+        let policies = &self.core.rules.policies;
+        let others = catalogue.unless(request.schemas, db, version, policies);
+        let version_said = if others.is_some() { version } else { 0 };
+        let (schemas, policies) = others.unzip();
         let (ledger, told) = self.ledger_after(principal, version, request, &pushed.outcomes)?;
         Ok(Answer {
             number: request.number,
             epoch: self.epoch,
             now: db.clock().tick(),
-            policies: if same { BTreeMap::new() } else { policies },
-            schemas: (!same).then_some(schemas),
-            version: if same { 0 } else { version },
+            policies: policies.unwrap_or_default(),
+            schemas,
+            version: version_said,
             next: self.client(request)?.last + 1,
             heard: cursor.is_some(),
             outcomes: self.in_words_of(version, pushed.outcomes),
@@ -541,24 +541,13 @@ impl SyncServer {
             ..Commit::default()
         });
         Ok(Answer {
-            number: request.number,
-            epoch: self.epoch,
-            now: self.core.db.clock().tick(),
-            policies: BTreeMap::new(),
-            schemas: None,
-            version: 0,
-            next: self.client(request)?.last + 1,
             heard,
             outcomes: self.in_words_of(version, pushed.outcomes),
             ledger,
             told,
-            dictionaries: Vec::new(),
-            lost: Vec::new(),
-            known: 0,
-            truth: Vec::new(),
             refused: refused.map(|scope| (scope.slot, reason.clone())).collect(),
-            staged: None,
             commit,
+            ..self.unread(request)?
         })
     }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use common::Result;
+use syncdb::migration::Lineage;
 
 pub(super) use files::lineage;
 
@@ -46,6 +47,17 @@ struct Subject {
     /// Lineage as JSON: the first schemas, and the migrations after them
     #[arg(long, value_name = "FILE")]
     lineage: PathBuf,
+}
+
+impl Subject {
+    /// The lineage, and the version to migrate to: the latest if none is given.
+    fn lineage_to(&self, to: Option<u32>) -> Result<(Lineage, u32)> {
+        let lineage = lineage(&self.lineage)?;
+        let to = to.unwrap_or(lineage.latest().number);
+        let known = lineage.version(to).map(drop);
+        known.map_err(|error| error.at(self.lineage.display()))?;
+        Ok((lineage, to))
+    }
 }
 
 impl Migrate {

@@ -78,9 +78,6 @@ impl Course {
                 )));
             }
             key = Some(own);
-            if course.columns.is_empty() {
-                course.columns.clone_from(&schema.fields);
-            }
             for field in &schema.fields {
                 course.place(field);
             }
@@ -141,6 +138,17 @@ impl Course {
                     .push((version, Move::Went(at, instead(field.id))));
             }
         }
+    }
+
+    /// Whether all versions have the same columns.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.moves.is_empty()
+    }
+
+    /// Whether some column follows from others.
+    pub(crate) fn has_lenses(&self) -> bool {
+        let mut moves = self.moves.iter();
+        moves.any(|(_, step)| matches!(step, Move::Lens { .. }))
     }
 
     /// Every column that some version has.

@@ -17,6 +17,7 @@ use super::policy::Policy;
 use super::protocol::{Action, Op, Request, SchemaSetId, is_system};
 use super::system::{schema_set, user_tables};
 use crate::migration::{Course, Flow};
+use crate::names::renamed;
 
 /// A table as the clients of one version know it.
 #[derive(Debug, Clone)]
@@ -115,7 +116,7 @@ pub(crate) struct Catalogue {
     pub(crate) versions: Versions,
     /// For each version that is accepted, its tables by name.
     views: BTreeMap<u32, BTreeMap<Text, Arc<View>>>,
-    /// How the columns of the versions follow from each other, for tables in which any do.
+    /// How the columns of the versions follow from each other.
     flows: BTreeMap<Text, (Arc<Course>, Flow)>,
     /// The same with versions that are accepted no more, for what was written under them.
     past: BTreeMap<Text, Past>,
@@ -216,16 +217,7 @@ impl Catalogue {
         }
         let version = request.version;
         if version == 0 {
-            let ids = self.ids.get_or_init(|| {
-                let versions = self.views.keys().map(|version| {
-                    let schemas = self.schemas(db, *version);
-                    (
-                        *version,
-                        schema_set(&schemas, &self.policies(*version, policies)),
-                    )
-                });
-                versions.collect()
-            });
+            let ids = self.ids(db, policies);
             let written = ids.iter().rev().find(|(_, id)| **id == request.schemas);
             return Ok(Standing {
                 version: current,
@@ -250,6 +242,40 @@ impl Catalogue {
             written: version,
             is_retired: version < served_from,
         })
+    }
+
+    fn ids(&self, db: &Database, policies: &BTreeMap<Text, Policy>) -> &BTreeMap<u32, SchemaSetId> {
+        self.ids.get_or_init(|| {
+            let versions = self.views.keys().map(|version| {
+                let policies = self.policies(*version, policies);
+                (*version, schema_set(&self.schemas(db, *version), &policies))
+            });
+            versions.collect()
+        })
+    }
+
+    /// The schemas and policies of a version, when they are others than those of this identity.
+    pub(crate) fn unless(
+        &self,
+        known: SchemaSetId,
+        db: &Database,
+        version: u32,
+        policies: &BTreeMap<Text, Policy>,
+    ) -> Option<(Vec<Schema>, BTreeMap<Text, Policy>)> {
+        let (id, schemas) = match self.ids(db, policies).get(&version) {
+            Some(id) => (*id, None),
+            None => {
+                let schemas = self.schemas(db, version);
+                (schema_set(&schemas, policies), Some(schemas))
+            }
+        };
+        if id == known {
+            return None;
+        }
+        let schemas = schemas.unwrap_or_else(|| self.schemas(db, version));
+        let mut policies = self.policies(version, policies);
+        policies.retain(|name, _| schemas.iter().any(|schema| schema.name == *name));
+        Some((schemas, policies))
     }
 
     /// The tables of a version, by name.
@@ -330,9 +356,10 @@ impl Catalogue {
         self.ages.get(table)
     }
 
-    /// How the columns of a table's versions follow from each other.
+    /// How the columns of a table's versions follow from each other, where any do.
     pub(crate) fn flow(&self, table: &str) -> Option<&Flow> {
-        self.flows.get(table).map(|(_, flow)| flow)
+        let (course, flow) = self.flows.get(table)?;
+        course.has_lenses().then_some(flow)
     }
 
     /// The version under which a row was made with these columns: that of the request, unless they are just those of another,
@@ -393,7 +420,7 @@ impl Catalogue {
             let view = views.get(name)?;
             let policy = match current.get(name) {
                 Some(current) if version != self.versions.current => {
-                    policy.renamed(&|column| renamed(current, view, column))
+                    policy.renamed(&|column| renamed(&current.own, &view.own, column))
                 }
                 _ => policy.clone(),
             };
@@ -470,10 +497,4 @@ fn plain(collection: Collection) -> Served {
         view: Arc::new(View::plain(collection.schema())),
         collection,
     }
-}
-
-fn renamed(current: &View, view: &View, column: &Text) -> Option<Text> {
-    let id = current.own.fields.iter().find(|f| f.name == *column)?.id;
-    let own = view.own.fields.iter().find(|field| field.id == id)?;
-    Some(own.name.clone())
 }

@@ -276,6 +276,9 @@ fn past(lineage: &Lineage, name: &str, rows: &Schema, latest: u32) -> Option<Pas
         let course = Course::of(lineage, name, first, latest).ok()?;
         Some((first, Arc::new(course)))
     })?;
+    if course.is_constant() {
+        return None;
+    }
     let has = lineage
         .versions()
         .skip_while(|version| version.number < first);

@@ -19,7 +19,7 @@ use super::protocol::{Block, Commit, ScopeId, SentDictionary, is_system};
 use super::references::{INDEXED_ROWS_MAX, KeyIndex};
 use super::reshape::{Reshape, check_pinned, upgrade};
 use super::subscription::{Having, Kept, Subscriptions};
-use super::system::{ReplicaTables, Staging, State, SyncedTables, damaged};
+use super::system::{ReplicaTables, State, SyncedTables, damaged};
 use crate::migration::Lineage;
 use crate::payload::DictionaryId;
 
@@ -271,7 +271,7 @@ impl Replica {
         }
         // What is being received may be of a scope that is no longer wanted.
         let mut state = State::read(&tx, &self.tables.state, &self.name)?;
-        self.clear_staged(&mut tx, &mut state)?;
+        self.tables.clear_staged(&mut tx, &mut state)?;
         state.write(&mut tx, &self.tables.state)?;
         self.drop_ended(&mut tx, &mut subscriptions)?;
         subscriptions.write(&mut tx, &self.tables.subscriptions)?;
@@ -297,20 +297,6 @@ impl Replica {
             Ok((Arc::clone(bytes), slot.transpose()?))
         };
         records.iter().map(read).collect()
-    }
-
-    /// Forgets what is staged.
-    pub(crate) fn clear_staged(&self, tx: &mut Transaction<'_>, state: &mut State) -> Result<()> {
-        let mut staged = Vec::new();
-        tx.view().scan(&self.tables.blocks, &mut |records| {
-            staged.extend(records.iter().map(Record::id));
-            ControlFlow::Continue(())
-        })?;
-        for id in staged {
-            tx.delete(&self.tables.blocks, id)?;
-        }
-        state.staging = Staging::default();
-        Ok(())
     }
 
     /// Takes over the server's schemas, in one commit.
@@ -353,7 +339,7 @@ impl Replica {
         };
         let mut subscriptions = Subscriptions::clone(&kept);
         if adopted == Adopted::Reshaped {
-            self.clear_staged(&mut tx, &mut state)?;
+            self.tables.clear_staged(&mut tx, &mut state)?;
             let here = reshape.schemas_here();
             subscriptions.of_another_version(state.version, &|want| reshape.renamed(want), &here);
             subscriptions.write(&mut tx, &self.tables.subscriptions)?;

@@ -2,7 +2,6 @@
 //! application carries.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use common::database::Alteration;
@@ -10,15 +9,14 @@ use common::query::Filter;
 use common::schema::{Field, FieldId, Schema};
 use common::storage::{Fill, StorageKind};
 use common::versioning::ReplicaId;
-use common::{Collection, Database, Error, Record, Result, Text, Transaction, Value, ValueInput};
+use common::{Database, Error, Record, Result, Text, Transaction, Value, ValueInput};
 
 use super::policy::Policy;
 use super::protocol::Want;
 use super::subscription::{Having, Subscriptions};
-use super::system::{
-    ReplicaTables, Staging, State, Synced, SyncedTables, replica_schema, schema_row,
-};
+use super::system::{ReplicaTables, State, Synced, SyncedTables, replica_schema, schema_row};
 use crate::migration::{Course, Lineage, Misfit, Version, union_of};
+use crate::names::renamed;
 
 /// From the tables that are here to others.
 pub(super) struct Reshape<'a> {
@@ -223,13 +221,6 @@ impl Reshape<'_> {
     }
 }
 
-/// The name that a column has elsewhere.
-fn renamed(from: &Schema, to: &Schema, column: &Text) -> Option<Text> {
-    let id = from.fields.iter().find(|field| field.name == *column)?.id;
-    let field = to.fields.iter().find(|field| field.id == id)?;
-    Some(field.name.clone())
-}
-
 fn key_of(schema: &Schema) -> impl Iterator<Item = FieldId> {
     schema.key_fields().iter().map(|field| field.id)
 }
@@ -311,10 +302,9 @@ pub(super) fn upgrade(
     };
     let work = reshape.plan()?;
     if from != 0 && from != latest.number {
-        forget_staged(&mut tx, &tables.blocks)?;
+        tables.clear_staged(&mut tx, &mut state)?;
         // What waits stands as it was written: an edit under this version is one of its own.
         state.sent = state.next - 1;
-        state.staging = Staging::default();
         let here = reshape.schemas_here();
         subscriptions.of_another_version(from, &|want| reshape.renamed(want), &here);
         if !work.same_keys {
@@ -353,16 +343,4 @@ fn version_here(synced: &SyncedTables, lineage: &Lineage) -> Result<u32> {
 fn same_columns(a: &Schema, b: &Schema) -> bool {
     let column = |field: &Field| (field.id, field.name.clone(), field.ty.clone());
     a.key_columns == b.key_columns && a.fields.iter().map(column).eq(b.fields.iter().map(column))
-}
-
-fn forget_staged(tx: &mut Transaction<'_>, blocks: &Collection) -> Result<()> {
-    let mut staged = Vec::new();
-    tx.view().scan(blocks, &mut |records| {
-        staged.extend(records.iter().map(Record::id));
-        ControlFlow::Continue(())
-    })?;
-    for id in staged {
-        tx.delete(blocks, id)?;
-    }
-    Ok(())
 }

@@ -325,7 +325,7 @@ impl<'db> Session<'db> {
                 }
             }
         }
-        self.db.clear_staged(&mut tx, &mut state)?;
+        self.db.tables.clear_staged(&mut tx, &mut state)?;
         state.write(&mut tx, &tables.state)?;
         subscriptions.write(&mut tx, &tables.subscriptions)?;
         tx.commit()?;
@@ -595,7 +595,7 @@ impl<'db> Session<'db> {
     ) -> Result<()> {
         let blocks = &self.db.tables.blocks;
         if staged.restart {
-            self.db.clear_staged(tx, state)?;
+            self.db.tables.clear_staged(tx, state)?;
             self.own = None;
         }
         let same = staged.restart || state.staging.token.is_empty();
@@ -797,7 +797,7 @@ impl Landing<'_, '_> {
         }
         apply.blocks(&commit.blocks, commit.joined)?;
         let rows = apply.rows;
-        self.db.clear_staged(self.tx, self.state)?;
+        self.db.tables.clear_staged(self.tx, self.state)?;
         self.state.cursor = Some((answer.epoch, commit.seq));
         for kept in &mut self.subscriptions.kept {
             if commit.joined & kept.bit() != 0 {

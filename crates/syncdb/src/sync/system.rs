@@ -245,6 +245,20 @@ impl ReplicaTables {
             deferred: open(db, deferred::schema()?)?,
         })
     }
+
+    /// Forgets what is staged.
+    pub(crate) fn clear_staged(&self, tx: &mut Transaction<'_>, state: &mut State) -> Result<()> {
+        let mut staged = Vec::new();
+        tx.view().scan(&self.blocks, &mut |records| {
+            staged.extend(records.iter().map(Record::id));
+            ControlFlow::Continue(())
+        })?;
+        for id in staged {
+            tx.delete(&self.blocks, id)?;
+        }
+        state.staging = Staging::default();
+        Ok(())
+    }
 }
 
 trait Fields {

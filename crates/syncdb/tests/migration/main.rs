@@ -7,33 +7,14 @@
 )]
 
 mod chain;
+mod people;
 mod planned;
 mod refused;
 mod steps;
 
-use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};
 use common::{Collection, Database, Result, Row, Value};
+use people::{int, people, text};
 use syncdb::migration::{Lineage, Migration, MigrationReport, Step, migrate};
-
-fn int(name: &str) -> Field {
-    Field::new(name, FieldType::Int)
-}
-
-fn text(name: &str) -> Field {
-    Field::new(name, FieldType::Text)
-}
-
-/// A table of people.
-fn people() -> Schema {
-    Schema::build("people", ["id"])
-        .field(int("id"))
-        .field(text("name"))
-        .field(int("age").nullable().rule(Rule::at_least(0)))
-        .field(text("city").default_value("Turku"))
-        .index(IndexSpec::hash(["city"]))
-        .finish()
-        .unwrap()
-}
 
 fn database(rows: impl IntoIterator<Item = Row>) -> Database {
     let db = Database::new();

@@ -8,33 +8,16 @@
 
 mod deploys;
 mod kinds;
+#[path = "../migration/people.rs"]
+mod people;
 mod simulation;
 mod upgrade;
 
-use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};
+use common::schema::Schema;
 use common::{Database, Record, RecordId, Row, Value};
+use people::{int, people, text};
 use syncdb::migration::{Lineage, Migration, Step};
 use syncdb::{Serving, SyncDb, SyncReport, SyncServer, SyncServerOptions};
-
-fn int(name: &str) -> Field {
-    Field::new(name, FieldType::Int)
-}
-
-fn text(name: &str) -> Field {
-    Field::new(name, FieldType::Text)
-}
-
-/// A table of people, as the first version has it.
-fn people() -> Schema {
-    Schema::build("people", ["id"])
-        .field(int("id"))
-        .field(text("name"))
-        .field(int("age").nullable().rule(Rule::at_least(0)))
-        .field(text("city").default_value("Turku"))
-        .index(IndexSpec::hash(["city"]))
-        .finish()
-        .unwrap()
-}
 
 fn first() -> Lineage {
     Lineage::new([people()]).unwrap()

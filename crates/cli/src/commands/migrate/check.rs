@@ -7,7 +7,7 @@ use common::{Error, Result};
 use syncdb::migration::{dry_run, version_of};
 
 use super::Subject;
-use super::files::{check_scripts, lineage};
+use super::files::check_scripts;
 use super::report::{count, forgotten, table, totals, unchanged};
 use crate::commands::synced::to_json;
 use crate::terminal::{Paint, Progress, is_coloured};
@@ -36,11 +36,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<()> {
         let Subject { db, lineage: path } = &self.subject;
-        let lineage = lineage(path)?;
-        let to = self.to.unwrap_or(lineage.latest().number);
-        lineage
-            .version(to)
-            .map_err(|error| error.at(path.display()))?;
+        let (lineage, to) = self.subject.lineage_to(self.to)?;
         let progress = Progress::stage(&format!("reading {}", db.display()));
         let database = durable::open(db)?;
         let from = version_of(&database, &lineage).map_err(|error| error.at(db.display()))?;

@@ -7,7 +7,7 @@ use common::{Database, Error, Result};
 use syncdb::migration::{Lineage, dry_run, migrate, version_of};
 
 use super::Subject;
-use super::files::{check_scripts, lineage};
+use super::files::check_scripts;
 use super::report::{Bar, count, forgotten, totals, unchanged, way};
 use crate::commands::synced::{open_to_change, to_json};
 use crate::terminal::{Paint, Progress, is_coloured};
@@ -37,11 +37,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Result<()> {
         let Subject { db, lineage: path } = &self.subject;
-        let lineage = lineage(path)?;
-        let to = self.to.unwrap_or(lineage.latest().number);
-        lineage
-            .version(to)
-            .map_err(|error| error.at(path.display()))?;
+        let (lineage, to) = self.subject.lineage_to(self.to)?;
         let progress = Progress::stage(&format!("reading {}", db.display()));
         let file = open_to_change(db)?;
         let from = unchanged(version_of(file.database(), &lineage), db)?;
