@@ -2,7 +2,9 @@
 
 pub mod distance;
 mod paged;
+mod rows;
 mod vector_table;
 
 pub use paged::Paged;
+pub use rows::{LINE_BYTES, Line, Rows};
 pub use vector_table::{VectorRows, VectorTable};

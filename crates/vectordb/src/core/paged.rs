@@ -42,13 +42,6 @@ impl<T: Clone + Default> Paged<T> {
         self.pages.get(at / self.page_len)?.get(at % self.page_len)
     }
 
-    /// `len` elements from a position on, which lie in one page.
-    #[inline]
-    pub fn slice(&self, at: usize, len: usize) -> Option<&[T]> {
-        let begin = at % self.page_len;
-        self.pages.get(at / self.page_len)?.get(begin..begin + len)
-    }
-
     /// The page that holds a position, to write to, and where in it the position is; pages up to it come into
     /// being.
     pub fn page_mut(&mut self, at: usize) -> (&mut [T], usize) {
@@ -88,7 +81,6 @@ mod tests {
         assert_eq!((before.len(), numbers.len()), (12, 44));
         assert_eq!((numbers.get(39), numbers.get(40)), (Some(&0), Some(&41)));
         assert_eq!(before.get(40), None);
-        assert_eq!(numbers.slice(8, 2), Some(&[9, 10][..]));
         // The page that nobody wrote to is shared, not copied.
         assert!(Arc::ptr_eq(&before.pages()[0], &numbers.pages()[0]));
         assert!(!Arc::ptr_eq(&before.pages()[1], &numbers.pages()[1]));

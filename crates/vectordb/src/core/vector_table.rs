@@ -3,14 +3,10 @@
 use common::Slot;
 
 use super::paged::Paged;
-use crate::core::distance::scalar::LANES;
-
-/// Bytes of one page: large enough that scanning runs at the memory's speed, small enough that copying a page
-/// because a search still reads it costs microseconds.
-const PAGE_BYTES: usize = 256 << 10;
+use super::rows::{Line, Rows};
 
 /// Vectors of one dimension by slot: rows of 32-bit floats one after another, padded with zeros to a multiple
-/// of [`LANES`], so that kernels need no remainder loop.
+/// of [`LANES`](super::distance::scalar::LANES), so that kernels need no remainder loop.
 ///
 /// Slots of removed vectors are given again, the latest first.
 #[derive(Debug)]
@@ -25,9 +21,7 @@ pub struct VectorTable {
 #[derive(Debug, Clone)]
 pub struct VectorRows {
     dimension: usize,
-    stride: usize,
-    rows_per_page: usize,
-    values: Paged<f32>,
+    values: Rows,
     /// One bit per slot: whether a vector lives there.
     live: Paged<u64>,
     len: usize,
@@ -41,14 +35,10 @@ pub(crate) const TINY: f32 = 1e-10;
 impl VectorTable {
     /// An empty table of vectors of `dimension` elements.
     pub fn new(dimension: usize) -> Self {
-        let stride = dimension.max(1).next_multiple_of(LANES);
-        let rows_per_page = (PAGE_BYTES / 4 / stride.max(1)).max(1);
         Self {
             rows: VectorRows {
                 dimension,
-                stride,
-                rows_per_page,
-                values: Paged::new(rows_per_page * stride),
+                values: Rows::new(dimension * size_of::<f32>()),
                 live: Paged::new(128),
                 len: 0,
                 has_tiny: false,
@@ -92,9 +82,8 @@ impl VectorTable {
             self.rows.dimension,
             "a vector of a table has the table's dimension"
         );
-        let at = self.rows.position(slot);
-        let (page, at) = self.rows.values.page_mut(at);
-        if let Some(row) = page.get_mut(at..at + vector.len()) {
+        let row: &mut [f32] = bytemuck::cast_slice_mut(self.rows.values.row_mut(slot));
+        if let Some(row) = row.get_mut(..vector.len()) {
             row.copy_from_slice(vector);
         }
         self.rows.has_tiny |= has_tiny(vector);
@@ -120,7 +109,7 @@ impl VectorRows {
 
     /// Number of floats from one row to the next: the dimension, padded.
     pub fn stride(&self) -> usize {
-        self.stride
+        self.values.stride() * (size_of::<Line>() / size_of::<f32>())
     }
 
     /// Number of vectors.
@@ -135,14 +124,14 @@ impl VectorRows {
 
     /// Bytes that the rows take, slots that are free included.
     pub fn bytes(&self) -> usize {
-        self.values.len() * size_of::<f32>() + self.live.len() * size_of::<u64>()
+        self.values.bytes() + self.live.len() * size_of::<u64>()
     }
 
     /// The padded row of a slot, `None` if no vector lives there.
     #[inline]
     pub fn row(&self, slot: Slot) -> Option<&[f32]> {
         if self.is_live(slot) {
-            self.values.slice(self.position(slot), self.stride)
+            self.values.row(slot).map(bytemuck::cast_slice)
         } else {
             None
         }
@@ -165,9 +154,9 @@ impl VectorRows {
     pub fn for_each(&self, mut visit: impl FnMut(Slot, &[f32])) {
         let mut slot = 0_u32;
         for page in self.values.pages() {
-            for row in page.chunks_exact(self.stride) {
+            for row in page.chunks_exact(self.values.stride()) {
                 if self.is_live(Slot(slot)) {
-                    visit(Slot(slot), row);
+                    visit(Slot(slot), bytemuck::cast_slice(row));
                 }
                 slot += 1;
             }
@@ -177,13 +166,6 @@ impl VectorRows {
     /// Whether any element was ever so small that 32-bit arithmetic might lose it.
     pub(crate) fn has_tiny(&self) -> bool {
         self.has_tiny
-    }
-
-    fn position(&self, slot: Slot) -> usize {
-        let slot = slot.0 as usize;
-        // Pages hold whole rows, so the floats of page p begin at p * rows_per_page * stride.
-        slot / self.rows_per_page * self.rows_per_page * self.stride
-            + slot % self.rows_per_page * self.stride
     }
 
     #[inline]
@@ -209,6 +191,7 @@ pub(crate) fn has_tiny(vector: &[f32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::distance::scalar::LANES;
 
     #[test]
     fn slots_are_reused_and_rows_padded() {
