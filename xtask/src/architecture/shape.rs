@@ -9,6 +9,8 @@ const UNSAFE: &[&str] = &[
     "crates/common/src/core/base/body.rs",
     // A text that lies in its record's allocation.
     "crates/common/src/core/base/text.rs",
+    // Calls of functions that enable instructions of the processor, and the prefetch instruction.
+    "crates/vectordb/src/core/distance/x86.rs",
     // A global allocator that counts: the trait is unsafe. Only in benchmarks.
     "dev/bench/src/alloc.rs",
     // Functions of SQLite's session extension, for which `rusqlite` has no bindings without libclang. A rival only.

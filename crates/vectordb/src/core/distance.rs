@@ -1,6 +1,13 @@
 //! How far two vectors are from each other.
 
+mod bytes;
+mod level;
 mod metric;
+mod prefetch;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
+pub(crate) use bytes::{ByteKernel, byte_kernel};
 pub use metric::{Metric, PreparedVector};
+pub(crate) use prefetch::prefetch;
