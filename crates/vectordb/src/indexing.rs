@@ -4,6 +4,12 @@ mod exact;
 mod index;
 mod plan;
 mod progress;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the indexes that stand on codes are being written"
+)]
+mod quantize;
 
 pub(crate) use index::{Index, Neighbour};
 pub(crate) use plan::check_k;

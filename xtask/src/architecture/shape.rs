@@ -11,6 +11,9 @@ const UNSAFE: &[&str] = &[
     "crates/common/src/core/base/text.rs",
     // Calls of functions that enable instructions of the processor, and the prefetch instruction.
     "crates/vectordb/src/core/distance/x86.rs",
+    // Sums of table look-ups for 32 codes at once, in the registers of one kind of machine each.
+    "crates/vectordb/src/indexing/quantize/fastscan/neon.rs",
+    "crates/vectordb/src/indexing/quantize/fastscan/x86.rs",
     // A global allocator that counts: the trait is unsafe. Only in benchmarks.
     "dev/bench/src/alloc.rs",
     // Functions of SQLite's session extension, for which `rusqlite` has no bindings without libclang. A rival only.
