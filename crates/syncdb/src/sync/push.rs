@@ -80,6 +80,7 @@ pub(crate) fn push(
         }
         let stamp = mutation.stamp;
         let shift = correction(&tx, server, &request.replica, &client, stamp, shift)?;
+        let corrected = restamp(server.db.clock(), stamp, shift);
         let push = Push {
             server,
             replica: &request.replica,
@@ -91,9 +92,10 @@ pub(crate) fn push(
             client,
             mutation,
             identity,
-            shift,
+            // Also when it was cut: one that was made before it is not to become later by being cut later.
+            shift: stamp.millis() - corrected.millis(),
             written: Written {
-                stamp: restamp(server.db.clock(), mutation.stamp, shift),
+                stamp: corrected,
                 replica: request.replica.clone(),
                 client_seq: mutation.client_seq,
             },
