@@ -365,6 +365,8 @@ impl<'db> Session<'db> {
             overruled,
             alone,
         } = self.hear(&mut tx, &mut state, answer, &is_kept, &mut report)?;
+        // The server only takes what this replica has still to send.
+        let nothing_comes = answer.heard && answer.commit.is_none() && answer.staged.is_none();
         let waits = state.acknowledged + 1 < state.next;
         if !answer.truth.is_empty() || !overruled.is_empty() {
             report.left.extend(left(&answer.truth, &taken));
@@ -379,27 +381,13 @@ impl<'db> Session<'db> {
                 rows: 0,
             };
             apply.blocks(&answer.truth, answer.known)?;
-            for (table, key) in &overruled {
+            // Where nothing comes, nothing would come in its place.
+            for (table, key) in overruled.iter().filter(|_| !nothing_comes) {
                 apply.let_go(table, key, answer.known)?;
             }
             report.rows_received += apply.rows;
         }
-        // Of a table of which nothing is kept, the server says nothing.
-        for (table, key) in alone {
-            let waits = Pending::of(tx.view(), &tables.queue, &table, &key)?;
-            // One that the application's tables have no more has no rows here either.
-            let Some(found) = synced.by_name.get(&table) else {
-                continue;
-            };
-            let collection = &found.collection;
-            if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
-                tx.delete(collection, key.clone())?;
-                let row = (table, key);
-                report
-                    .left
-                    .extend(Some(row).filter(|row| taken.contains(row)));
-            }
-        }
+        self.drop_unkept(&mut tx, &synced, alone, &taken, &mut report)?;
         report.refused.clear();
         for kept in &mut subscriptions.kept {
             let refused = answer.refused.iter().find(|(slot, _)| *slot == kept.slot);
@@ -432,14 +420,39 @@ impl<'db> Session<'db> {
             self.db.subscriptions_are(subscriptions);
         }
         self.report = report;
-        // The server only takes what this replica has still to send.
-        let nothing_comes = answer.heard && answer.commit.is_none() && answer.staged.is_none();
         let all_refused = |db: &Replica| db.subscriptions().kept.iter().all(Kept::is_refused);
         self.done |= nothing_comes && state.acknowledged >= self.goal && all_refused(self.db);
         if let Some(commit) = &answer.commit {
             self.own = None;
             if !self.db.subscriptions().await_any() && state.acknowledged >= self.goal {
                 self.finish(&commit.digests)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away rows of tables of which nothing is kept: the server says nothing of them.
+    fn drop_unkept(
+        &self,
+        tx: &mut Transaction<'_>,
+        synced: &SyncedTables,
+        alone: BTreeSet<RowOf>,
+        taken: &HashSet<RowOf>,
+        report: &mut SyncReport,
+    ) -> Result<()> {
+        for (table, key) in alone {
+            let waits = Pending::of(tx.view(), &self.db.tables.queue, &table, &key)?;
+            // One that the application's tables have no more has no rows here either.
+            let Some(found) = synced.by_name.get(&table) else {
+                continue;
+            };
+            let collection = &found.collection;
+            if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
+                tx.delete(collection, key.clone())?;
+                let row = (table, key);
+                report
+                    .left
+                    .extend(Some(row).filter(|row| taken.contains(row)));
             }
         }
         Ok(())
