@@ -211,7 +211,7 @@ fn between_two_lives_of_a_replica_its_own_clock_decides() {
     assert_eq!(at(server.database(), "notes", 0).unwrap()[1], Value::Int(2));
 }
 
-/// Half past ten in the evening of a day in 2023.
+/// In microseconds; an evening in November 2023.
 const START: i64 = 1_700_000_000_000_000;
 const HOURS_8: i64 = 8 * 3_600_000_000;
 
