@@ -2,9 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
+use common::database::DatabaseOptions;
 use common::schema::{Field, FieldType, IndexSpec, Schema};
+use common::utils::time::{Clock, ManualClock};
+use common::versioning::Hlc;
 use common::{Collection, Database, Record, Row, Value, row};
+use syncdb::sync::protocol::frame_limits;
+use syncdb::sync::wire::decode_request;
 use syncdb::{Policy, Strategy, SyncDb, SyncReport, SyncServer, SyncServerOptions};
 
 fn options() -> SyncServerOptions {
@@ -65,9 +72,19 @@ fn records(db: &Database, table: &Collection) -> Vec<Record> {
     records
 }
 
+fn with_clock(wall: &Arc<ManualClock>) -> Database {
+    Database::with(DatabaseOptions {
+        clock: Arc::clone(wall) as Arc<dyn Clock>,
+        ..DatabaseOptions::default()
+    })
+}
+
 /// What a database is after it was killed: all that was committed, and no log.
 fn copied(original: &Database) -> Database {
-    let db = Database::new();
+    copied_into(Database::new(), original)
+}
+
+fn copied_into(db: Database, original: &Database) -> Database {
     for from in original.collections() {
         let to = db.create_collection((*from.schema()).clone()).unwrap();
         db.load(&to, &records(original, &from)).unwrap();
@@ -192,4 +209,67 @@ fn between_two_lives_of_a_replica_its_own_clock_decides() {
     sync(&phone, &server);
     assert_eq!(at(phone.database(), "notes", 0).unwrap()[1], Value::Int(2));
     assert_eq!(at(server.database(), "notes", 0).unwrap()[1], Value::Int(2));
+}
+
+/// In microseconds; an evening in November 2023.
+const START: i64 = 1_700_000_000_000_000;
+const HOURS_8: i64 = 8 * 3_600_000_000;
+
+/// A server with one note, and a phone that has it, each with a clock of its own.
+fn with_clocks() -> (SyncServer, SyncDb, [Arc<ManualClock>; 2]) {
+    let clocks = [START; 2].map(|at| Arc::new(ManualClock::new(at)));
+    let db = with_clock(&clocks[0]);
+    let notes = db.create_collection(schema("notes")).unwrap();
+    notes.insert(row! { "id": 0 }).unwrap();
+    let server = SyncServer::new(db).unwrap();
+    let phone = SyncDb::open(with_clock(&clocks[1]), "phone").unwrap();
+    sync(&phone, &server);
+    (server, phone, clocks)
+}
+
+fn reopened(original: &Database, wall: &Arc<ManualClock>) -> SyncDb {
+    SyncDb::open(copied_into(with_clock(wall), original), "phone").unwrap()
+}
+
+fn assert_a(phone: &SyncDb, server: &SyncServer, expected: i64) {
+    for db in [phone.database(), server.database()] {
+        let note = at(db, "notes", 0).unwrap();
+        assert_eq!(note.get(1), Some(&Value::Int(expected)));
+    }
+}
+
+#[test]
+fn what_the_server_cut_does_not_become_later_by_being_sent_later() {
+    let (server, phone, [there, here]) = with_clocks();
+    phone.update("notes", 0, row! { "a": 1, "b": 1 }).unwrap();
+    let backup = copied(phone.database());
+    // Merged into the edit before, which so is not the one that the copy has.
+    phone.update("notes", 0, row! { "a": 2 }).unwrap();
+    // A clock that is hours behind: the stamps are far ahead of it, and are cut.
+    here.set(START - HOURS_8);
+    let mut session = phone.session().unwrap();
+    let request = session.next_message().unwrap().unwrap();
+    let mut request = decode_request(&request, &frame_limits()).unwrap();
+    request.now = Hlc::new((START - HOURS_8) / 1_000, 0);
+    server.answer(None, &request).unwrap();
+    for clock in [&there, &here] {
+        clock.advance(Duration::from_mins(10));
+    }
+    let phone = reopened(&backup, &here);
+    sync(&phone, &server);
+    assert_a(&phone, &server, 2);
+}
+
+#[test]
+fn an_edit_after_one_that_waits_is_later_though_the_clock_went_back_and_it_was_restarted() {
+    let (server, phone, [_, here]) = with_clocks();
+    phone.update("notes", 0, row! { "a": 1 }).unwrap();
+    let backup = copied(phone.database());
+    here.set(START - HOURS_8);
+    let phone = reopened(phone.database(), &here);
+    phone.update("notes", 0, row! { "a": 2 }).unwrap();
+    sync(&phone, &server);
+    let phone = reopened(&backup, &here);
+    sync(&phone, &server);
+    assert_a(&phone, &server, 2);
 }

@@ -30,15 +30,18 @@ fn served() -> SyncServer {
     let notes = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
     let notes = db.create_collection(notes.finish().unwrap()).unwrap();
     notes.insert(row! { "id": 0 }).unwrap();
+    SyncServer::with(db, options()).unwrap()
+}
+
+fn options() -> SyncServerOptions {
     let policy = Policy::default()
         .column("tags", Strategy::Set(SetBias::AddWins))
         .column("bits", Strategy::Custom("both".into()));
     let options = SyncServerOptions::default().policy("tasks", policy);
-    let options = options.merge_function("both", |meeting| {
+    options.merge_function("both", |meeting| {
         let [a, b] = [meeting.server, meeting.client].map(|value| value.as_int().unwrap());
         Ok(Value::Int(a & b))
-    });
-    SyncServer::with(db, options).unwrap()
+    })
 }
 
 fn sync(db: &SyncDb, server: &SyncServer) -> SyncReport {
@@ -354,4 +357,125 @@ fn a_column_that_was_wanted_for_a_while_does_not_stay() {
     sync(&phone, &server);
     let here = task(phone.database(), 0).unwrap();
     assert_eq!((&here[1], &here[2]), (&Value::Null, &Value::from("a")));
+}
+
+/// The server with a switch that leaves everybody nothing but the tasks of place 2.
+fn closable() -> (SyncServer, Arc<AtomicBool>) {
+    let is_closed = Arc::new(AtomicBool::new(false));
+    let closed = Arc::clone(&is_closed);
+    let permissions = Permissions::new(move |_, table| {
+        let is_limited = table.name == "tasks" && closed.load(Ordering::Relaxed);
+        Permission::rows(if is_limited {
+            Filter::eq("place", 2)
+        } else {
+            Filter::True
+        })
+    });
+    let options = options().permissions(permissions);
+    let server = SyncServer::with(served().database().clone(), options).unwrap();
+    (server, is_closed)
+}
+
+#[test]
+fn a_rejected_edit_of_a_row_that_only_an_ended_subscription_covers_does_not_stay() {
+    let (server, is_closed) = closable();
+    let phone = near(&server);
+    let ben = client("ben", &server);
+    ben.update("tasks", 4, row! { "text": "of ben" }).unwrap();
+    sync(&ben, &server);
+    // The subscriptions come anew, and the tasks are not there yet when others are wanted in their place.
+    server.database().compact_log(server.database().seq());
+    let mut session = phone.session().unwrap();
+    while phone.subscriptions().unwrap()[0].cursor != Some(server.database().seq()) {
+        let request = session.next_message().unwrap().unwrap();
+        session.receive(&server.handle(&request).unwrap()).unwrap();
+    }
+    drop(session);
+    phone.subscribe(&places("far", &[2])).unwrap();
+    phone.subscribe(&places("farther", &[3])).unwrap();
+    phone.unsubscribe("near").unwrap();
+    phone
+        .update("tasks", 0, row! { "text": "of phone" })
+        .unwrap();
+    is_closed.store(true, Ordering::Relaxed);
+    let mut session = phone.session().unwrap();
+    let request = session.next_message().unwrap().unwrap();
+    session.receive(&server.handle(&request).unwrap()).unwrap();
+    drop(session);
+    assert_eq!(phone.rejected().unwrap().len(), 1, "it may not be written");
+    assert_eq!(phone.subscriptions().unwrap()[2].cursor, None);
+    let here = task(phone.database(), 0);
+    assert!(
+        here.is_none_or(|task| task[2] == Value::from("here")),
+        "what was rejected is not to be seen"
+    );
+    sync(&phone, &server);
+}
+
+#[test]
+fn an_addition_that_is_tried_again_is_said_though_another_has_made_it() {
+    let (server, is_closed) = closable();
+    let [anna, ben] = ["anna", "ben"].map(|name| client(name, &server));
+    let change = |db: &SyncDb, is_added: bool| {
+        let tasks = db.collection("tasks").unwrap();
+        let mut tx = db.begin();
+        if is_added {
+            tx.add_to_set(&tasks, 0, "tags", "urgent").unwrap();
+        } else {
+            tx.remove_from_set(&tasks, 0, "tags", "urgent").unwrap();
+        }
+        tx.commit().unwrap();
+    };
+    change(&anna, true);
+    is_closed.store(true, Ordering::Relaxed);
+    anna.sync(&mut |request: &[u8]| server.handle(request))
+        .unwrap();
+    is_closed.store(false, Ordering::Relaxed);
+    change(&ben, true);
+    ben.sync(&mut |request: &[u8]| server.handle(request))
+        .unwrap();
+    anna.sync(&mut |request: &[u8]| server.handle(request))
+        .unwrap();
+    // Anna adds it where it stands already; ben, who has not heard of that, takes his own away.
+    let rejected = anna.rejected().unwrap();
+    anna.retry(rejected[0].id).unwrap();
+    change(&ben, false);
+    sync(&ben, &server);
+    sync(&anna, &server);
+    for db in [server.database(), anna.database()] {
+        let tags = task(db, 0).unwrap()[3].clone();
+        assert_eq!(tags, Value::from(vec![Value::from("urgent")]));
+    }
+}
+
+/// The phone edits a row again while the answer to its first edit is under way.
+fn edit_before_the_answer(phone: &SyncDb, server: &SyncServer, again: impl FnOnce()) {
+    let mut session = phone.session().unwrap();
+    let request = session.next_message().unwrap().unwrap();
+    let answer = server.handle(&request).unwrap();
+    again();
+    session.receive(&answer).unwrap();
+}
+
+#[test]
+fn a_row_that_its_replica_moves_away_and_back_is_there() {
+    let server = served();
+    let phone = near(&server);
+    let move_to = |place: i64| phone.update("tasks", 0, row! { "place": place }).unwrap();
+    move_to(3);
+    edit_before_the_answer(&phone, &server, || drop(move_to(0)));
+    sync(&phone, &server);
+    assert_eq!(task(phone.database(), 0).unwrap()[1], Value::Int(0));
+}
+
+#[test]
+fn a_row_that_its_replica_makes_outside_and_moves_in_is_there() {
+    let server = served();
+    let phone = near(&server);
+    phone.insert("tasks", row! { "id": 9, "place": 3 }).unwrap();
+    edit_before_the_answer(&phone, &server, || {
+        phone.update("tasks", 9, row! { "place": 1 }).unwrap();
+    });
+    sync(&phone, &server);
+    assert_eq!(task(phone.database(), 9).unwrap()[1], Value::Int(1));
 }

@@ -421,10 +421,21 @@ impl<'db> SyncTransaction<'db> {
             }
             (Action::Deltas(columns), Some(row)) => {
                 let mut changes = Vec::with_capacity(columns.len());
+                let mut asserted = Vec::new();
                 for (field, delta) in columns {
                     let position = position(*field)?;
                     let value = row.get(position).unwrap_or(&Value::Null);
                     changes.push((position, delta.apply(value)?));
+                    if let Delta::Elements { add, remove } = delta {
+                        // Also where it is so already: by somebody else, who may take it back.
+                        let said = add.iter().chain(remove);
+                        asserted.extend(said.map(|element| (position, element.clone())));
+                    }
+                }
+                let row = (op.table.clone(), op.key.clone());
+                let touched = self.positions.get(&row);
+                if let Some(touched) = touched.and_then(|at| self.touched.get_mut(*at)) {
+                    touched.asserted.append(&mut asserted);
                 }
                 self.tx.update_values(collection, op.key.clone(), changes)
             }

@@ -285,6 +285,29 @@ impl Apply<'_, '_> {
         Ok(None)
     }
 
+    /// Lets a row go that only scopes cover of which the server has not spoken, those in `known` being the others: nobody says
+    /// how it stands. It comes again with whichever of them comes again.
+    pub(crate) fn let_go(&mut self, table: &Text, key: &RecordId, known: u64) -> Result<()> {
+        let tables = self.tables;
+        let Some(synced) = tables.by_name.get(table) else {
+            return Ok(());
+        };
+        let keeping = Keeping::of(synced, self.subscriptions, self.held);
+        let mask = if keeping.is_noted() {
+            noted(self.tx.view(), self.members, table, key)?
+        } else {
+            keeping.mask()
+        };
+        if mask != 0 && mask & known == 0 {
+            let told = Told {
+                known: mask,
+                scopes: 0,
+            };
+            self.settle(&keeping, key, told)?;
+        }
+        Ok(())
+    }
+
     /// Empties the columns of a row that no scope has any more.
     fn thin_out(&mut self, keeping: &Keeping<'_>, key: &RecordId, mask: u64) -> Result<()> {
         if keeping.has_all_columns(mask) {

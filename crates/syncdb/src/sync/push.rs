@@ -80,6 +80,7 @@ pub(crate) fn push(
         }
         let stamp = mutation.stamp;
         let shift = correction(&tx, server, &request.replica, &client, stamp, shift)?;
+        let corrected = restamp(server.db.clock(), stamp, shift);
         let push = Push {
             server,
             replica: &request.replica,
@@ -91,9 +92,10 @@ pub(crate) fn push(
             client,
             mutation,
             identity,
-            shift,
+            // Also when it was cut: one that was made before it is not to become later by being cut later.
+            shift: stamp.millis() - corrected.millis(),
             written: Written {
-                stamp: restamp(server.db.clock(), mutation.stamp, shift),
+                stamp: corrected,
                 replica: request.replica.clone(),
                 client_seq: mutation.client_seq,
             },
@@ -464,7 +466,8 @@ impl Push<'_> {
         rights.check(tx, key, &op.action)
     }
 
-    /// Whether the commit did to the rows exactly what the replica did, so that it has them already.
+    /// Whether the commit did to the rows exactly what the replica did, so that it has them already. A row that came into its
+    /// scopes it may have let go meanwhile: with the answer to the edit that took the row out of them, or made it outside.
     fn is_verbatim(&self, committed: &Committed) -> bool {
         let tables = &self.server.tables_by_id();
         committed.changes.iter().all(|change| {
@@ -489,6 +492,10 @@ impl Push<'_> {
                 // What is said relative to the value before comes out the same where that was the same.
                 value.is_none_or(|value| found == Some(value))
             };
+            let held = self.scopes.held();
+            let covers = |row: &Record| self.scopes.covering(held, table.id(), row) != 0;
+            let comes_in = change.before.as_ref().is_some_and(|before| !covers(before))
+                && change.after().is_some_and(covers);
             let is_said = |at: usize| {
                 let field = schema.fields.get(at);
                 field.is_none_or(|field| written.columns.contains_key(&field.id))
@@ -496,10 +503,10 @@ impl Push<'_> {
             // Columns that follow from what was said, and that the replica keeps, it has to be told.
             let follows = self.server.catalogue.flow(table.name()).is_some();
             let more = |at: usize| {
-                let held = self.scopes.held();
                 at >= schema.key_columns && !is_said(at) && self.scopes.keeps(held, table.id(), at)
             };
-            written.gone == change.after().is_none()
+            !comes_in
+                && written.gone == change.after().is_none()
                 && !(follows && change.columns.iter().any(more))
                 && written.columns.into_iter().all(has)
         })

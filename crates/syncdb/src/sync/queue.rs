@@ -123,6 +123,17 @@ pub(crate) fn waiting(view: View<'_>, queue: &Collection, waiting: &mut Waiting)
     })
 }
 
+/// The latest stamp in the queue.
+pub(crate) fn stamped(view: View<'_>, queue: &Collection) -> Result<Hlc> {
+    let mut latest = 0;
+    view.scan(queue, &mut |records| {
+        let stamps = records.iter().filter_map(|r| read_number(r, 3).ok());
+        latest = stamps.fold(latest, u64::max);
+        ControlFlow::Continue(())
+    })?;
+    Ok(Hlc(latest))
+}
+
 /// An action as three values: its kind, its columns and what it says of them.
 pub(crate) fn write_action(action: &Action) -> [Value; 3] {
     let fields = |fields: &mut dyn Iterator<Item = FieldId>| {

@@ -16,6 +16,7 @@ use super::holdings::Holdings;
 use super::pinned::Own;
 use super::policy::Policy;
 use super::protocol::{Block, Commit, ScopeId, SentDictionary, is_system};
+use super::queue;
 use super::references::{INDEXED_ROWS_MAX, KeyIndex};
 use super::reshape::{Reshape, check_pinned, upgrade};
 use super::subscription::{Having, Kept, Subscriptions};
@@ -74,6 +75,9 @@ impl Replica {
                 state.replica
             )));
         }
+        // An edit is later than those that wait, also where the wall clock was set back before this restart.
+        let stamped = queue::stamped(db.snapshot().view(), &tables.queue)?;
+        db.clock().resume(stamped);
         if let Some(lineage) = lineage {
             upgrade(&db, &name, &tables, lineage)?;
         }

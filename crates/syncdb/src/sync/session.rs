@@ -360,9 +360,15 @@ impl<'db> Session<'db> {
         let mut report = self.report.clone();
         let said = subscriptions.said();
         let is_kept = |table: &str| subscriptions.about(said, table).next().is_some();
-        let (taken, alone) = self.hear(&mut tx, &mut state, answer, &is_kept, &mut report)?;
+        let Heard {
+            taken,
+            overruled,
+            alone,
+        } = self.hear(&mut tx, &mut state, answer, &is_kept, &mut report)?;
+        // The server only takes what this replica has still to send.
+        let nothing_comes = answer.heard && answer.commit.is_none() && answer.staged.is_none();
         let waits = state.acknowledged + 1 < state.next;
-        if !answer.truth.is_empty() {
+        if !answer.truth.is_empty() || !overruled.is_empty() {
             report.left.extend(left(&answer.truth, &taken));
             let mut apply = Apply {
                 tx: &mut tx,
@@ -375,24 +381,13 @@ impl<'db> Session<'db> {
                 rows: 0,
             };
             apply.blocks(&answer.truth, answer.known)?;
+            // Where nothing comes, nothing would come in its place.
+            for (table, key) in overruled.iter().filter(|_| !nothing_comes) {
+                apply.let_go(table, key, answer.known)?;
+            }
             report.rows_received += apply.rows;
         }
-        // Of a table of which nothing is kept, the server says nothing.
-        for (table, key) in alone {
-            let waits = Pending::of(tx.view(), &tables.queue, &table, &key)?;
-            // One that the application's tables have no more has no rows here either.
-            let Some(found) = synced.by_name.get(&table) else {
-                continue;
-            };
-            let collection = &found.collection;
-            if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
-                tx.delete(collection, key.clone())?;
-                let row = (table, key);
-                report
-                    .left
-                    .extend(Some(row).filter(|row| taken.contains(row)));
-            }
-        }
+        self.drop_unkept(&mut tx, &synced, alone, &taken, &mut report)?;
         report.refused.clear();
         for kept in &mut subscriptions.kept {
             let refused = answer.refused.iter().find(|(slot, _)| *slot == kept.slot);
@@ -425,8 +420,6 @@ impl<'db> Session<'db> {
             self.db.subscriptions_are(subscriptions);
         }
         self.report = report;
-        // The server only takes what this replica has still to send.
-        let nothing_comes = answer.heard && answer.commit.is_none() && answer.staged.is_none();
         let all_refused = |db: &Replica| db.subscriptions().kept.iter().all(Kept::is_refused);
         self.done |= nothing_comes && state.acknowledged >= self.goal && all_refused(self.db);
         if let Some(commit) = &answer.commit {
@@ -438,8 +431,34 @@ impl<'db> Session<'db> {
         Ok(())
     }
 
-    /// Takes in the outcomes. Gives the rows of the operations that the server has taken, and those of all that were
-    /// answered in tables of which nothing is kept.
+    /// Takes away rows of tables of which nothing is kept: the server says nothing of them.
+    fn drop_unkept(
+        &self,
+        tx: &mut Transaction<'_>,
+        synced: &SyncedTables,
+        alone: BTreeSet<RowOf>,
+        taken: &HashSet<RowOf>,
+        report: &mut SyncReport,
+    ) -> Result<()> {
+        for (table, key) in alone {
+            let waits = Pending::of(tx.view(), &self.db.tables.queue, &table, &key)?;
+            // One that the application's tables have no more has no rows here either.
+            let Some(found) = synced.by_name.get(&table) else {
+                continue;
+            };
+            let collection = &found.collection;
+            if waits.is_none() && tx.get(collection, key.clone())?.is_some() {
+                tx.delete(collection, key.clone())?;
+                let row = (table, key);
+                report
+                    .left
+                    .extend(Some(row).filter(|row| taken.contains(row)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the outcomes.
     fn hear(
         &mut self,
         tx: &mut Transaction<'_>,
@@ -447,10 +466,9 @@ impl<'db> Session<'db> {
         answer: &Answer,
         is_kept: &dyn Fn(&str) -> bool,
         report: &mut SyncReport,
-    ) -> Result<(HashSet<RowOf>, BTreeSet<RowOf>)> {
+    ) -> Result<Heard> {
         let tables = &self.db.tables;
-        let mut taken = HashSet::new();
-        let mut rows = BTreeSet::new();
+        let mut heard = Heard::default();
         let mut turned_down: Vec<Queued> = Vec::new();
         for (client_seq, outcome) in &answer.outcomes {
             if *client_seq != state.acknowledged + 1 || *client_seq > state.sent {
@@ -462,14 +480,17 @@ impl<'db> Session<'db> {
             let answered = queue::of(tx.view(), &tables.queue, *client_seq)?;
             report.rows_sent += answered.len() as u64;
             let alone = answered.iter().filter(|op| !is_kept(&op.op.table));
-            rows.extend(alone.map(|op| (op.op.table.clone(), op.op.key.clone())));
+            heard.alone.extend(alone.map(row_of));
+            if !matches!(outcome, Outcome::Applied) {
+                heard.overruled.extend(answered.iter().map(row_of));
+            }
             self.settle(tx, &answered, *client_seq, outcome, report)?;
             match outcome {
                 Outcome::Rejected(_) => turned_down.extend(answered),
                 Outcome::Applied => {
                     let written = answered.into_iter().map(|queued| queued.op);
                     let written = written.filter(|op| !matches!(op.action, Action::Delete));
-                    taken.extend(written.map(|op| (op.table, op.key)));
+                    heard.taken.extend(written.map(|op| (op.table, op.key)));
                 }
                 Outcome::Resolved(_) => {}
             }
@@ -500,7 +521,7 @@ impl<'db> Session<'db> {
         }
         rejected::flag(tx, &tables.queue, &turned_down)?;
         self.take_ledger(tx, state, answer)?;
-        Ok((taken, rows))
+        Ok(heard)
     }
 
     /// Takes an answered mutation out of the queue, and keeps what is to be kept of it.
@@ -704,6 +725,21 @@ impl<'db> Session<'db> {
 
 /// Table and key of a row.
 type RowOf = (Text, RecordId);
+
+fn row_of(queued: &Queued) -> RowOf {
+    (queued.op.table.clone(), queued.op.key.clone())
+}
+
+/// The rows of operations that were answered.
+#[derive(Default)]
+struct Heard {
+    /// Which the server has taken.
+    taken: HashSet<RowOf>,
+    /// Which it has not, or not as they were said.
+    overruled: BTreeSet<RowOf>,
+    /// In tables of which nothing is kept.
+    alone: BTreeSet<RowOf>,
+}
 
 /// Rows that the server has taken from this replica and that are in no scope.
 fn left(truth: &[Block], taken: &HashSet<(Text, RecordId)>) -> Vec<(Text, RecordId)> {

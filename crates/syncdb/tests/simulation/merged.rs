@@ -8,9 +8,9 @@ use syncdb::{LedgerEntry, Rule, SetBias};
 
 use super::Failure;
 use super::features::Features;
-use super::oracle::Tx;
+use super::oracle::{Tx, Write};
 use super::tables;
-use super::tasks::{BITS, LOW, TAGS, TOP};
+use super::tasks::{BITS, Element, LOW, TAGS, TOP};
 
 /// What became of the transactions.
 pub(crate) struct Fates<'a> {
@@ -32,14 +32,52 @@ impl Fates<'_> {
         applied.map(move |tx| (tx, !(self.is_optional)(tx) && !is_dropped(tx)))
     }
 
+    /// What was done to a task, and to an element of its set.
+    fn history(&self, key: i64, name: &str) -> String {
+        let mut lines = String::new();
+        for tx in self.txs {
+            let of_task = |element: &&Element| element.task == key && element.name == name;
+            let mut elements = tx.merges.elements.iter().filter(of_task).peekable();
+            let of_task = |write: &&Write| write.cell.0 == "tasks" && write.cell.1 == key;
+            let writes: Vec<u64> = tx.writes.iter().filter(of_task).map(|w| w.token).collect();
+            if elements.peek().is_none() && writes.is_empty() {
+                continue;
+            }
+            lines += &format!("\n    {:?} wrote {writes:?}", tx.client);
+            for element in elements {
+                lines += if element.is_added {
+                    ", added it"
+                } else {
+                    ", removed it"
+                };
+            }
+            let fate = match ((self.is_refused)(tx), (self.is_optional)(tx)) {
+                (true, _) => ", which was rejected",
+                (_, true) => ", perhaps",
+                (false, false) => "",
+            };
+            lines += fate;
+        }
+        for entry in self
+            .ledger
+            .iter()
+            .filter(|entry| is_of(entry, "tasks", key))
+        {
+            lines += &format!("\n    ledger: {entry}");
+        }
+        lines
+    }
+
     /// Whether the ledger has an entry of a rule for a row.
     fn tells(&self, table: &str, key: i64, rule: &Rule) -> bool {
-        self.ledger.iter().any(|entry| {
-            entry.table == table
-                && entry.rule == *rule
-                && entry.key.values().first() == Some(&Value::Int(key))
-        })
+        self.ledger
+            .iter()
+            .any(|entry| entry.rule == *rule && is_of(entry, table, key))
     }
+}
+
+fn is_of(entry: &LedgerEntry, table: &str, key: i64) -> bool {
+    entry.table == table && entry.key.values().first() == Some(&Value::Int(key))
 }
 
 fn wrong(task: i64, what: impl AsRef<str>) -> Failure {
@@ -163,14 +201,18 @@ fn check_set(key: i64, tags: &Value, bias: SetBias, fates: &Fates<'_>) -> Result
         }
         let is_own = name.starts_with("own");
         if is_own && removed.contains(name) && !(has_met && bias == SetBias::AddWins) {
-            return Err(wrong(key, format!("{name} was removed and is there")));
+            let what = format!("{name} was removed and is there");
+            return Err(wrong(key, what + &fates.history(key, name)));
         }
     }
     for (name, of) in said {
         if of.added && !of.perhaps_removed && !found.contains(&name) {
             return Err(wrong(
                 key,
-                format!("{name} was added, is not there, and nobody removed it"),
+                format!(
+                    "{name} was added, is not there, and nobody removed it{}",
+                    fates.history(key, name)
+                ),
             ));
         }
     }

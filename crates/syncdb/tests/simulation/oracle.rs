@@ -327,13 +327,23 @@ impl Oracle {
 
     /// Whether the ledger says of a write, or of one by which its own writer replaced it unsent, that `token` stood against it.
     fn gave_way(&self, write: u64, token: u64, stood: &HashSet<(u64, u64)>) -> bool {
-        stood.contains(&(token, write))
-            || self.txs.iter().any(|tx| {
-                let later = tx.writes.iter().find(|later| later.seen == Some(write));
-                tx.client.is_some()
-                    && tx.client == self.writer(write)
-                    && later.is_some_and(|later| self.gave_way(later.token, token, stood))
-            })
+        // What was tried again may have met a write that was made on top of it.
+        let (mut looked_at, mut rest) = (HashSet::new(), vec![write]);
+        while let Some(write) = rest.pop() {
+            if stood.contains(&(token, write)) {
+                return true;
+            }
+            if looked_at.insert(write) {
+                let writer = self.writer(write);
+                let own = |tx: &&Tx| tx.client.is_some() && tx.client == writer;
+                let later = self.txs.iter().filter(own).filter_map(|tx| {
+                    let later = tx.writes.iter().find(|later| later.seen == Some(write));
+                    later.map(|later| later.token)
+                });
+                rest.extend(later);
+            }
+        }
+        false
     }
 
     fn writer(&self, token: u64) -> Option<usize> {

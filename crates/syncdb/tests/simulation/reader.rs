@@ -141,6 +141,14 @@ impl Reader {
             }
         }
         for (id, beat) in &beats {
+            // Its own beat as its lost life left it comes with an outcome, before the position moves and brings the others'.
+            if set_back
+                && self
+                    .own
+                    .is_some_and(|own| *id == i64::try_from(own).unwrap())
+            {
+                continue;
+            }
             let seen = beat[2].as_list().unwrap_or_default();
             let seen = seen.iter().map(Value::as_int);
             for (client, (seen, now)) in seen.zip(&now).enumerate() {

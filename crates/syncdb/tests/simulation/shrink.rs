@@ -14,8 +14,10 @@ pub(crate) fn shrink(plan: &Plan, failure: &Failure) -> Plan {
     let mut best = plan.clone();
     let begin = Instant::now();
     let fails = |plan: &Plan| {
-        let result = run_caught(plan, 0).result;
-        begin.elapsed() < TIME_MAX && result.is_err_and(|found| found.kind == failure.kind)
+        begin.elapsed() < TIME_MAX
+            && run_caught(plan, 0)
+                .result
+                .is_err_and(|found| found.kind == failure.kind)
     };
     let mut size = best.steps.len().div_ceil(2);
     while size > 0 {

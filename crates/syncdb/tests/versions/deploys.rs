@@ -218,6 +218,28 @@ fn a_retired_version_may_still_send_what_it_has_and_is_told_why_it_gets_nothing(
 }
 
 #[test]
+fn a_retired_version_keeps_a_row_in_which_its_edit_met_another() {
+    let [v1, v2, _] = three();
+    let db = Database::new();
+    let server = serve(&db, Serving::new(v2.clone()));
+    let (old, new) = (replica("old", &v1), replica("new", &v2));
+    old.insert("people", row! { "id": 1, "name": "Aino Salo" })
+        .unwrap();
+    sync(&server, &old);
+    sync(&server, &new);
+    old.update("people", 1, row! { "city": "Vaasa" }).unwrap();
+    new.update("people", 1, row! { "city": "Oulu" }).unwrap();
+    sync(&server, &new);
+    drop(server);
+    let server = serve(&db, Serving::new(v2).served_from(2).accepted_from(1));
+    let report = old.sync(&mut |request: &[u8]| server.handle(request));
+    let report = report.unwrap();
+    assert_eq!(report.outcomes.get("resolved"), Some(&1), "{report:?}");
+    // No answer would bring it again before the update.
+    assert!(old.collection("people").unwrap().get(1).is_some());
+}
+
+#[test]
 fn what_waited_under_a_version_that_is_gone_is_lifted_or_kept_with_the_reason() {
     let lineages = three();
     let db = Database::new();

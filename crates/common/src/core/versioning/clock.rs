@@ -130,6 +130,21 @@ impl HybridClock {
         self.last.fetch_max(stamp.0, Ordering::Relaxed);
         Ok(())
     }
+
+    /// Goes on after a stamp that this clock made before a restart, however far ahead of the wall clock it is now: the wall
+    /// clock may have been set back since.
+    ///
+    /// ```
+    /// use common::versioning::{Hlc, HybridClock};
+    /// use std::sync::Arc;
+    /// use common::utils::time::ManualClock;
+    /// let clock = HybridClock::new(Arc::new(ManualClock::new(0)));
+    /// clock.resume(Hlc::new(5_000_000, 0));
+    /// assert_eq!(clock.tick(), Hlc::new(5_000_000, 1));
+    /// ```
+    pub fn resume(&self, stamp: Hlc) {
+        self.last.fetch_max(stamp.0, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for HybridClock {
