@@ -103,7 +103,7 @@ mod tests {
             match state >> 60 {
                 0 => 0,
                 1 => 255,
-                _ => (state >> 32) as u8,
+                _ => state.to_le_bytes()[4],
             }
         };
         (0..count)
