@@ -69,7 +69,7 @@ impl RowKernels {
             Level::Avx512(proof) => x86::avx512::rows(proof, form, precision),
             #[cfg(target_arch = "x86_64")]
             Level::Vnni(proof) => x86::avx512::rows(proof.into(), form, precision),
-            _ => scalar::rows(form, precision),
+            Level::Scalar => scalar::rows(form, precision),
         }
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn flat(level: Level, form: Form) -> Kernel {
         Level::Avx512(proof) => x86::avx512::flat(proof, form),
         #[cfg(target_arch = "x86_64")]
         Level::Vnni(proof) => x86::avx512::flat(proof.into(), form),
-        _ => scalar::flat(form),
+        Level::Scalar => scalar::flat(form),
     }
 }
 

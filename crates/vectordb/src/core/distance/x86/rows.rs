@@ -51,8 +51,8 @@ macro_rules! kernels {
 
             #[target_feature(enable = $features)]
             fn four(query: &[f32], rows: [&[$element]; 4]) -> [f32; 4] {
-                let scales = rows.map(|row| $scale(row));
                 let [a, b, c, d] = rows;
+                let [k, l, m, n] = [$scale(a), $scale(b), $scale(c), $scale(d)];
                 let (
                     (Some((last_q, query)), Some((last_a, a))),
                     (_, Some((last_b, b))),
@@ -70,7 +70,6 @@ macro_rules! kernels {
                 let (query, rest_q) = query.as_chunks();
                 let ((a, rest_a), (b, rest_b)) = (a.as_chunks(), b.as_chunks());
                 let ((c, rest_c), (d, rest_d)) = (c.as_chunks(), d.as_chunks());
-                let [k, l, m, n] = scales;
                 let [mut a0, mut b0, mut c0, mut d0] = [zero(); 4];
                 let [mut a1, mut b1, mut c1, mut d1] = [zero(); 4];
                 let ab = a.iter().zip(b);
@@ -110,7 +109,10 @@ macro_rules! kernels {
                 ]
             }
 
-            /// Distances of `N` queries to four rows, in as many registers as there are distances.
+            /// Distances of `N` queries to four rows, in as many registers as there are distances. All are of
+            /// the same length.
+            //
+            // No closure for arrays' `map` here: it would not be inlined into what enables no instructions.
             #[inline]
             #[target_feature(enable = $features)]
             fn block<const N: usize>(
@@ -119,15 +121,12 @@ macro_rules! kernels {
                 scales: [Register; 4],
             ) -> [[f32; 4]; N] {
                 let mut sums = [[zero(); 4]; N];
-                let count = rows.iter().map(|row| row.len()).min().unwrap_or(0);
-                let count = queries.iter().map(|q| q.len()).fold(count, usize::min);
-                let queries = queries.map(|q| q.split_at_checked(count).unwrap_or_default().0);
-                let [a, b, c, d] = rows.map(|r| r.split_at_checked(count).unwrap_or_default().0);
+                let ([a, b, c, d], [k, l, m, n]) = (rows, scales);
+                let count = a.len();
                 // Said once, so that it is not checked in each step.
                 if queries.iter().any(|query| query.len() != count) {
                     return [[0.0; 4]; N];
                 }
-                let [k, l, m, n] = scales;
                 let ab = a.iter().zip(b);
                 let cd = c.iter().zip(d);
                 for (at, ((ra, rb), (rc, rd))) in ab.zip(cd).enumerate() {
@@ -150,18 +149,25 @@ macro_rules! kernels {
                         }
                     }
                 }
-                sums.map(|sums| sums.map(|sum| $finish(sum)))
+                let mut distances = [[0.0; 4]; N];
+                for (distances, sums) in distances.iter_mut().zip(sums) {
+                    for (distance, sum) in distances.iter_mut().zip(sums) {
+                        *distance = $finish(sum);
+                    }
+                }
+                distances
             }
 
             #[target_feature(enable = $features)]
             fn tile(queries: [&[f32]; 4], rows: [&[$element]; 4]) -> [[f32; 4]; 4] {
-                let scales = rows.map(|row| $scale(row));
-                tiled!(
-                    block,
-                    queries.map(|query| query.as_chunks().0),
-                    rows.map(|row| row.as_chunks().0),
-                    scales
-                )
+                let ([p, q, r, s], [a, b, c, d]) = (queries, rows);
+                let scales = [$scale(a), $scale(b), $scale(c), $scale(d)];
+                let count = [p.len(), q.len(), r.len(), s.len(), a.len(), b.len(), c.len(), d.len()]
+                    .into_iter()
+                    .fold(usize::MAX, usize::min);
+                let queries = [chunks(p, count), chunks(q, count), chunks(r, count), chunks(s, count)];
+                let rows = [chunks(a, count), chunks(b, count), chunks(c, count), chunks(d, count)];
+                tiled!(block, queries, rows, scales)
             }
 
             /// The kernels, for whoever has the proof that `rows` of the level takes.
@@ -197,3 +203,9 @@ macro_rules! kernels {
     };
 }
 pub(super) use kernels;
+
+/// The first elements, by as many as fill a register.
+#[inline]
+pub(super) fn chunks<T, const LANES: usize>(elements: &[T], count: usize) -> &[[T; LANES]] {
+    elements.get(..count).unwrap_or_default().as_chunks().0
+}
