@@ -1,12 +1,15 @@
 //! Vectors by slot, and distances between them.
 
 pub mod distance;
+mod floats;
 mod paged;
+mod precision;
 mod rows;
 mod slot_set;
 mod vector_table;
 
 pub use paged::Paged;
+pub use precision::Precision;
 pub use rows::{LINE_BYTES, Line, Rows};
 pub use slot_set::SlotSet;
 pub use vector_table::{VectorRows, VectorTable};

@@ -11,7 +11,9 @@ mod progress;
 )]
 mod quantize;
 
-pub(crate) use index::{Index, Neighbour};
+pub use exact::{Scan, ScanCodes};
+pub(crate) use index::Index;
+pub use index::Neighbour;
 pub(crate) use plan::check_k;
 pub use plan::{Explanation, Method, SEARCH_K_MAX};
 pub use progress::{Progress, unwatched};

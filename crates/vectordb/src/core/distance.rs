@@ -1,6 +1,7 @@
 //! How far two vectors are from each other.
 
 mod bytes;
+mod kernels;
 mod level;
 mod metric;
 mod prefetch;
@@ -9,5 +10,6 @@ pub mod scalar;
 mod x86;
 
 pub(crate) use bytes::{ByteKernel, byte_kernel};
+pub(crate) use kernels::RowKernels;
 pub use metric::{Metric, PreparedVector};
 pub(crate) use prefetch::prefetch;

@@ -63,6 +63,11 @@ impl Rows {
         self.lines.pages().iter().map(|page| &**page)
     }
 
+    /// A page by its number.
+    pub fn page(&self, number: usize) -> Option<&[Line]> {
+        self.lines.pages().get(number).map(|page| &**page)
+    }
+
     /// Bytes that the rows take.
     pub fn bytes(&self) -> usize {
         self.lines.len() * LINE_BYTES

@@ -28,6 +28,12 @@ impl SlotSet {
             .is_some_and(|word| word >> (slot.0 % 64) & 1 == 1)
     }
 
+    /// Slots 64 times this number and the following, one bit each, the first lowest.
+    #[inline]
+    pub(crate) fn word(&self, number: usize) -> u64 {
+        self.words.get(number).copied().unwrap_or(0)
+    }
+
     /// Adds a slot; whether it is new.
     pub fn insert(&mut self, slot: Slot) -> bool {
         let at = slot.0 as usize / 64;

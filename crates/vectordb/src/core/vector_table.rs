@@ -1,12 +1,17 @@
 //! [`VectorTable`]: vectors by slot.
 
+use std::ops::Range;
+
 use common::Slot;
 
+use super::distance::{Metric, PreparedVector, RowKernels, prefetch};
 use super::paged::Paged;
+use super::precision::Precision;
 use super::rows::{Line, Rows};
+use super::slot_set::SlotSet;
 
-/// Vectors of one dimension by slot: rows of 32-bit floats one after another, padded with zeros to a multiple
-/// of [`LANES`](super::distance::scalar::LANES), so that kernels need no remainder loop.
+/// Vectors of one dimension by slot, stored in one [`Precision`]: rows on whole cache lines one after another,
+/// padded with zeros, so that kernels need no remainder loop.
 ///
 /// Slots of removed vectors are given again, the latest first.
 #[derive(Debug)]
@@ -21,10 +26,13 @@ pub struct VectorTable {
 #[derive(Debug, Clone)]
 pub struct VectorRows {
     dimension: usize,
+    precision: Precision,
     values: Rows,
     /// One bit per slot: whether a vector lives there.
     live: Paged<u64>,
     len: usize,
+    /// No vector that was ever here was longer.
+    norm_max: f64,
     has_tiny: bool,
 }
 
@@ -33,14 +41,21 @@ pub struct VectorRows {
 pub(crate) const TINY: f32 = 1e-10;
 
 impl VectorTable {
-    /// An empty table of vectors of `dimension` elements.
+    /// An empty table of vectors of `dimension` elements, stored as 32-bit floats.
     pub fn new(dimension: usize) -> Self {
+        Self::with_precision(dimension, Precision::F32)
+    }
+
+    /// An empty table of vectors of `dimension` elements.
+    pub fn with_precision(dimension: usize, precision: Precision) -> Self {
         Self {
             rows: VectorRows {
                 dimension,
-                values: Rows::new(dimension * size_of::<f32>()),
+                precision,
+                values: Rows::new(precision.row_bytes(dimension)),
                 live: Paged::new(128),
                 len: 0,
+                norm_max: 0.0,
                 has_tiny: false,
             },
             free: Vec::new(),
@@ -72,21 +87,31 @@ impl VectorTable {
         Some(slot)
     }
 
-    /// Stores another vector in a slot that is in use.
+    /// Stores another vector in a slot that is in use. Elements that [`Precision::check`] refuses become the
+    /// largest that there are.
     ///
     /// # Panics
     /// When the vector is of another dimension.
     pub fn replace(&mut self, slot: Slot, vector: &[f32]) {
+        let rows = &mut self.rows;
         assert_eq!(
             vector.len(),
-            self.rows.dimension,
+            rows.dimension,
             "a vector of a table has the table's dimension"
         );
-        let row: &mut [f32] = bytemuck::cast_slice_mut(self.rows.values.row_mut(slot));
-        if let Some(row) = row.get_mut(..vector.len()) {
-            row.copy_from_slice(vector);
-        }
-        self.rows.has_tiny |= has_tiny(vector);
+        let row = rows.values.row_mut(slot);
+        rows.precision.encode(vector, row);
+        let decoded;
+        let stored = if rows.precision == Precision::F32 {
+            vector
+        } else {
+            let mut vector = vec![0.0; rows.dimension];
+            rows.precision.decode(row, rows.dimension, &mut vector);
+            decoded = vector;
+            &decoded
+        };
+        rows.norm_max = rows.norm_max.max(norm(stored));
+        rows.has_tiny |= has_tiny(stored);
     }
 
     /// Gives a slot free; whether a vector was there.
@@ -107,9 +132,15 @@ impl VectorRows {
         self.dimension
     }
 
-    /// Number of floats from one row to the next: the dimension, padded.
+    /// How the elements are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Number of floats of a padded vector, as [`VectorRows::row`] has them and [`VectorRows::decode`] takes
+    /// them.
     pub fn stride(&self) -> usize {
-        self.values.stride() * (size_of::<Line>() / size_of::<f32>())
+        Precision::F32.row_bytes(self.dimension) / size_of::<f32>()
     }
 
     /// Number of vectors.
@@ -127,14 +158,61 @@ impl VectorRows {
         self.values.bytes() + self.live.len() * size_of::<u64>()
     }
 
-    /// The padded row of a slot, `None` if no vector lives there.
+    /// The padded row of a slot, `None` if no vector lives there or the table stores no 32-bit floats.
     #[inline]
     pub fn row(&self, slot: Slot) -> Option<&[f32]> {
+        match self.precision {
+            Precision::F32 => self.stored(slot).map(bytemuck::cast_slice),
+            Precision::F16 | Precision::I8 => None,
+        }
+    }
+
+    /// The row of a slot as it is stored, `None` if no vector lives there.
+    #[inline]
+    pub(crate) fn stored(&self, slot: Slot) -> Option<&[Line]> {
         if self.is_live(slot) {
-            self.values.row(slot).map(bytemuck::cast_slice)
+            self.values.row(slot)
         } else {
             None
         }
+    }
+
+    /// Writes the vector of a slot, as its precision has it, and zeros behind it; whether one lives there.
+    pub fn decode(&self, slot: Slot, vector: &mut [f32]) -> bool {
+        let row = self.stored(slot);
+        if let Some(row) = row {
+            self.precision.decode(row, self.dimension, vector);
+        }
+        row.is_some()
+    }
+
+    /// The kernels that rank these rows under a metric: chosen once for each search.
+    pub(crate) fn kernels(&self, metric: Metric) -> RowKernels {
+        RowKernels::choose(metric, self.precision)
+    }
+
+    /// What ranks the vector of a slot, by [`VectorRows::kernels`]; `None` if none lives there.
+    #[inline]
+    pub(crate) fn rank(
+        &self,
+        kernels: &RowKernels,
+        query: &PreparedVector,
+        slot: Slot,
+    ) -> Option<f32> {
+        let row = self.stored(slot)?;
+        Some((kernels.one)(query.values.wide(), row))
+    }
+
+    /// The distance to the vector of a slot, in 64-bit floats: what hits report; `None` if none lives there.
+    ///
+    /// Cost: nanoseconds for each element. [`VectorRows::rank`] is for those that are compared with many.
+    pub fn distance_to(&self, metric: Metric, query: &PreparedVector, slot: Slot) -> Option<f64> {
+        if let Some(row) = self.row(slot) {
+            return Some(metric.distance(&query.values, row));
+        }
+        let mut vector = vec![0.0; self.dimension];
+        self.decode(slot, &mut vector)
+            .then(|| metric.distance(&query.values, &vector))
     }
 
     /// The slots in use, ascending.
@@ -149,18 +227,93 @@ impl VectorRows {
         })
     }
 
-    /// Visits all slots in use with their padded rows, page by page.
+    /// Visits all slots in use with their padded vectors, page by page.
     #[inline]
     pub fn for_each(&self, mut visit: impl FnMut(Slot, &[f32])) {
-        let mut slot = 0_u32;
-        for page in self.values.pages() {
-            for row in page.chunks_exact(self.values.stride()) {
-                if self.is_live(Slot(slot)) {
-                    visit(Slot(slot), bytemuck::cast_slice(row));
-                }
-                slot += 1;
+        let mut vector = match self.precision {
+            Precision::F32 => Vec::new(),
+            Precision::F16 | Precision::I8 => vec![0.0; self.stride()],
+        };
+        for slot in self.slots() {
+            if let Some(row) = self.row(slot) {
+                visit(slot, row);
+            } else if self.decode(slot, &mut vector) {
+                visit(slot, &vector);
             }
         }
+    }
+
+    /// Number of pages, which [`VectorRows::for_fours`] takes by their numbers.
+    pub(crate) fn pages(&self) -> usize {
+        self.values.pages().len()
+    }
+
+    /// [`VectorRows::for_fours_of`] over the vectors.
+    #[inline]
+    pub(crate) fn for_fours<'a>(
+        &'a self,
+        pages: Range<usize>,
+        among: Option<&SlotSet>,
+        visit: impl FnMut(&[Slot], [&'a [Line]; 4]),
+    ) {
+        self.for_fours_of(&self.values, pages, among, visit);
+    }
+
+    /// Visits some pages of rows that belong to the vectors, four rows at a time, in the order of their slots,
+    /// those in use only, and of these those `among` only: up to four slots, and four rows, of which those beyond
+    /// the slots repeat one.
+    ///
+    /// Rows are asked for one visit ahead.
+    #[inline]
+    pub(crate) fn for_fours_of<'a>(
+        &self,
+        rows: &'a Rows,
+        pages: Range<usize>,
+        among: Option<&SlotSet>,
+        visit: impl FnMut(&[Slot], [&'a [Line]; 4]),
+    ) {
+        let mut fours = Fours {
+            gathered: [(Slot(0), &[]); 4],
+            count: 0,
+            ahead: None,
+            visit,
+        };
+        let per_page = rows.rows_per_page();
+        let stride = rows.stride();
+        for number in pages {
+            let Some(page) = rows.page(number) else {
+                break;
+            };
+            // A page begins at a multiple of its length, a power of two, so that no word is in two halves.
+            let word_len = per_page.min(64);
+            for begin in (0..per_page).step_by(word_len) {
+                let first = number * per_page + begin;
+                let mut word = self.live.get(first / 64).copied().unwrap_or(0);
+                if let Some(among) = among {
+                    word &= among.word(first / 64);
+                }
+                word >>= first % 64;
+                if word_len < 64 {
+                    word &= (1 << word_len) - 1;
+                }
+                while let Some(rest) = word.checked_sub(1) {
+                    let bit = word.trailing_zeros() as usize;
+                    word &= rest;
+                    let at = (begin + bit) * stride;
+                    if let (Some(row), Ok(slot)) =
+                        (page.get(at..at + stride), u32::try_from(first + bit))
+                    {
+                        fours.gather(Slot(slot), row);
+                    }
+                }
+            }
+        }
+        fours.finish();
+    }
+
+    /// No vector is longer than this.
+    pub(crate) fn norm_max(&self) -> f64 {
+        self.norm_max
     }
 
     /// Whether any element was ever so small that 32-bit arithmetic might lose it.
@@ -184,8 +337,53 @@ impl VectorRows {
     }
 }
 
+/// Rows on their way to a visit by fours, one visit behind what was asked for.
+struct Fours<'a, V> {
+    gathered: [(Slot, &'a [Line]); 4],
+    count: usize,
+    ahead: Option<[(Slot, &'a [Line]); 4]>,
+    visit: V,
+}
+
+impl<'a, V: FnMut(&[Slot], [&'a [Line]; 4])> Fours<'a, V> {
+    #[inline]
+    fn gather(&mut self, slot: Slot, row: &'a [Line]) {
+        prefetch(row);
+        if let Some(place) = self.gathered.get_mut(self.count) {
+            *place = (slot, row);
+            self.count += 1;
+        }
+        if self.count == self.gathered.len() {
+            self.count = 0;
+            if let Some(four) = self.ahead.replace(self.gathered) {
+                (self.visit)(&four.map(|(slot, _)| slot), four.map(|(_, row)| row));
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        if let Some(four) = self.ahead {
+            (self.visit)(&four.map(|(slot, _)| slot), four.map(|(_, row)| row));
+        }
+        let [first, ..] = self.gathered;
+        for rest in self.gathered.iter_mut().skip(self.count) {
+            *rest = first;
+        }
+        let slots = self.gathered.map(|(slot, _)| slot);
+        if let (Some(slots), true) = (slots.get(..self.count), self.count > 0) {
+            (self.visit)(slots, self.gathered.map(|(_, row)| row));
+        }
+    }
+}
+
 pub(crate) fn has_tiny(vector: &[f32]) -> bool {
     vector.iter().any(|v| *v != 0.0 && v.abs() < TINY)
+}
+
+/// Length of a vector.
+pub(crate) fn norm(vector: &[f32]) -> f64 {
+    let squares = vector.iter().map(|v| f64::from(*v) * f64::from(*v));
+    squares.sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

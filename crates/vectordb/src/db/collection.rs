@@ -16,6 +16,7 @@ use common::{
 use super::VectorOptions;
 use super::follower::{Follower, Indexed};
 use super::search::{Found, Hit, Search};
+use crate::core::SlotSet;
 use crate::indexing::{Explanation, Index, Method, Neighbour, check_k};
 
 /// Vectors with metadata. A handle; clones share the collection.
@@ -315,10 +316,10 @@ impl VectorCollection {
             metric,
             &query,
             search.k,
-            slots.as_deref(),
+            slots.as_ref(),
             |a, b| by_id(&state, a, b),
         );
-        let matched = slots.as_ref().map_or(state.rows.len(), Vec::len);
+        let matched = slots.as_ref().map_or(state.rows.len(), SlotSet::len);
         let explanation = Explanation {
             method: match slots {
                 None => Method::ScanAll,
@@ -346,8 +347,8 @@ impl VectorCollection {
     }
 }
 
-/// Slots of the rows that pass the filter, ascending.
-fn matching(state: &Indexed, predicate: &Predicate) -> Vec<Slot> {
+/// Slots of the rows that pass the filter.
+fn matching(state: &Indexed, predicate: &Predicate) -> SlotSet {
     let passes = |slot: &Slot| {
         state
             .record(*slot)

@@ -4,17 +4,17 @@ use std::cmp::Ordering;
 
 use common::Slot;
 
-use super::exact;
-use crate::core::VectorRows;
+use super::exact::Scan;
 use crate::core::distance::{Metric, PreparedVector};
+use crate::core::{SlotSet, VectorRows};
 
 /// A vector that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Neighbour {
+pub struct Neighbour {
     /// Where it is.
-    pub(crate) slot: Slot,
+    pub slot: Slot,
     /// How far from the query it is, in 64-bit floats.
-    pub(crate) distance: f64,
+    pub distance: f64,
 }
 
 /// What finds the nearest vectors of a table. It knows slots, never records.
@@ -27,18 +27,26 @@ pub(crate) enum Index {
 impl Index {
     /// The `k` nearest rows, nearest first; `tie` orders rows at the same distance.
     ///
-    /// With `slots`, only those are candidates.
+    /// With `among`, only those slots are candidates.
     pub(crate) fn search(
         self,
         rows: &VectorRows,
         metric: Metric,
         query: &PreparedVector,
         k: usize,
-        slots: Option<&[Slot]>,
-        tie: impl Fn(Slot, Slot) -> Ordering,
+        among: Option<&SlotSet>,
+        tie: impl Fn(Slot, Slot) -> Ordering + Sync,
     ) -> Vec<Neighbour> {
         match self {
-            Self::Exact => exact::search(rows, metric, query, k, slots, &tie),
+            Self::Exact => {
+                let scan = Scan {
+                    rows,
+                    metric,
+                    among,
+                    threads: 1,
+                };
+                scan.nearest(query, k, &tie)
+            }
         }
     }
 }

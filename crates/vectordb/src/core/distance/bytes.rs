@@ -42,8 +42,7 @@ impl ByteKernels {
             Level::Avx512(proof) => x86::avx512(proof),
             #[cfg(target_arch = "x86_64")]
             Level::Vnni(proof) => x86::vnni(proof),
-            // Compilers vectorise the definitions well where NEON is part of the platform.
-            _ => Self {
+            Level::Scalar => Self {
                 squared: squared_bytes,
                 absolute: absolute_bytes,
                 greatest: greatest_bytes,
@@ -103,7 +102,7 @@ mod tests {
             match state >> 60 {
                 0 => 0,
                 1 => 255,
-                _ => (state >> 32) as u8,
+                _ => state.to_le_bytes()[4],
             }
         };
         (0..count)

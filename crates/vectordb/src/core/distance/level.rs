@@ -7,7 +7,7 @@ use super::x86::{Avx2, Avx512, Vnni};
 /// processor has them, for only [`Level::available`] makes them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Level {
-    /// What every processor has.
+    /// What every processor has; on 64-bit ARM that includes NEON, which compilers use by themselves.
     Scalar,
     /// AVX2 with FMA, F16C and POPCNT: x86-64 since 2013.
     #[cfg(target_arch = "x86_64")]
@@ -18,9 +18,6 @@ pub(crate) enum Level {
     /// That with VNNI and VPOPCNTDQ: servers since 2019.
     #[cfg(target_arch = "x86_64")]
     Vnni(Vnni),
-    /// NEON: every 64-bit ARM processor.
-    #[cfg(target_arch = "aarch64")]
-    Neon,
 }
 
 impl Level {
@@ -32,9 +29,7 @@ impl Level {
             Avx512::detect().map(Self::Avx512),
             Vnni::detect().map(Self::Vnni),
         ];
-        #[cfg(target_arch = "aarch64")]
-        let more = [Some(Self::Neon)];
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        #[cfg(not(target_arch = "x86_64"))]
         let more = [None];
         std::iter::once(Self::Scalar).chain(more.into_iter().flatten())
     }

@@ -3,8 +3,11 @@
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::scalar::{self, Kernel, LANES};
-use crate::core::vector_table::has_tiny;
+use super::kernels::flat;
+use super::level::Level;
+use super::scalar::Kernel;
+use crate::core::floats::Floats;
+use crate::core::vector_table::{has_tiny, norm};
 
 /// How far two vectors are from each other; the smaller, the nearer.
 ///
@@ -30,8 +33,10 @@ pub enum Metric {
 /// A vector made ready to be compared with rows of a table: prepared for the metric and padded.
 #[derive(Debug, Clone)]
 pub struct PreparedVector {
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: Floats,
     pub(crate) has_tiny: bool,
+    /// Its length.
+    pub(crate) norm: f64,
 }
 
 impl Metric {
@@ -119,26 +124,20 @@ impl Metric {
     /// # Errors
     /// As [`Metric::prepare`].
     pub fn prepare_query(self, vector: &[f32], dimension: usize) -> Result<PreparedVector> {
-        let mut values = self.prepare(vector, dimension)?;
-        let has_tiny = has_tiny(&values);
-        values.resize(dimension.next_multiple_of(LANES), 0.0);
-        Ok(PreparedVector { values, has_tiny })
+        let values = self.prepare(vector, dimension)?;
+        Ok(PreparedVector {
+            values: Floats::new(&values),
+            has_tiny: has_tiny(&values),
+            norm: norm(&values),
+        })
     }
 
-    /// What ranks rows in a scan: ascending with the distance, and cheaper.
+    /// What ranks rows in a scan: ascending with the distance, and cheaper. Made for this processor.
     pub fn kernel(self) -> Kernel {
-        match self {
-            // Of two vectors of length 1, the cosine distance is half the squared Euclidean one; computed so,
-            // near duplicates keep their digits, which `1 - dot` would cancel.
-            Self::Euclidean | Self::SquaredEuclidean | Self::Cosine => scalar::squared_euclidean,
-            Self::Dot => scalar::negative_dot,
-            Self::Manhattan => scalar::manhattan,
-            Self::Chebyshev => scalar::chebyshev,
-        }
+        flat(Level::best(), self.into())
     }
 
     /// The distance of two prepared vectors, in 64-bit floats: what hits report.
-    ///
     pub fn distance(self, a: &[f32], b: &[f32]) -> f64 {
         let pairs = a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
         let squares = |pairs: &mut dyn Iterator<Item = (f64, f64)>| -> f64 {

@@ -8,7 +8,10 @@
     reason = "calls of functions that enable instructions; only proofs that the processor has them lead here"
 )]
 
+pub(super) mod avx2;
+pub(super) mod avx512;
 pub(super) mod bytes;
+mod rows;
 
 /// Makes a type whose values prove that the processor has certain instructions.
 macro_rules! proof {
