@@ -76,8 +76,9 @@ impl Factors {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Position {
     /// The rank of the centre itself: its squared distance, or its negated inner product.
-    base: f32,
-    reach: f32,
+    pub(super) base: f32,
+    /// What the error is in proportion to.
+    pub(super) reach: f32,
 }
 
 impl Position {
@@ -135,12 +136,22 @@ pub(crate) fn encode(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64
     }
     let [squares, magnitudes, centres] =
         [squares, magnitudes, centres].map(|lanes| lanes.iter().sum::<f32>());
-    factors(squares, magnitudes, centres, vector.len() as f32, rank)
+    // Signs as a vector: of length `sqrt(D)`.
+    let (dimension, length) = (vector.len(), vector.len() as f32);
+    factors(squares, magnitudes, centres, length, dimension, rank)
 }
 
-/// The factors of a residual of this square and sum of magnitudes, and of this `<x, c>`.
-fn factors(square: f32, magnitudes: f32, centre: f32, dimension: f32, rank: Rank) -> Factors {
-    if magnitudes <= 0.0 {
+/// The factors of a residual `r` of this square that is coded by a vector `y`, given `<y, r>`, `<y, c>` and `|y|^2`.
+#[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+pub(super) fn factors(
+    square: f32,
+    along: f32,
+    across: f32,
+    length: f32,
+    dimension: usize,
+    rank: Rank,
+) -> Factors {
+    if along <= 0.0 {
         // The centre itself, without error.
         return Factors {
             add: 0.0,
@@ -148,13 +159,13 @@ fn factors(square: f32, magnitudes: f32, centre: f32, dimension: f32, rank: Rank
             error: 0.0,
         };
     }
-    let scale = -2.0 * square / magnitudes;
+    let scale = -2.0 * square / along;
     // `n / a`, squared, and from it `n sqrt(1 - a^2) / a`.
-    let stretched = scale * scale * dimension / 4.0;
-    let error = 2.0 * EPSILON * ((stretched - square).max(0.0) / (dimension - 1.0)).sqrt();
+    let stretched = scale * scale * length / 4.0;
+    let error = 2.0 * EPSILON * ((stretched - square).max(0.0) / (dimension as f32 - 1.0)).sqrt();
     match rank {
         Rank::Squared => Factors {
-            add: square - scale * centre,
+            add: square - scale * across,
             scale,
             error,
         },
@@ -251,6 +262,11 @@ impl Query {
     /// Makes this another query.
     pub(crate) fn fill(&mut self, rotated: &[f32]) {
         self.tables.fill(rotated);
+    }
+
+    /// What rounding in the tables is unlikely to exceed, in inner products.
+    pub(crate) fn slack(&self) -> f32 {
+        self.tables.slack
     }
 
     /// Estimates the distances of the 32 codes of a block; returns a bit for each that is not out, because the true

@@ -1,0 +1,1 @@
+//! The clustered index against a full scan.
