@@ -1,6 +1,9 @@
 //! Finding the nearest vectors.
 
-#[expect(dead_code, unused_imports, reason = "no collection asks for it yet")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "no collection asks for it yet")
+)]
 mod clustered;
 mod exact;
 mod index;
@@ -8,11 +11,11 @@ mod plan;
 mod progress;
 #[expect(
     dead_code,
-    unused_imports,
     reason = "the indexes that stand on codes are being written"
 )]
 mod quantize;
 
+pub use clustered::ClusteredOptions;
 pub(crate) use index::{Index, Neighbour};
 pub(crate) use plan::check_k;
 pub use plan::{Explanation, Method, SEARCH_K_MAX};

@@ -30,4 +30,6 @@ pub use crate::core::distance::Metric;
 pub use crate::db::{
     Found, Hit, ID_COLUMN, Search, VECTOR_COLUMN, VectorCollection, VectorDb, VectorOptions,
 };
-pub use crate::indexing::{Explanation, Method, Progress, SEARCH_K_MAX, unwatched};
+pub use crate::indexing::{
+    ClusteredOptions, Explanation, Method, Progress, SEARCH_K_MAX, unwatched,
+};

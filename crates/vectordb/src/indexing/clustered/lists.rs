@@ -33,7 +33,7 @@ pub(super) struct Lists {
     blocks: Rows,
     /// By place: the bits beside the sign, after their three factors.
     words: Rows,
-    lists: Paged<List>,
+    clusters: Paged<List>,
     /// By slot: one more than the place of its code, which is 32 times its block, and its lane.
     places: Paged<Option<NonZeroU32>>,
     /// By block: the list it belongs to, or the next free block.
@@ -82,7 +82,7 @@ impl Lists {
             bits,
             blocks: Rows::new((block_lines(padded) + SLOT_LINES) * LINE_BYTES),
             words: Rows::new(size_of::<Factors>() + 4 + word_bytes),
-            lists: Paged::new(16),
+            clusters: Paged::new(16),
             places: Paged::new(1_024),
             owners: Paged::new(1_024),
             free: NONE,
@@ -104,12 +104,12 @@ impl Lists {
 
     /// Number of codes of a list.
     pub(super) fn len_of(&self, list: u32) -> usize {
-        self.lists.get(list as usize).map_or(0, |list| list.len)
+        self.clusters.get(list as usize).map_or(0, |list| list.len)
     }
 
     /// Bytes of the blocks, of the bits beside the signs, and of what finds both.
     pub(super) fn bytes(&self) -> [usize; 3] {
-        let pages = self.lists.pages().iter().flat_map(|page| page.iter());
+        let pages = self.clusters.pages().iter().flat_map(|page| page.iter());
         let lists: usize = pages
             .map(|list| size_of::<List>() + list.blocks.capacity() * size_of::<u32>())
             .sum();
@@ -120,7 +120,7 @@ impl Lists {
     /// The blocks of a list.
     #[inline]
     pub(super) fn blocks(&self, list: u32) -> impl Iterator<Item = Block<'_>> {
-        let list = self.lists.get(list as usize);
+        let list = self.clusters.get(list as usize);
         let numbers = list.map_or(&[][..], |list| &list.blocks);
         numbers.iter().filter_map(|number| {
             let row = self.blocks.row(Slot(*number))?;
@@ -151,9 +151,9 @@ impl Lists {
         let len = self.len_of(list);
         if len.is_multiple_of(BLOCK) {
             let block = self.take_block(list);
-            self.list_mut(list).blocks.push(block);
+            self.change(list, |list| list.blocks.push(block));
         }
-        self.list_mut(list).len += 1;
+        self.change(list, |list| list.len += 1);
         self.len += 1;
         if let Some(place) = self.last_place(list) {
             self.write(place, slot, code);
@@ -170,23 +170,26 @@ impl Lists {
             .get(place as usize / BLOCK)
             .copied()
             .unwrap_or(NONE);
-        let Some(last) = self.last_place(list) else {
+        let Some(end) = self.last_place(list) else {
             return false;
         };
         // The last code of the list takes the place, so that blocks stay full.
-        if last != place
-            && let Some((slot, code)) = self.read(last)
+        if end != place
+            && let Some((slot, code)) = self.read(end)
         {
             self.write(place, slot, &code);
         }
-        let (block, lane) = (last / 32, last as usize % BLOCK);
+        let (block, lane) = (end / 32, end as usize % BLOCK);
         rabitq::unset(self.codes_mut(block), lane);
         self.places.set(slot.0 as usize, None);
         self.len -= 1;
-        let list = self.list_mut(list);
-        list.len -= 1;
+        self.change(list, |list| {
+            list.len -= 1;
+            if lane == 0 {
+                list.blocks.pop();
+            }
+        });
         if lane == 0 {
-            list.blocks.pop();
             self.owners.set(block as usize, self.free);
             self.free = block;
         }
@@ -199,14 +202,14 @@ impl Lists {
     }
 
     fn last_place(&self, list: u32) -> Option<u32> {
-        let list = self.lists.get(list as usize)?;
+        let list = self.clusters.get(list as usize)?;
         let lane = list.len.checked_sub(1)? % BLOCK;
         Some(place_of(*list.blocks.last()?, u32::try_from(lane).ok()?))
     }
 
-    fn list_mut(&mut self, list: u32) -> &mut List {
-        let (page, at) = self.lists.page_mut(list as usize);
-        &mut page[at]
+    fn change<R>(&mut self, list: u32, change: impl FnOnce(&mut List) -> R) -> Option<R> {
+        let (page, at) = self.clusters.page_mut(list as usize);
+        page.get_mut(at).map(change)
     }
 
     /// A block without codes that belongs to a list from now on.

@@ -89,7 +89,9 @@ mod tests {
             let mut numbers = [0; 100];
             let parts = numbers.chunks_mut(7).enumerate();
             for_each(threads, parts, |(at, part)| {
-                part.iter_mut().for_each(|number| *number += at);
+                for number in part {
+                    *number += at;
+                }
                 Ok(())
             })
             .unwrap();

@@ -52,6 +52,10 @@ pub(crate) const fn words(padded: usize, bits: u8) -> usize {
 /// Writes the bits of `vector - centre`, both rotated, that stand beside its signs, and returns the factors.
 ///
 /// `bits` is 2 to 8 and `words` as long as [`words`] says.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "arrays of one length, indexed below it; so written, compilers make vectors of it"
+)]
 pub(crate) fn encode(
     vector: &[f32],
     centre: &[f32],
@@ -60,43 +64,64 @@ pub(crate) fn encode(
     words: &mut [u64],
 ) -> Factors {
     let planes = usize::from(bits - 1);
-    let levels = 1_u32 << planes;
+    let levels = f32::from(1_u8 << planes);
     let residual: Vec<f32> = vector.iter().zip(centre).map(|(v, c)| v - c).collect();
     let Some(step) = best_step(&residual, bits) else {
         words.fill(0);
         return factors(0.0, 0.0, 0.0, 0.0, vector.len(), rank);
     };
     let inverse = 1.0 / step;
-    let (mut square, mut along, mut across, mut length) = (0.0, 0.0, 0.0, 0.0);
-    let parts = residual.chunks_exact(64).zip(centre.chunks_exact(64));
+    let (mut square, mut along, mut across, mut length) =
+        ([0.0; 64], [0.0; 64], [0.0; 64], [0.0; 64]);
+    let parts = residual
+        .as_chunks::<64>()
+        .0
+        .iter()
+        .zip(centre.as_chunks::<64>().0);
     for ((residual, centre), words) in parts.zip(words.chunks_exact_mut(planes)) {
-        words.fill(0);
-        for (at, (r, c)) in residual.iter().zip(centre).enumerate() {
-            let magnitude = level(*r, inverse, levels);
-            let is_negative = r.is_sign_negative();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a whole number below 128"
-            )]
-            let code = magnitude as u32 ^ if is_negative { levels - 1 } else { 0 };
-            for (plane, word) in words.iter_mut().enumerate() {
-                *word |= u64::from(code >> plane & 1) << at;
-            }
-            let y = (magnitude + 0.5).copysign(*r);
-            square += r * r;
-            along += y * r;
-            across += y * c;
-            length += y * y;
+        let mut codes = [0_u8; 64];
+        for at in 0..64 {
+            let (r, c) = (residual[at], centre[at]);
+            let (magnitude, code) = level(r, inverse, levels);
+            let complement = if r.is_sign_negative() { 0xff } else { 0 };
+            codes[at] = code ^ complement;
+            let y = (magnitude + 0.5).copysign(r);
+            square[at] += r * r;
+            along[at] += y * r;
+            across[at] += y * c;
+            length[at] += y * y;
+        }
+        for (plane, word) in words.iter_mut().enumerate() {
+            *word = bits_of(&codes, plane);
         }
     }
+    let [square, along, across, length] =
+        [square, along, across, length].map(|lanes| lanes.iter().sum::<f32>());
     factors(square, along, across, length, vector.len(), rank)
 }
 
-/// The level of an element: a whole number below `levels`.
-#[expect(clippy::cast_precision_loss, reason = "at most 128 levels")]
-fn level(value: f32, inverse: f32, levels: u32) -> f32 {
-    (value.abs() * inverse).floor().min(levels as f32 - 1.0)
+/// One bit of each of 64 bytes.
+fn bits_of(bytes: &[u8; 64], bit: usize) -> u64 {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    // The product's highest byte gathers the lowest bit of each byte, in their order.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let eights = bytes.as_chunks::<8>().0.iter().enumerate();
+    eights.fold(0, |word, (at, eight)| {
+        let lowest = u64::from_le_bytes(*eight) >> bit & LOWEST;
+        word | (lowest.wrapping_mul(GATHER) >> 56) << (8 * at)
+    })
+}
+
+/// The level of an element: a whole number below `levels`, as a float and as such.
+///
+/// Rounded by adding a large number, which every machine does in wide registers; a value between two levels may come to
+/// either.
+#[inline]
+fn level(value: f32, inverse: f32, levels: f32) -> (f32, u8) {
+    const ROUND: f32 = 8_388_608.0;
+    let below = (value.abs() * inverse).min(levels - 0.5);
+    let rounded = (below - 0.5).max(0.0) + ROUND;
+    (rounded - ROUND, (rounded.to_bits() & 0xff) as u8)
 }
 
 /// The width of a level whose code points best; `None` if the residual is zero.
@@ -106,11 +131,11 @@ fn best_step(residual: &[f32], bits: u8) -> Option<f32> {
     let most = residual.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
     let deviation = (square / residual.len() as f32).sqrt();
     let usual = deviation * STEPS.get(usize::from(bits) - 2)?;
-    let levels = 1_u32 << (bits - 1);
+    let levels = f32::from(1_u8 << (bits - 1));
     // The last covers the whole range, as suits residuals without tails.
     let steps = TRIED.iter().map(|factor| factor * usual);
     let mut best = (0.0, None);
-    for step in steps.chain([most / levels as f32]) {
+    for step in steps.chain([most / levels]) {
         if !(step.is_normal() && (1.0 / step).is_normal()) {
             continue;
         }
@@ -123,12 +148,12 @@ fn best_step(residual: &[f32], bits: u8) -> Option<f32> {
 }
 
 /// The cosine of the angle between a residual and its code, times the residual's length.
-fn cosine(residual: &[f32], inverse: f32, levels: u32) -> f32 {
+fn cosine(residual: &[f32], inverse: f32, levels: f32) -> f32 {
     let (mut along, mut length) = ([0.0_f32; 16], [0.0_f32; 16]);
     for values in residual.as_chunks::<16>().0 {
         let sums = along.iter_mut().zip(&mut length);
         for ((along, length), value) in sums.zip(values) {
-            let y = level(*value, inverse, levels) + 0.5;
+            let y = level(*value, inverse, levels).0 + 0.5;
             *along += y * value.abs();
             *length += y * y;
         }

@@ -77,10 +77,13 @@ fn products_avx512(vectors: &[f32], dimension: usize, panel: &[Line], out: &mut 
                 *sum = _mm512_fmadd_ps(_mm512_set1_ps(*value), centres, *sum);
             }
         }
-        let [a, b, c, d, e, f, g, h] = sums;
-        let (ab, cd) = (_mm512_add_ps(a, b), _mm512_add_ps(c, d));
-        let (ef, gh) = (_mm512_add_ps(e, f), _mm512_add_ps(g, h));
-        let sum = _mm512_add_ps(_mm512_add_ps(ab, cd), _mm512_add_ps(ef, gh));
+        let (front, back) = sums.split_at(4);
+        let mut four = [_mm512_setzero_ps(); 4];
+        for (sum, (a, b)) in four.iter_mut().zip(front.iter().zip(back)) {
+            *sum = _mm512_add_ps(*a, *b);
+        }
+        let [a, b, c, d] = four;
+        let sum = _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
         // SAFETY: the array has 16 floats; the store asks for no alignment.
         unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
     }
