@@ -10,6 +10,7 @@ mod frame;
 mod kmeans;
 mod lists;
 mod options;
+mod panels;
 mod parallel;
 mod search;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use common::{Error, Result, Slot};
 use self::centres::Centres;
 use self::frame::Frame;
 use self::lists::{Code, Lists};
-use super::quantize::{Rank, extended, rabitq};
+use super::quantize::{Factors, Query, Rank, extended, rabitq};
 use crate::core::VectorRows;
 use crate::core::distance::Metric;
 
@@ -114,12 +115,9 @@ impl ClusteredIndex {
         };
         let mut vector = vec![0.0; self.shared.frame.padded()];
         self.shared.frame.apply(row, &mut vector);
-        let mut list = [0];
-        self.shared.centres.nearest(&vector, &mut list);
-        let [list] = list;
-        let mut centre = vec![0.0; vector.len()];
-        self.shared.centres.get(list as usize, &mut centre);
-        let code = self.shared.encode(&vector, &centre);
+        let near = self.shared.centres.near(&vector, &Query::new(&vector), 1);
+        let list = near.first().map_or(0, |(list, _)| *list);
+        let code = self.shared.encode(&vector, self.shared.centres.get(list));
         self.lists.push(list, slot, &code);
     }
 
@@ -136,7 +134,7 @@ impl Shared {
         let factors = rabitq::encode(vector, centre, self.rank, &mut signs);
         let mut words = vec![0; extended::words(vector.len(), self.bits)];
         let word_factors = match self.bits {
-            1 => rabitq::Factors::EMPTY,
+            1 => Factors::EMPTY,
             bits => extended::encode(vector, centre, self.rank, bits, &mut words),
         };
         Code {

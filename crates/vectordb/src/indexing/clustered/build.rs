@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use common::{Result, Slot};
 
-use super::centres::{BATCH, Centres};
+use super::centres::Centres;
 use super::frame::Frame;
 use super::kmeans;
 use super::lists::{Code, Lists};
+use super::panels::{BATCH, Panels};
 use super::parallel::{self, Account};
 use super::{ClusteredIndex, ClusteredOptions, Shared, rank_of};
 use crate::core::VectorRows;
@@ -52,27 +53,21 @@ impl ClusteredIndex {
         let account = Account::new(progress, slots.len() + kmeans::ROUNDS * sample.len());
         account.advance(0)?;
         let frame = Frame::new(rows, &sample, rank, &mut random);
+        let padded = frame.padded();
         let centres = if sample.is_empty() {
-            Centres::new(frame.padded(), &vec![0.0; frame.padded()])
+            vec![0.0; padded]
         } else {
             let vectors = framed(&frame, rows, &sample, threads)?;
-            let dimension = frame.padded();
-            kmeans::centres(
-                &vectors,
-                dimension,
-                clusters,
-                &mut random,
-                threads,
-                &account,
-            )?
+            kmeans::centres(&vectors, padded, clusters, &mut random, threads, &account)?
         };
+        let panels = Panels::new(padded, &centres);
         let shared = Shared {
             frame,
             rank,
             bits: options.bits,
-            centres,
+            centres: Centres::new(padded, rank, &centres),
         };
-        let lists = fill(&shared, rows, &slots, threads, &account)?;
+        let lists = fill(&shared, &panels, rows, &slots, threads, &account)?;
         Ok(Self {
             shared: Arc::new(shared),
             lists,
@@ -97,6 +92,7 @@ fn framed(frame: &Frame, rows: &VectorRows, slots: &[Slot], threads: usize) -> R
 /// Codes all vectors and puts them into their lists, in the order of slots.
 fn fill(
     shared: &Shared,
+    panels: &Panels,
     rows: &VectorRows,
     slots: &[Slot],
     threads: usize,
@@ -108,12 +104,10 @@ fn fill(
         let vectors = framed(&shared.frame, rows, slots, 1)?;
         let dimension = shared.frame.padded();
         let mut nearest = vec![0; slots.len()];
-        shared.centres.nearest(&vectors, &mut nearest);
-        let mut centre = vec![0.0; dimension];
+        panels.nearest(&vectors, &mut nearest);
         let lists = nearest.into_iter().zip(vectors.chunks_exact(dimension));
         for ((list, vector), coded) in lists.zip(coded) {
-            shared.centres.get(list as usize, &mut centre);
-            *coded = (list, Some(shared.encode(vector, &centre)));
+            *coded = (list, Some(shared.encode(vector, shared.centres.get(list))));
         }
         account.advance(slots.len())
     })?;

@@ -1,69 +1,51 @@
-//! [`Centres`]: the centres of clusters, and which of them is nearest.
-
-use std::sync::LazyLock;
+//! [`Centres`]: the centres of clusters, and which of them are nearest to a query.
 
 use crate::core::Line;
+use crate::core::distance::Metric;
+use crate::indexing::quantize::{BLOCK, Estimates, Position, Query, Rank, block_lines, rabitq};
 
-#[cfg(target_arch = "x86_64")]
-mod x86;
-
-/// Centres that lie together: one line holds one dimension of so many.
-const PANEL: usize = 16;
-
-/// Vectors that are compared with all centres at once.
-pub(super) const BATCH: usize = 8;
-
-/// Centres, all of one dimension, laid out so that wide registers hold a dimension of 16 of them and nothing has to be
-/// added across a register.
-#[derive(Debug, Clone, PartialEq)]
+/// The centres of clusters, all of one padded dimension.
+///
+/// They have codes of their own, relative to the origin of the frame: a query is compared with the few centres that these
+/// do not exclude, and not with all.
+#[derive(Debug)]
 pub(super) struct Centres {
-    dimension: usize,
+    padded: usize,
+    rank: Rank,
     count: usize,
-    /// For each 16 centres, a line for each dimension; the last panel is filled up with zeros.
-    panels: Vec<Line>,
-    /// Half the square of each centre's length; infinite for those that fill up the last panel.
-    halves: Vec<f32>,
+    /// The centres, one after another.
+    rows: Vec<Line>,
+    /// Their codes, in blocks of 32.
+    codes: Vec<Line>,
 }
 
-/// Inner products of up to [`BATCH`] vectors with the centres of one panel.
-type Products = [[f32; PANEL]; BATCH];
-
-/// Vectors one after another, their dimension, a panel, and where the products go.
-type Kernel = fn(&[f32], usize, &[Line], &mut Products);
-
-static KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(kernel) = x86::kernels().last() {
-        return *kernel;
-    }
-    products
-});
+/// A centre near a query: its rank, as the metric's kernel has it in the frame, and its number.
+type Near = (f32, u32);
 
 impl Centres {
-    /// The centres, one after another, each of `dimension` elements.
-    pub(super) fn new(dimension: usize, centres: &[f32]) -> Self {
-        let count = centres.len() / dimension;
-        let panels = count.div_ceil(PANEL);
-        let mut this = Self {
-            dimension,
-            count,
-            panels: vec![Line::default(); panels * dimension],
-            halves: vec![f32::INFINITY; panels * PANEL],
-        };
-        for (number, centre) in centres.chunks_exact(dimension).enumerate() {
-            let begin = number / PANEL * dimension;
-            let panel = this.panels.get_mut(begin..begin + dimension);
-            let panel: &mut [[f32; PANEL]] = bytemuck::cast_slice_mut(panel.unwrap_or_default());
-            for (line, value) in panel.iter_mut().zip(centre) {
-                if let Some(place) = line.get_mut(number % PANEL) {
-                    *place = *value;
-                }
-            }
-            if let Some(half) = this.halves.get_mut(number) {
-                *half = square(centre) / 2.0;
+    /// The centres, one after another, each of `padded` elements.
+    pub(super) fn new(padded: usize, rank: Rank, centres: &[f32]) -> Self {
+        let count = centres.len() / padded;
+        let origin = vec![0.0; padded];
+        let mut codes = vec![Line::default(); count.div_ceil(BLOCK) * block_lines(padded)];
+        let mut signs = vec![0; padded / 64];
+        let blocks = codes.chunks_exact_mut(block_lines(padded));
+        for (block, centres) in blocks.zip(centres.chunks(BLOCK * padded)) {
+            rabitq::clear(block);
+            for (lane, centre) in centres.chunks_exact(padded).enumerate() {
+                let factors = rabitq::encode(centre, &origin, rank, &mut signs);
+                rabitq::set(block, lane, &signs, factors);
             }
         }
-        this
+        let mut rows = vec![Line::default(); size_of_val(centres) / size_of::<Line>()];
+        bytemuck::cast_slice_mut(&mut rows).copy_from_slice(centres);
+        Self {
+            padded,
+            rank,
+            count,
+            rows,
+            codes,
+        }
     }
 
     /// Number of centres.
@@ -72,68 +54,96 @@ impl Centres {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.panels.as_slice()) + size_of_val(self.halves.as_slice())
+        size_of_val(self.rows.as_slice()) + size_of_val(self.codes.as_slice())
     }
 
-    /// Writes a centre into `out`.
-    pub(super) fn get(&self, number: usize, out: &mut [f32]) {
-        let begin = number / PANEL * self.dimension;
-        let panel = self.panels.get(begin..begin + self.dimension);
-        let panel: &[[f32; PANEL]] = bytemuck::cast_slice(panel.unwrap_or_default());
-        for (line, out) in panel.iter().zip(out) {
-            *out = line.get(number % PANEL).copied().unwrap_or_default();
+    /// A centre; empty if there is none of this number.
+    pub(super) fn get(&self, number: u32) -> &[f32] {
+        let rows: &[f32] = bytemuck::cast_slice(&self.rows);
+        let begin = number as usize * self.padded;
+        rows.get(begin..begin + self.padded).unwrap_or_default()
+    }
+
+    /// The `wanted` centres nearest to a vector in the frame, at least one, nearest first, and where it is seen from
+    /// each; `query` is made of the same vector.
+    pub(super) fn near(
+        &self,
+        vector: &[f32],
+        query: &Query,
+        wanted: usize,
+    ) -> Vec<(u32, Position)> {
+        let wanted = wanted.clamp(1, self.count.max(1));
+        let square = square(vector);
+        let kernel = match self.rank {
+            Rank::Squared => Metric::SquaredEuclidean.kernel(),
+            Rank::Dot => Metric::Dot.kernel(),
+        };
+        let rank = |number: u32| (kernel(vector, self.get(number)), number);
+        let mut near: Vec<Near> = self
+            .likely(query, square, wanted, rank)
+            .unwrap_or_else(|| (0..).take(self.count).map(rank).collect());
+        if wanted < near.len() {
+            near.select_nth_unstable_by(wanted, order);
+            near.truncate(wanted);
         }
+        near.sort_unstable_by(order);
+        let length = square.sqrt();
+        near.into_iter()
+            .map(|(base, number)| match self.rank {
+                Rank::Squared => (number, Position::squared(base)),
+                Rank::Dot => (number, Position::dot(base, length)),
+            })
+            .collect()
     }
 
-    /// The nearest centre of each of the vectors, which lie one after another; of equally near ones the first.
-    pub(super) fn nearest(&self, vectors: &[f32], out: &mut [u32]) {
-        let batches = vectors.chunks(BATCH * self.dimension);
-        for (vectors, out) in batches.zip(out.chunks_mut(BATCH)) {
-            let mut best = [f32::INFINITY; BATCH];
-            out.fill(0);
-            self.for_each_panel(vectors, |panel, halves, products| {
-                for ((best, out), products) in best.iter_mut().zip(out.iter_mut()).zip(products) {
-                    for ((at, half), product) in (0..).zip(halves).zip(products) {
-                        let rank = half - product;
-                        if rank < *best {
-                            (*best, *out) = (rank, panel + at);
-                        }
-                    }
-                }
-            });
+    /// Those that the codes do not exclude from the nearest; `None` if so many are wanted that codes do not help.
+    fn likely(
+        &self,
+        query: &Query,
+        square: f32,
+        wanted: usize,
+        rank: impl Fn(u32) -> Near,
+    ) -> Option<Vec<Near>> {
+        if self.count < 4 * wanted || self.count < 2 * BLOCK {
+            return None;
         }
-    }
-
-    /// Half the squared distance of each centre from a vector, less half the vector's square, and the inner product of
-    /// the two, negated.
-    pub(super) fn ranks(&self, vector: &[f32]) -> Vec<(f32, f32)> {
-        let mut ranks = Vec::with_capacity(self.halves.len());
-        self.for_each_panel(vector, |_, halves, products| {
-            let [products, ..] = products;
-            let pairs = halves.iter().zip(products);
-            ranks.extend(pairs.map(|(half, product)| (half - product, -product)));
-        });
-        ranks.truncate(self.count);
-        ranks
-    }
-
-    /// Visits the panels: number of the first centre, half squares, and products with up to [`BATCH`] vectors.
-    fn for_each_panel(&self, vectors: &[f32], mut visit: impl FnMut(u32, &[f32], &Products)) {
-        let kernel = *KERNEL;
-        let panels = self.panels.chunks_exact(self.dimension);
-        let mut number = 0;
-        for (panel, halves) in panels.zip(self.halves.chunks_exact(PANEL)) {
-            let mut products = [[0.0; PANEL]; BATCH];
-            kernel(vectors, self.dimension, panel, &mut products);
-            visit(number, halves, &products);
-            number += 16;
+        let position = match self.rank {
+            Rank::Squared => Position::squared(square),
+            Rank::Dot => Position::dot(0.0, square.sqrt()),
+        };
+        let mut estimates = Estimates::default();
+        let mut all: Vec<(Near, f32)> = Vec::with_capacity(self.count);
+        for block in self.codes.chunks_exact(block_lines(self.padded)) {
+            query.estimate(block, position, f32::INFINITY, &mut estimates);
+            let first = u32::try_from(all.len()).ok()?;
+            let lanes = estimates.distance.iter().zip(&estimates.least);
+            let left = self.count - all.len();
+            let numbered = (first..).zip(lanes).take(left);
+            all.extend(numbered.map(|(number, (distance, least))| ((*distance, number), *least)));
         }
+        all.select_nth_unstable_by(wanted - 1, |a, b| order(&a.0, &b.0));
+        let (likeliest, others) = all.split_at_checked(wanted)?;
+        let mut near: Vec<Near> = likeliest
+            .iter()
+            .map(|((_, number), _)| rank(*number))
+            .collect();
+        let bound = near
+            .iter()
+            .map(|(rank, _)| *rank)
+            .fold(f32::NEG_INFINITY, f32::max);
+        let left = others.iter().filter(|(_, least)| *least < bound);
+        near.extend(left.map(|((_, number), _)| rank(*number)));
+        Some(near)
     }
 }
 
-pub(super) fn square(vector: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; PANEL];
-    for values in vector.as_chunks::<PANEL>().0 {
+fn order(a: &Near, b: &Near) -> std::cmp::Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+fn square(vector: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    for values in vector.as_chunks::<16>().0 {
         for (lane, value) in lanes.iter_mut().zip(values) {
             *lane += value * value;
         }
@@ -141,69 +151,36 @@ pub(super) fn square(vector: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// The products, by definition.
-fn products(vectors: &[f32], dimension: usize, panel: &[Line], out: &mut Products) {
-    for (vector, out) in vectors.chunks_exact(dimension).zip(out) {
-        let mut sums = [0.0_f32; PANEL];
-        let lines: &[[f32; PANEL]] = bytemuck::cast_slice(panel);
-        for (value, line) in vector.iter().zip(lines) {
-            for (sum, centre) in sums.iter_mut().zip(line) {
-                *sum += value * centre;
-            }
-        }
-        *out = sums;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::distance::scalar;
     use crate::indexing::quantize::Random;
 
     #[test]
-    fn every_machine_finds_the_nearest() {
-        for (dimension, count) in [(64, 1), (64, 16), (192, 45), (832, 33)] {
-            let mut random = Random::new(count as u64);
-            let values = random.normals(dimension * count);
-            let centres = Centres::new(dimension, &values);
-            let vectors = random.normals(dimension * 21);
-            let mut nearest = vec![9; 21];
-            centres.nearest(&vectors, &mut nearest);
-            for (vector, nearest) in vectors.chunks(dimension).zip(nearest) {
-                let distances = |c: &[f32]| scalar::squared_euclidean(c, vector);
-                let distances: Vec<f32> = values.chunks(dimension).map(distances).collect();
-                let least = distances.iter().copied().fold(f32::INFINITY, f32::min);
-                assert!((distances[nearest as usize] - least).abs() < 1e-3);
-                for ((rank, product), (centre, distance)) in centres
-                    .ranks(vector)
-                    .iter()
-                    .zip(values.chunks(dimension).zip(&distances))
-                {
-                    assert!((2.0 * rank + square(vector) - distance).abs() < 2e-3);
-                    assert!((product + scalar::dot(centre, vector)).abs() < 1e-3);
+    fn the_nearest_centres_are_found_without_looking_at_all() {
+        for rank in [Rank::Squared, Rank::Dot] {
+            for (padded, count) in [(64, 1), (64, 40), (192, 300), (832, 500)] {
+                let mut random = Random::new(count as u64);
+                let values = random.normals(padded * count);
+                let centres = Centres::new(padded, rank, &values);
+                assert_eq!(centres.len(), count);
+                let (mut found, mut wanted) = (0, 0);
+                for _ in 0..5 {
+                    let vector = random.normals(padded);
+                    let query = Query::new(&vector);
+                    let mut all = centres.near(&vector, &query, usize::MAX);
+                    let near = centres.near(&vector, &query, 10);
+                    assert_eq!(centres.near(&vector, &query, 0).len(), 1);
+                    assert_eq!(all.len(), count);
+                    all.truncate(10);
+                    assert_eq!(near.len(), all.len());
+                    wanted += all.len();
+                    found += all.iter().filter(|centre| near.contains(centre)).count();
                 }
-            }
-            let mut last = vec![0.0; dimension];
-            centres.get(count - 1, &mut last);
-            assert_eq!(last, values[dimension * (count - 1)..]);
-        }
-    }
-
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn kernels_agree_with_the_definition() {
-        let mut random = Random::new(3);
-        for (dimension, vectors) in [(64, 8), (192, 3), (832, 1), (64, 5)] {
-            let values = random.normals(dimension * vectors);
-            let centres = Centres::new(dimension, &random.normals(dimension * 16));
-            let mut expect = [[0.0; PANEL]; BATCH];
-            products(&values, dimension, &centres.panels, &mut expect);
-            for kernel in x86::kernels() {
-                let mut found = [[0.0; PANEL]; BATCH];
-                kernel(&values, dimension, &centres.panels, &mut found);
-                let pairs = found.as_flattened().iter().zip(expect.as_flattened());
-                assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-3));
+                assert!(
+                    100 * found >= 90 * wanted,
+                    "{rank:?} {padded} {count}: {found} of {wanted}"
+                );
             }
         }
     }

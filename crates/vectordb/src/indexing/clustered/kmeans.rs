@@ -2,7 +2,7 @@
 
 use common::Result;
 
-use super::centres::{BATCH, Centres};
+use super::panels::{BATCH, Panels};
 use super::parallel::{Account, for_each};
 use crate::indexing::quantize::Random;
 
@@ -15,7 +15,7 @@ pub(super) const ROUNDS: usize = 8;
 /// Vectors that a thread takes at a time.
 const PART: usize = 32 * BATCH;
 
-/// Finds centres of clusters of the vectors in `sample`, which lie one after another.
+/// Finds centres of clusters of the vectors in `sample`; both lie one after another.
 ///
 /// Lloyd's algorithm from vectors drawn at random. Sums are taken in the order of the sample whatever the number of
 /// threads, so the centres do not depend on it.
@@ -26,21 +26,20 @@ pub(super) fn centres(
     random: &mut Random,
     threads: usize,
     account: &Account<'_>,
-) -> Result<Centres> {
+) -> Result<Vec<f32>> {
     let count = sample.len() / dimension;
     let mut values = Vec::with_capacity(clusters * dimension);
     for at in draw(count, clusters, random) {
         values.extend_from_slice(vector(sample, dimension, at));
     }
-    let mut centres = Centres::new(dimension, &values);
     let mut nearest = vec![0_u32; count];
     for _ in 0..ROUNDS {
+        let centres = Panels::new(dimension, &values);
         assign(&centres, sample, dimension, &mut nearest, threads, account)?;
         let sizes = means(sample, dimension, &nearest, &mut values);
         split(&mut values, dimension, sizes);
-        centres = Centres::new(dimension, &values);
     }
-    Ok(centres)
+    Ok(values)
 }
 
 /// Draws `wanted` of `count` numbers, each at most once, ascending; all if there are no more.
@@ -57,7 +56,7 @@ pub(super) fn draw(count: usize, wanted: usize, random: &mut Random) -> Vec<usiz
 }
 
 fn assign(
-    centres: &Centres,
+    centres: &Panels,
     sample: &[f32],
     dimension: usize,
     nearest: &mut [u32],
@@ -162,11 +161,10 @@ mod tests {
         });
         assert!(found[0] == found[1] && found[0] == found[2]);
         let mut nearest = vec![0; 2_000];
-        found[0].nearest(&sample, &mut nearest);
-        let mut centre = vec![0.0; 64];
+        Panels::new(64, &found[0]).nearest(&sample, &mut nearest);
         for (vector, nearest) in sample.chunks(64).zip(nearest) {
-            found[0].get(nearest as usize, &mut centre);
-            let pairs = vector.iter().zip(&centre);
+            let centre = self::vector(&found[0], 64, nearest as usize);
+            let pairs = vector.iter().zip(centre);
             assert!(pairs.map(|(a, b)| (a - b).powi(2)).sum::<f32>() < 4.0);
         }
     }
@@ -191,6 +189,6 @@ mod tests {
         let account = Account::new(&unwatched, 1);
         let sample = vec![1.0; 64 * 3];
         let centres = centres(&sample, 64, 3, &mut Random::new(0), 1, &account).unwrap();
-        assert_eq!(centres.len(), 3);
+        assert_eq!(centres.len(), 3 * 64);
     }
 }

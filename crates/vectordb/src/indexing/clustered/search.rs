@@ -6,13 +6,14 @@ use std::collections::BinaryHeap;
 use common::Slot;
 
 use super::ClusteredIndex;
+use super::lists::Lists;
 use crate::core::distance::{Metric, PreparedVector};
 use crate::core::{SlotSet, VectorRows};
 use crate::indexing::Neighbour;
-use crate::indexing::quantize::{Estimates, Position, Query, Rank, Refiner};
+use crate::indexing::quantize::{Estimates, Position, Query, Refiner};
 
 /// What one search found, and what it took.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ClusteredFound {
     /// The nearest rows, nearest first.
     pub(crate) nearest: Vec<Neighbour>,
@@ -30,8 +31,18 @@ pub(crate) struct ClusteredFound {
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     slot: Slot,
+    place: u32,
     distance: f32,
     least: f32,
+    product: f32,
+}
+
+impl Candidate {
+    /// The likeliest first.
+    fn order(a: &Self, b: &Self) -> Ordering {
+        let by_distance = a.distance.total_cmp(&b.distance);
+        by_distance.then(a.slot.cmp(&b.slot))
+    }
 }
 
 /// A neighbour in the heap of the best: the worst of them on top.
@@ -106,6 +117,66 @@ fn above(rank: f64) -> f32 {
     (rank as f32).next_up()
 }
 
+/// One search under way.
+struct Search<'a, T, R> {
+    lists: &'a Lists,
+    rows: &'a VectorRows,
+    /// With codes of one bit there is none.
+    refiner: Option<Refiner>,
+    /// What ranks rows exactly.
+    rank: R,
+    nearest: Nearest<'a, T>,
+    found: ClusteredFound,
+    /// Those that are being compared; kept for its memory.
+    ready: Vec<Candidate>,
+}
+
+impl<T: Fn(Slot, Slot) -> Ordering, R: Fn(&[f32]) -> f64> Search<'_, T, R> {
+    /// Compares with those of a list's candidates that no estimate excludes.
+    fn settle(&mut self, candidates: &mut [Candidate], position: Position) {
+        // The likeliest on their own: they lower the bound, and the others need not even be put in order.
+        let count = (2 * self.nearest.k).max(16).min(candidates.len());
+        if count < candidates.len() {
+            candidates.select_nth_unstable_by(count, Candidate::order);
+        }
+        let (likeliest, others) = candidates.split_at(count);
+        self.compare(likeliest, position);
+        self.compare(others, position);
+    }
+
+    fn compare(&mut self, candidates: &[Candidate], position: Position) {
+        self.ready.clear();
+        for candidate in candidates {
+            if candidate.least < self.nearest.bound {
+                let candidate = self.refine(*candidate, position);
+                self.ready.push(candidate);
+            }
+        }
+        self.ready.sort_unstable_by(Candidate::order);
+        for candidate in &self.ready {
+            if candidate.least >= self.nearest.bound {
+                continue;
+            }
+            if let Some(row) = self.rows.row(candidate.slot) {
+                self.found.compared += 1;
+                self.nearest.offer(candidate.slot, (self.rank)(row));
+            }
+        }
+    }
+
+    fn refine(&mut self, mut candidate: Candidate, position: Position) -> Candidate {
+        if let Some(refiner) = &self.refiner
+            && let Some((words, factors)) = self.lists.words(candidate.place)
+        {
+            self.found.refined += 1;
+            let product = candidate.product;
+            (candidate.distance, candidate.least) =
+                refiner.estimate(words, factors, product, position);
+        }
+        candidate
+    }
+}
+
 impl ClusteredIndex {
     /// The `k` nearest rows that the `probes` nearest lists have, nearest first; `tie` orders rows at the same
     /// distance. With a filter, only its slots are candidates.
@@ -123,83 +194,61 @@ impl ClusteredIndex {
         filter: Option<&SlotSet>,
         tie: &impl Fn(Slot, Slot) -> Ordering,
     ) -> ClusteredFound {
-        let mut found = ClusteredFound {
-            nearest: Vec::new(),
-            lists: 0,
-            estimated: 0,
-            refined: 0,
-            compared: 0,
-        };
         let candidates = filter.map_or(self.len(), SlotSet::len).min(self.len());
         if k == 0 || candidates == 0 {
-            return found;
+            return ClusteredFound::default();
         }
-        let mut vector = vec![0.0; self.shared.frame.padded()];
-        self.shared.frame.apply(&query.values, &mut vector);
+        let shared = &*self.shared;
+        let mut vector = vec![0.0; shared.frame.padded()];
+        shared.frame.apply(&query.values, &mut vector);
         let scan = Query::new(&vector);
-        let bits = self.shared.bits;
-        let refiner = (bits > 1).then(|| Refiner::new(&vector, bits, scan.slack()));
-        let rank = exact_rank(rows, metric, query);
-        let mut nearest = Nearest {
-            heap: BinaryHeap::new(),
-            k,
-            tie,
-            scale: self.shared.frame.rank_scale(),
-            bound: f32::INFINITY,
+        let mut search = Search {
+            lists: &self.lists,
+            rows,
+            refiner: (shared.bits > 1).then(|| Refiner::new(&vector, shared.bits, scan.slack())),
+            rank: exact_rank(rows, metric, query),
+            nearest: Nearest {
+                heap: BinaryHeap::new(),
+                k,
+                tie,
+                scale: shared.frame.rank_scale(),
+                bound: f32::INFINITY,
+            },
+            found: ClusteredFound::default(),
+            ready: Vec::new(),
         };
         let mut estimates = Estimates::default();
         let mut passed: Vec<Candidate> = Vec::new();
-        for (list, position) in self.lists_near(&vector, probes) {
-            found.lists += 1;
-            found.estimated += self.lists.len_of(list);
+        for (list, position) in shared.centres.near(&vector, &scan, probes) {
+            search.found.lists += 1;
+            search.found.estimated += self.lists.len_of(list);
             passed.clear();
             for block in self.lists.blocks(list) {
-                let mut mask = scan.estimate(block.codes, position, nearest.bound, &mut estimates);
-                while mask != 0 {
-                    let lane = mask.trailing_zeros();
-                    mask &= mask - 1;
+                let bound = search.nearest.bound;
+                let mask = scan.estimate(block.codes, position, bound, &mut estimates);
+                passed.extend(lanes_of(mask).filter_map(|lane| {
                     let (slot, place) = block.lane(lane);
-                    if filter.is_some_and(|filter| !filter.contains(slot)) {
-                        continue;
-                    }
                     let lane = lane as usize;
-                    let of = |all: &[f32; 32]| all.get(lane).copied().unwrap_or_default();
-                    let (mut distance, mut least) = (of(&estimates.distance), of(&estimates.least));
-                    if let Some(refiner) = &refiner
-                        && let Some((words, factors)) = self.lists.words(place)
-                    {
-                        found.refined += 1;
-                        let product = of(&estimates.product);
-                        (distance, least) = refiner.estimate(words, factors, product, position);
-                        if least >= nearest.bound {
-                            continue;
-                        }
+                    if filter.is_some_and(|filter| !filter.contains(slot)) {
+                        return None;
                     }
-                    passed.push(Candidate {
+                    Some(Candidate {
                         slot,
-                        distance,
-                        least,
-                    });
-                }
+                        place,
+                        distance: *estimates.distance.get(lane)?,
+                        least: *estimates.least.get(lane)?,
+                        product: *estimates.product.get(lane)?,
+                    })
+                }));
             }
-            // The likeliest first: they lower the bound for the others.
-            passed.sort_unstable_by(|a, b| {
-                let by_distance = a.distance.total_cmp(&b.distance);
-                by_distance.then(a.slot.cmp(&b.slot))
-            });
-            for candidate in &passed {
-                if candidate.least >= nearest.bound {
-                    continue;
-                }
-                if let Some(row) = rows.row(candidate.slot) {
-                    found.compared += 1;
-                    nearest.offer(candidate.slot, rank(row));
-                }
-            }
+            search.settle(&mut passed, position);
         }
-        let ranked = nearest.heap.into_iter().map(|ranked| ranked.neighbour);
-        found.nearest = ranked
-            .filter_map(|Neighbour { slot, .. }| {
+        let Search {
+            nearest, mut found, ..
+        } = search;
+        let slots = nearest.heap.into_iter().map(|ranked| ranked.neighbour.slot);
+        found.nearest = slots
+            .filter_map(|slot| {
                 let distance = metric.distance(&query.values, rows.row(slot)?);
                 Some(Neighbour { slot, distance })
             })
@@ -210,38 +259,16 @@ impl ClusteredIndex {
         });
         found
     }
+}
 
-    /// The lists nearest to a query in the frame, nearest first, and where it is seen from their centres.
-    fn lists_near(&self, vector: &[f32], probes: usize) -> Vec<(u32, Position)> {
-        let square = super::centres::square(vector);
-        let ranks = self.shared.centres.ranks(vector);
-        let mut near: Vec<(f32, u32)> = match self.shared.rank {
-            Rank::Squared => ranks
-                .iter()
-                .zip(0..)
-                .map(|((rank, _), list)| ((2.0 * rank + square).max(0.0), list))
-                .collect(),
-            Rank::Dot => ranks
-                .iter()
-                .zip(0..)
-                .map(|((_, product), list)| (*product, list))
-                .collect(),
-        };
-        let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        let probes = probes.clamp(1, near.len().max(1));
-        if probes < near.len() {
-            near.select_nth_unstable_by(probes, order);
-            near.truncate(probes);
-        }
-        near.sort_unstable_by(order);
-        let length = square.sqrt();
-        near.into_iter()
-            .map(|(base, list)| match self.shared.rank {
-                Rank::Squared => (list, Position::squared(base)),
-                Rank::Dot => (list, Position::dot(base, length)),
-            })
-            .collect()
-    }
+/// The lanes of a mask, ascending.
+fn lanes_of(mut mask: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let lane = mask.trailing_zeros();
+        // The lowest bit goes; of zero, nothing is left to go.
+        mask &= mask.checked_sub(1)?;
+        Some(lane)
+    })
 }
 
 /// What ranks rows exactly: the metric's kernel, or 64-bit floats where 32 might lose what tells rows apart.
