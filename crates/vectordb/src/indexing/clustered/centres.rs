@@ -83,10 +83,10 @@ impl Centres {
             .likely(query, square, wanted, rank)
             .unwrap_or_else(|| (0..).take(self.count).map(rank).collect());
         if wanted < near.len() {
-            near.select_nth_unstable_by(wanted, order);
+            near.select_nth_unstable_by(wanted, |a, b| order(*a, *b));
             near.truncate(wanted);
         }
-        near.sort_unstable_by(order);
+        near.sort_unstable_by(|a, b| order(*a, *b));
         let length = square.sqrt();
         near.into_iter()
             .map(|(base, number)| match self.rank {
@@ -121,7 +121,7 @@ impl Centres {
             let numbered = (first..).zip(lanes).take(left);
             all.extend(numbered.map(|(number, (distance, least))| ((*distance, number), *least)));
         }
-        all.select_nth_unstable_by(wanted - 1, |a, b| order(&a.0, &b.0));
+        all.select_nth_unstable_by(wanted - 1, |a, b| order(a.0, b.0));
         let (likeliest, others) = all.split_at_checked(wanted)?;
         let mut near: Vec<Near> = likeliest
             .iter()
@@ -137,7 +137,7 @@ impl Centres {
     }
 }
 
-fn order(a: &Near, b: &Near) -> std::cmp::Ordering {
+fn order(a: Near, b: Near) -> std::cmp::Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 

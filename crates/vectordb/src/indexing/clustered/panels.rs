@@ -19,7 +19,7 @@ pub(super) const BATCH: usize = 8;
 pub(super) struct Panels {
     dimension: usize,
     /// For each 16 centres, a line for each dimension; the last panel is filled up with zeros.
-    panels: Vec<Line>,
+    lines: Vec<Line>,
     /// Half the square of each centre's length; infinite for those that fill up the last panel.
     halves: Vec<f32>,
 }
@@ -45,12 +45,12 @@ impl Panels {
         let panels = count.div_ceil(PANEL);
         let mut this = Self {
             dimension,
-            panels: vec![Line::default(); panels * dimension],
+            lines: vec![Line::default(); panels * dimension],
             halves: vec![f32::INFINITY; panels * PANEL],
         };
         for (number, centre) in centres.chunks_exact(dimension).enumerate() {
             let begin = number / PANEL * dimension;
-            let panel = this.panels.get_mut(begin..begin + dimension);
+            let panel = this.lines.get_mut(begin..begin + dimension);
             let panel: &mut [[f32; PANEL]] = bytemuck::cast_slice_mut(panel.unwrap_or_default());
             for (line, value) in panel.iter_mut().zip(centre) {
                 if let Some(place) = line.get_mut(number % PANEL) {
@@ -86,7 +86,7 @@ impl Panels {
     /// Visits the panels: number of the first centre, half squares, and products with up to [`BATCH`] vectors.
     fn for_each_panel(&self, vectors: &[f32], mut visit: impl FnMut(u32, &[f32], &Products)) {
         let kernel = *KERNEL;
-        let panels = self.panels.chunks_exact(self.dimension);
+        let panels = self.lines.chunks_exact(self.dimension);
         let mut number = 0;
         for (panel, halves) in panels.zip(self.halves.chunks_exact(PANEL)) {
             let mut products = [[0.0; PANEL]; BATCH];
@@ -153,10 +153,10 @@ mod tests {
             let values = random.normals(dimension * vectors);
             let centres = Panels::new(dimension, &random.normals(dimension * 16));
             let mut expect = [[0.0; PANEL]; BATCH];
-            products(&values, dimension, &centres.panels, &mut expect);
+            products(&values, dimension, &centres.lines, &mut expect);
             for kernel in x86::kernels() {
                 let mut found = [[0.0; PANEL]; BATCH];
-                kernel(&values, dimension, &centres.panels, &mut found);
+                kernel(&values, dimension, &centres.lines, &mut found);
                 let pairs = found.as_flattened().iter().zip(expect.as_flattened());
                 assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-3));
             }
