@@ -18,6 +18,7 @@ mod fastscan;
 pub(crate) mod rabitq;
 mod random;
 mod rotation;
+mod wide;
 
 pub(crate) use extended::Refiner;
 pub(crate) use fastscan::{BLOCK, Estimates};

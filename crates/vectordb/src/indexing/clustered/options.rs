@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClusteredOptions {
-    /// Number of clusters, 1 to 65,536. Without one, it is the square root of the number of vectors, at most 16,384.
+    /// Number of clusters, 1 to 65,536. Without one, it is twice the square root of the number of vectors, at most
+    /// 16,384.
     pub clusters: Option<usize>,
     /// Bits of each code for each dimension, 1 to 8. Default 1.
     pub bits: u8,
@@ -88,7 +89,7 @@ impl ClusteredOptions {
     pub(super) fn clusters_of(&self, vectors: usize) -> usize {
         let clusters = self
             .clusters
-            .unwrap_or_else(|| vectors.isqrt().min(1 << 14));
+            .unwrap_or_else(|| (2 * vectors.isqrt()).min(1 << 14));
         clusters.min(vectors).max(1)
     }
 }
@@ -125,8 +126,8 @@ mod tests {
     fn the_number_of_clusters_follows_from_the_vectors() {
         let options = ClusteredOptions::default();
         assert_eq!(options.clusters_of(0), 1);
-        assert_eq!(options.clusters_of(3), 1);
-        assert_eq!(options.clusters_of(60_000), 244);
+        assert_eq!(options.clusters_of(3), 2);
+        assert_eq!(options.clusters_of(60_000), 488);
         assert_eq!(options.clusters_of(1 << 40), 16_384);
         assert_eq!(options.clusters(100).clusters_of(7), 7);
     }

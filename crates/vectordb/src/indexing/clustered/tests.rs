@@ -119,7 +119,7 @@ fn all_lists_together_find_what_a_scan_finds() {
             let rows = table.rows();
             let options = ClusteredOptions::default().bits(bits);
             let index = ClusteredIndex::build(&options, metric, rows, &unwatched).unwrap();
-            assert_eq!((index.len(), index.clusters()), (500, 22));
+            assert_eq!((index.len(), index.clusters()), (500, 44));
             let found = recall(&index, rows, metric, None, |v| v);
             assert!(found > 0.97, "{metric} {dimension} {bits}: {found}");
             for every in [2, 150] {

@@ -15,9 +15,15 @@
 //! so `<y, q>` follows from the scan's `<x, q>`, the sum of `q`, and `<e, q>`, which is computed in whole numbers from a
 //! query of 14 bits. Bits lie in planes: for each 64 dimensions a word of each weight, the lowest first.
 
+#![expect(
+    clippy::inline_always,
+    reason = "to be compiled with the instructions of the caller, which `wide` chooses"
+)]
+
 use std::sync::LazyLock;
 
 use super::rabitq::{Factors, Position, Rank, factors};
+use super::wide::wide;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -52,10 +58,6 @@ pub(crate) const fn words(padded: usize, bits: u8) -> usize {
 /// Writes the bits of `vector - centre`, both rotated, that stand beside its signs, and returns the factors.
 ///
 /// `bits` is 2 to 8 and `words` as long as [`words`] says.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "arrays of one length, indexed below it; so written, compilers make vectors of it"
-)]
 pub(crate) fn encode(
     vector: &[f32],
     centre: &[f32],
@@ -63,6 +65,18 @@ pub(crate) fn encode(
     bits: u8,
     words: &mut [u64],
 ) -> Factors {
+    wide(
+        #[inline(always)]
+        || encode_wide(vector, centre, rank, bits, words),
+    )
+}
+
+#[inline(always)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "arrays of one length, indexed below it; so written, compilers make vectors of it"
+)]
+fn encode_wide(vector: &[f32], centre: &[f32], rank: Rank, bits: u8, words: &mut [u64]) -> Factors {
     let planes = usize::from(bits - 1);
     let levels = f32::from(1_u8 << planes);
     let residual: Vec<f32> = vector.iter().zip(centre).map(|(v, c)| v - c).collect();
@@ -101,6 +115,7 @@ pub(crate) fn encode(
 }
 
 /// One bit of each of 64 bytes.
+#[inline(always)]
 fn bits_of(bytes: &[u8; 64], bit: usize) -> u64 {
     const LOWEST: u64 = 0x0101_0101_0101_0101;
     // The product's highest byte gathers the lowest bit of each byte, in their order.
@@ -116,7 +131,7 @@ fn bits_of(bytes: &[u8; 64], bit: usize) -> u64 {
 ///
 /// Rounded by adding a large number, which every machine does in wide registers; a value between two levels may come to
 /// either.
-#[inline]
+#[inline(always)]
 fn level(value: f32, inverse: f32, levels: f32) -> (f32, u8) {
     const ROUND: f32 = 8_388_608.0;
     let below = (value.abs() * inverse).min(levels - 0.5);
@@ -126,6 +141,7 @@ fn level(value: f32, inverse: f32, levels: f32) -> (f32, u8) {
 
 /// The width of a level whose code points best; `None` if the residual is zero.
 #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+#[inline(always)]
 fn best_step(residual: &[f32], bits: u8) -> Option<f32> {
     let square: f32 = residual.iter().map(|v| v * v).sum();
     let most = residual.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
@@ -148,6 +164,7 @@ fn best_step(residual: &[f32], bits: u8) -> Option<f32> {
 }
 
 /// The cosine of the angle between a residual and its code, times the residual's length.
+#[inline(always)]
 fn cosine(residual: &[f32], inverse: f32, levels: f32) -> f32 {
     let (mut along, mut length) = ([0.0_f32; 16], [0.0_f32; 16]);
     for values in residual.as_chunks::<16>().0 {

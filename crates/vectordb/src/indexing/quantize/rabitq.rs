@@ -38,6 +38,7 @@
 use super::fastscan::{
     BLOCK, BlockFactors, Estimates, KERNELS, LINE_BITS, Tables, Terms, code, set_code,
 };
+use super::wide::wide;
 use crate::core::{LINE_BYTES, Line};
 
 /// Standard deviations that the stated error has.
@@ -100,12 +101,20 @@ impl Position {
 }
 
 /// Writes the signs of `vector - centre`, both rotated, and returns the factors.
+pub(crate) fn encode(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64]) -> Factors {
+    wide(
+        #[inline(always)]
+        || encode_wide(vector, centre, rank, bits),
+    )
+}
+
+#[inline(always)]
 #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
 #[expect(
     clippy::indexing_slicing,
     reason = "arrays of one length, indexed below it; so written, compilers make vectors of it"
 )]
-pub(crate) fn encode(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64]) -> Factors {
+fn encode_wide(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64]) -> Factors {
     const LANES: usize = 16;
     let mut squares = [0.0_f32; LANES];
     let mut magnitudes = [0.0_f32; LANES];
