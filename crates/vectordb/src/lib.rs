@@ -31,5 +31,6 @@ pub use crate::db::{
     Found, Hit, ID_COLUMN, Search, VECTOR_COLUMN, VectorCollection, VectorDb, VectorOptions,
 };
 pub use crate::indexing::{
-    Explanation, Method, Neighbour, Progress, SEARCH_K_MAX, Scan, ScanCodes, unwatched,
+    ClusteredOptions, Explanation, Method, Neighbour, Progress, SEARCH_K_MAX, Scan, ScanCodes,
+    unwatched,
 };

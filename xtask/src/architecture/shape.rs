@@ -11,9 +11,15 @@ const UNSAFE: &[&str] = &[
     "crates/common/src/core/base/text.rs",
     // Calls of functions that enable instructions of the processor, and the prefetch instruction.
     "crates/vectordb/src/core/distance/x86.rs",
+    // Inner products of vectors with 16 centres at a time, in the registers of one kind of machine.
+    "crates/vectordb/src/indexing/clustered/panels/x86.rs",
+    // Products of planes of bits with a query, in masks of AVX-512.
+    "crates/vectordb/src/indexing/quantize/extended/x86.rs",
     // Sums of table look-ups for 32 codes at once, in the registers of one kind of machine each.
     "crates/vectordb/src/indexing/quantize/fastscan/neon.rs",
     "crates/vectordb/src/indexing/quantize/fastscan/x86.rs",
+    // Calls into functions that are compiled for wider registers than every machine has.
+    "crates/vectordb/src/indexing/quantize/wide.rs",
     // A global allocator that counts: the trait is unsafe. Only in benchmarks.
     "dev/bench/src/alloc.rs",
     // Functions of SQLite's session extension, for which `rusqlite` has no bindings without libclang. A rival only.

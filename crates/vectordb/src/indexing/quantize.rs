@@ -8,14 +8,19 @@
 //! 3. [`Query::estimate`] reads a block of 32 codes at once and answers 32 distances, each with the least that
 //!    the true one is likely to be.
 //!
+//! Where that is not enough, [`extended`] keeps more bits of each dimension and refines single estimates.
+//!
 //! Blocks are slices of cache lines ([`block_lines`]) that lie wherever their owner wants them: in the list of a
 //! cluster, or beside a vertex of a graph with the codes of its neighbours.
 
+pub(crate) mod extended;
 mod fastscan;
 pub(crate) mod rabitq;
 mod random;
 mod rotation;
+mod wide;
 
+pub(crate) use extended::Refiner;
 pub(crate) use fastscan::{BLOCK, Estimates};
 pub(crate) use rabitq::{Factors, Position, Query, Rank, block_lines};
 pub(crate) use random::Random;

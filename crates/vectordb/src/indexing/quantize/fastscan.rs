@@ -8,8 +8,14 @@
 //!
 //! The functions here in plain Rust define the results; `x86` and `neon` have the same sums from wide registers.
 
+#![expect(
+    clippy::inline_always,
+    reason = "to be compiled with the instructions of the caller, which `wide` chooses"
+)]
+
 use std::sync::LazyLock;
 
+use super::wide::wide;
 use crate::core::Line;
 
 #[cfg(target_arch = "aarch64")]
@@ -128,22 +134,20 @@ impl Tables {
     #[expect(clippy::cast_precision_loss, reason = "the number of tables is small")]
     pub(crate) fn fill(&mut self, query: &[f32]) {
         let groups = query.as_chunks::<4>().0;
-        let least = |group: &[f32; 4]| -group.iter().map(|v| v.abs()).sum::<f32>();
-        let widest = groups.iter().map(least).fold(0.0, f32::min) * -2.0;
+        let widest = groups.iter().map(least_sum).fold(0.0, f32::min) * -2.0;
         // With a query of zeros, all entries are equal and any step will do.
         let step = if widest > 0.0 { widest / 255.0 } else { 1.0 };
         let inverse = 1.0 / step;
         self.step = step;
-        self.offset = groups.iter().map(least).sum();
+        self.offset = groups.iter().map(least_sum).sum();
         // Each entry is off by at most half a step, evenly spread: three standard deviations of their sum.
         self.slack = 3.0 * step * (groups.len() as f32 / 12.0).sqrt();
 
         self.lines.resize(query.len() / LINE_BITS, Line::default());
-        for (line, groups) in self.lines.iter_mut().zip(groups.as_chunks::<4>().0) {
-            for (entries, group) in line.0.as_chunks_mut::<16>().0.iter_mut().zip(groups) {
-                *entries = table(group, least(group), inverse);
-            }
-        }
+        wide(
+            #[inline(always)]
+            || entries(groups, inverse, &mut self.lines),
+        );
     }
 
     pub(crate) fn lines(&self) -> &[Line] {
@@ -151,8 +155,24 @@ impl Tables {
     }
 }
 
+/// The least that the elements of a group can sum up to, with any signs.
+#[inline(always)]
+fn least_sum(group: &[f32; 4]) -> f32 {
+    -group.iter().map(|v| v.abs()).sum::<f32>()
+}
+
+/// Writes the tables of all groups.
+#[inline(always)]
+fn entries(groups: &[[f32; 4]], inverse: f32, lines: &mut [Line]) {
+    for (line, groups) in lines.iter_mut().zip(groups.as_chunks::<4>().0) {
+        for (entries, group) in line.0.as_chunks_mut::<16>().0.iter_mut().zip(groups) {
+            *entries = table(group, least_sum(group), inverse);
+        }
+    }
+}
+
 /// Entry `m` is the sum of the elements with the signs that the bits of `m` say, less the least such sum.
-#[inline]
+#[inline(always)]
 fn table(group: &[f32; 4], least: f32, inverse: f32) -> [u8; 16] {
     /// Added to a small float, leaves it rounded in the lowest bits.
     const ROUND: f32 = 8_388_608.0;
@@ -225,10 +245,6 @@ fn estimate(
 
 /// Distances from sums; made for each kind of machine by the compiler.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "to be compiled with the caller's instructions"
-)]
 #[expect(
     clippy::cast_precision_loss,
     reason = "sums are below 2^24 but for half a million dimensions"

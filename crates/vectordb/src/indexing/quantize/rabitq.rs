@@ -38,6 +38,7 @@
 use super::fastscan::{
     BLOCK, BlockFactors, Estimates, KERNELS, LINE_BITS, Tables, Terms, code, set_code,
 };
+use super::wide::wide;
 use crate::core::{LINE_BYTES, Line};
 
 /// Standard deviations that the stated error has.
@@ -76,8 +77,9 @@ impl Factors {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Position {
     /// The rank of the centre itself: its squared distance, or its negated inner product.
-    base: f32,
-    reach: f32,
+    pub(super) base: f32,
+    /// What the error is in proportion to.
+    pub(super) reach: f32,
 }
 
 impl Position {
@@ -99,12 +101,20 @@ impl Position {
 }
 
 /// Writes the signs of `vector - centre`, both rotated, and returns the factors.
+pub(crate) fn encode(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64]) -> Factors {
+    wide(
+        #[inline(always)]
+        || encode_wide(vector, centre, rank, bits),
+    )
+}
+
+#[inline(always)]
 #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
 #[expect(
     clippy::indexing_slicing,
     reason = "arrays of one length, indexed below it; so written, compilers make vectors of it"
 )]
-pub(crate) fn encode(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64]) -> Factors {
+fn encode_wide(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64]) -> Factors {
     const LANES: usize = 16;
     let mut squares = [0.0_f32; LANES];
     let mut magnitudes = [0.0_f32; LANES];
@@ -135,12 +145,22 @@ pub(crate) fn encode(vector: &[f32], centre: &[f32], rank: Rank, bits: &mut [u64
     }
     let [squares, magnitudes, centres] =
         [squares, magnitudes, centres].map(|lanes| lanes.iter().sum::<f32>());
-    factors(squares, magnitudes, centres, vector.len() as f32, rank)
+    // Signs as a vector: of length `sqrt(D)`.
+    let (dimension, length) = (vector.len(), vector.len() as f32);
+    factors(squares, magnitudes, centres, length, dimension, rank)
 }
 
-/// The factors of a residual of this square and sum of magnitudes, and of this `<x, c>`.
-fn factors(square: f32, magnitudes: f32, centre: f32, dimension: f32, rank: Rank) -> Factors {
-    if magnitudes <= 0.0 {
+/// The factors of a residual `r` of this square that is coded by a vector `y`, given `<y, r>`, `<y, c>` and `|y|^2`.
+#[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+pub(super) fn factors(
+    square: f32,
+    along: f32,
+    across: f32,
+    length: f32,
+    dimension: usize,
+    rank: Rank,
+) -> Factors {
+    if along <= 0.0 {
         // The centre itself, without error.
         return Factors {
             add: 0.0,
@@ -148,13 +168,13 @@ fn factors(square: f32, magnitudes: f32, centre: f32, dimension: f32, rank: Rank
             error: 0.0,
         };
     }
-    let scale = -2.0 * square / magnitudes;
+    let scale = -2.0 * square / along;
     // `n / a`, squared, and from it `n sqrt(1 - a^2) / a`.
-    let stretched = scale * scale * dimension / 4.0;
-    let error = 2.0 * EPSILON * ((stretched - square).max(0.0) / (dimension - 1.0)).sqrt();
+    let stretched = scale * scale * length / 4.0;
+    let error = 2.0 * EPSILON * ((stretched - square).max(0.0) / (dimension as f32 - 1.0)).sqrt();
     match rank {
         Rank::Squared => Factors {
-            add: square - scale * centre,
+            add: square - scale * across,
             scale,
             error,
         },
@@ -251,6 +271,11 @@ impl Query {
     /// Makes this another query.
     pub(crate) fn fill(&mut self, rotated: &[f32]) {
         self.tables.fill(rotated);
+    }
+
+    /// What rounding in the tables is unlikely to exceed, in inner products.
+    pub(crate) fn slack(&self) -> f32 {
+        self.tables.slack
     }
 
     /// Estimates the distances of the 32 codes of a block; returns a bit for each that is not out, because the true

@@ -1,6 +1,12 @@
 //! [`Rotation`]: a random turn of space that costs `D log D`.
 
+#![expect(
+    clippy::inline_always,
+    reason = "to be compiled with the instructions of the caller, which `wide` chooses"
+)]
+
 use super::random::Random;
+use super::wide::wide;
 
 /// Dimensions are padded to a multiple of this: a code is then made of whole words, and a block of whole lines.
 const PAD: usize = 64;
@@ -80,6 +86,14 @@ impl Rotation {
     /// When the vector has not the padded length.
     pub(crate) fn turn(&self, vector: &mut [f32]) {
         assert_eq!(vector.len(), self.padded, "a padded vector");
+        wide(
+            #[inline(always)]
+            || self.rounds(vector),
+        );
+    }
+
+    #[inline(always)]
+    fn rounds(&self, vector: &mut [f32]) {
         let is_whole = self.block == self.padded;
         for (round, signs) in self.signs.chunks_exact(self.block).enumerate() {
             let begin = if round % 2 == 0 {
@@ -102,6 +116,7 @@ impl Rotation {
 }
 
 /// The Walsh-Hadamard transform, not scaled, of a power of two of elements, at least 16.
+#[inline(always)]
 fn hadamard(values: &mut [f32]) {
     for chunk in values.as_chunks_mut::<16>().0 {
         hadamard_16(chunk);
@@ -118,6 +133,7 @@ fn hadamard(values: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn hadamard_16(values: &mut [f32; 16]) {
     for half in [1, 2, 4, 8] {
         for pair in values.chunks_exact_mut(2 * half) {
@@ -130,6 +146,7 @@ fn hadamard_16(values: &mut [f32; 16]) {
 }
 
 /// Turns each pair of an element of the first half and its partner in the second by 45 degrees.
+#[inline(always)]
 fn mix_halves(values: &mut [f32]) {
     let (a, b) = values.split_at_mut(values.len() / 2);
     for (a, b) in a.iter_mut().zip(b) {
