@@ -1,8 +1,8 @@
 """Serves one library that Python has bindings for to the benchmark `ann`.
 
-Commands come as JSON lines on standard input, answers go to standard output in the same way; vectors and answers travel in
-files of plain numbers. One process holds one library, so that no two of them share threads, an allocator or a crash. The
-commands are those of `src/protocol.rs`.
+Commands come as JSON lines on standard input, answers go to standard output in the same way; vectors and answers travel
+in files of plain numbers. One process holds one library, so that no two of them share threads, an allocator or a crash.
+The commands are those of `src/protocol.rs`.
 """
 
 import ctypes
@@ -34,8 +34,10 @@ WIDTH = 200
 class Rival:
     """What a library must do to take part."""
 
-    packages: ClassVar[tuple[str, ...]] = ()
-    """Where the library comes from; the first one's version is reported."""
+    package: ClassVar[str]
+    """Where the library comes from."""
+    module: ClassVar[str]
+    """What it is called in Python."""
     efforts: ClassVar[tuple[int, ...]] = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 900, 1280)
     filters: ClassVar[bool] = False
     updates: ClassVar[bool] = False
@@ -76,7 +78,8 @@ class Rival:
 
 
 class Hnswlib(Rival):
-    packages = ("hnswlib",)
+    package = "hnswlib"
+    module = "hnswlib"
     filters = True
     updates = True
 
@@ -123,7 +126,8 @@ class Hnswlib(Rival):
 
 
 class Faiss(Rival):
-    packages = ("faiss-cpu",)
+    package = "faiss-cpu"
+    module = "faiss"
 
     def train(self, factory: str, base: Rows, threads: int) -> None:
         import faiss
@@ -184,12 +188,8 @@ class FaissLists(Faiss):
         self.train(f"IVF{lists},{self.codes.format(half=dimension // 2)},RFlat", base, threads)
 
     def set(self, effort: int) -> None:
-        self.parameters = self.faiss.IndexRefineSearchParameters(
-            k_factor=10, base_index_params=self.inner(effort)
-        )
-
-    def inner(self, effort: int) -> Any:
-        return self.faiss.SearchParametersIVF(nprobe=effort)
+        inner = self.faiss.SearchParametersIVF(nprobe=effort)
+        self.parameters = self.faiss.IndexRefineSearchParameters(k_factor=10, base_index_params=inner)
 
 
 class FaissFastScan(FaissLists):
@@ -208,6 +208,7 @@ class FaissFlat(Faiss):
         self.train("Flat", base, threads)
 
     def set(self, effort: int) -> None:
+        del effort  # It compares with everything.
         self.parameters = None
 
     def search_allowed(self, queries: Rows, k: int, mask: int) -> Answers:
@@ -218,7 +219,8 @@ class FaissFlat(Faiss):
 class Glass(Rival):
     """Zilliz's pyglass, in wheels that were built for any processor."""
 
-    packages = ("pyglass-portable",)
+    package = "pyglass-portable"
+    module = "glass"
     codes = "SQ8U"
     refine = "FP32"
 
@@ -254,7 +256,8 @@ class GlassSq4(Glass):
 class Symphony(Rival):
     """SymphonyQG by the authors of RaBitQ: the codes of its neighbours lie with each vertex."""
 
-    packages = ("rabitqlib",)
+    package = "rabitqlib"
+    module = "rabitqlib"
     bits = 0
 
     def build(self, base: Rows, threads: int) -> None:
@@ -279,7 +282,8 @@ class Symphony8(Symphony):
 class RabitqLists(Rival):
     """Lists of RaBitQ codes of 7 bits, without the vectors."""
 
-    packages = ("rabitqlib",)
+    package = "rabitqlib"
+    module = "rabitqlib"
     efforts = FaissLists.efforts
     bits = 7
 
@@ -307,7 +311,8 @@ class RabitqListsRaw(RabitqLists):
 
 
 class RabitqGraph(Rival):
-    packages = ("rabitqlib",)
+    package = "rabitqlib"
+    module = "rabitqlib"
 
     def build(self, base: Rows, threads: int) -> None:
         import rabitqlib
@@ -317,9 +322,7 @@ class RabitqGraph(Rival):
             dimension, 16, num_threads=threads, final_assignment=rabitqlib.FinalAssignmentMode.Exact
         )
         clusters.train(base)
-        self.index = rabitqlib.HnswIndex(
-            dimension, len(base), DEGREE // 2, WIDTH, 8, "l2" if self.is_l2 else "ip"
-        )
+        self.index = rabitqlib.HnswIndex(dimension, len(base), DEGREE // 2, WIDTH, 8, "l2" if self.is_l2 else "ip")
         self.index.build(base, clusters.centroids, clusters.assignments, threads)
 
     def set(self, effort: int) -> None:
@@ -330,26 +333,20 @@ class RabitqGraph(Rival):
 
 
 class Svs(Rival):
-    """Intel's Scalable Vector Search with its codes LVQ."""
+    """Intel's Scalable Vector Search with vectors as they are: its codes refuse processors of others."""
 
-    packages = ("scalable-vs",)
-    primary = 8
-    residual = 0
+    package = "scalable-vs"
+    module = "svs"
+    scalar: ClassVar[Any] = np.float32
 
     def build(self, base: Rows, threads: int) -> None:
         import svs
 
-        self.svs = svs
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder) / "base.fvecs")
-            svs.write_vecs(base, path)
-            data = svs.VectorDataLoader(path, svs.DataType.float32, dims=base.shape[1])
-            loader = svs.LVQLoader(data, primary=self.primary, residual=self.residual, padding=32)
-            parameters = svs.VamanaBuildParameters(
-                graph_max_degree=DEGREE, window_size=WIDTH, alpha=1.2 if self.is_l2 else 0.95
-            )
-            distance = svs.DistanceType.L2 if self.is_l2 else svs.DistanceType.MIP
-            self.index = svs.Vamana.build(parameters, loader, distance, num_threads=threads)
+        parameters = svs.VamanaBuildParameters(
+            graph_max_degree=DEGREE, window_size=WIDTH, alpha=1.2 if self.is_l2 else 0.95
+        )
+        distance = svs.DistanceType.L2 if self.is_l2 else svs.DistanceType.MIP
+        self.index = svs.Vamana.build(parameters, base.astype(self.scalar), distance, num_threads=threads)
 
     def prepare(self, threads: int) -> None:
         self.index.num_threads = threads
@@ -361,15 +358,15 @@ class Svs(Rival):
         return self.index.search(queries, k)[0]
 
 
-class Svs4x8(Svs):
-    primary = 4
-    residual = 8
+class SvsHalf(Svs):
+    scalar = np.float16
 
 
 class Ngt(Rival):
     """NGT's graph ANNG; the quantised ones are built by a program that its Python package does not have."""
 
-    packages = ("ngt",)
+    package = "ngt"
+    module = "ngtpy"
     efforts = (0, 2, 4, 6, 8, 10, 12, 15, 20, 25, 30)
 
     def build(self, base: Rows, threads: int) -> None:
@@ -398,7 +395,8 @@ class Ngt(Rival):
 
 
 class Scann(Rival):
-    packages = ("scann",)
+    package = "scann"
+    module = "scann"
     efforts = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 
     def build(self, base: Rows, threads: int) -> None:
@@ -436,8 +434,8 @@ RIVALS: dict[str, type[Rival]] = {
     "rabitq hnsw": RabitqGraph,
     "rabitq ivf": RabitqLists,
     "rabitq ivf raw": RabitqListsRaw,
-    "svs lvq8": Svs,
-    "svs lvq4x8": Svs4x8,
+    "svs": Svs,
+    "svs f16": SvsHalf,
     "ngt": Ngt,
     "scann": Scann,
 }
@@ -474,13 +472,9 @@ class Server:
         self.core = 0
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
-        version = importlib.metadata.version(self.kind.packages[0])
-        for package in self.kind.packages:
-            importlib.import_module({"faiss-cpu": "faiss", "pyglass-portable": "glass", "scalable-vs": "svs"}.get(
-                package, {"ngt": "ngtpy"}.get(package, package)
-            ))
+        importlib.import_module(self.kind.module)
         return {
-            "version": version,
+            "version": importlib.metadata.version(self.kind.package),
             "efforts": self.kind.efforts,
             "filters": self.kind.filters,
             "updates": self.kind.updates,

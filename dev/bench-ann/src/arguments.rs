@@ -29,6 +29,10 @@ pub(crate) const QUESTIONS: [&str; 5] = ["filter", "churn", "exact", "latency", 
 
 /// What the command line asks for.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Arguments {
     pub(crate) cases: Vec<String>,
     pub(crate) subjects: Vec<String>,

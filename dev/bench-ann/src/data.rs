@@ -145,7 +145,7 @@ fn read_npy(path: &Path) -> Result<(usize, Vec<f32>)> {
         [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => {
             10 + usize::from(u16::from_le_bytes([*a, *b]))
         }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 2.., _, a, b, c, d] => {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d] => {
             12 + u32::from_le_bytes([*a, *b, *c, *d]) as usize
         }
         _ => return Err(malformed().into()),
@@ -155,11 +155,19 @@ fn read_npy(path: &Path) -> Result<(usize, Vec<f32>)> {
     if !header.contains("'|u1'") || header.contains("'fortran_order': True") {
         return Err(malformed().into());
     }
-    let shape = header.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let shape = header
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
     let (shape, _) = shape.ok_or_else(malformed)?;
-    let dimension = shape.split(',').nth(1).and_then(|part| part.trim().parse().ok());
+    let dimension = shape
+        .split(',')
+        .nth(1)
+        .and_then(|part| part.trim().parse().ok());
     let dimension = dimension.filter(|d| *d > 0).ok_or_else(malformed)?;
-    Ok((dimension, numbers.iter().map(|byte| f32::from(*byte)).collect()))
+    Ok((
+        dimension,
+        numbers.iter().map(|byte| f32::from(*byte)).collect(),
+    ))
 }
 
 pub(crate) fn read_floats(path: &Path) -> Result<Vec<f32>> {

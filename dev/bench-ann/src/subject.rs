@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bench::Result;
 use bench::clock::process_time;
@@ -19,8 +19,13 @@ pub(crate) trait Subject {
     fn hello(&self) -> Hello;
 
     /// Makes the index of `base`, rows of `dimension` numbers; vectors of the metric cosine have length 1.
-    fn build(&mut self, base: &[f32], dimension: usize, metric: Metric, threads: usize)
-    -> Result<()>;
+    fn build(
+        &mut self,
+        base: &[f32],
+        dimension: usize,
+        metric: Metric,
+        threads: usize,
+    ) -> Result<()>;
 
     /// Takes the effort of the searches that follow.
     fn set(&mut self, effort: usize);
@@ -146,7 +151,7 @@ impl Server {
             .build(&base, loaded.dimension, loaded.metric, cores.len())?;
         let figures = Figures {
             seconds: wall.elapsed().as_secs_f64(),
-            processor_seconds: (process_time() - processor).as_secs_f64(),
+            processor_seconds: since(processor),
             bytes: resident() - before,
             ..Figures::default()
         };
@@ -175,7 +180,7 @@ impl Server {
         }
         let figures = Figures {
             seconds: wall.elapsed().as_secs_f64(),
-            processor_seconds: (process_time() - processor).as_secs_f64(),
+            processor_seconds: since(processor),
             nanoseconds,
             ..Figures::default()
         };
@@ -197,7 +202,7 @@ impl Server {
         }
         let figures = Figures {
             seconds: wall.elapsed().as_secs_f64(),
-            processor_seconds: (process_time() - processor).as_secs_f64(),
+            processor_seconds: since(processor),
             ..Figures::default()
         };
         write_ids(&search.out, &found)?;
@@ -235,6 +240,10 @@ impl Server {
     }
 }
 
+fn since(processor: Duration) -> f64 {
+    process_time().saturating_sub(processor).as_secs_f64()
+}
+
 fn write_ids(path: &Path, ids: &[u32]) -> Result<()> {
     let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
     Ok(fs::write(path, bytes)?)
@@ -257,7 +266,9 @@ fn pin(cores: &[usize]) -> Result<()> {
 /// Bytes of this process's own memory; files that are mapped do not count.
 fn resident() -> i64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     kib.unwrap_or(0_i64) * 1024
 }

@@ -5,13 +5,13 @@
 //!
 //! - **Few directions carry most.** The standard deviation of principal component `i` falls as `1 / (1 + i / 6)`; the
 //!   components are then turned by a random rotation, so that no coordinate is special.
-//! - **They lie in clusters within topics.** 200 topics, 20 clusters each, points around clusters, as 1.0 : 0.8 : 0.7; small
-//!   topics and clusters are more frequent than large ones, and a cluster has its own width. Around a cluster the spectrum is
-//!   flatter, `(1 + i / 6)^-0.9`, since what is common to the cluster has gone.
+//! - **They lie in clusters within topics.** 200 topics, 20 clusters each, points around clusters, as 1.0 : 0.8 : 0.7; some
+//!   topics and clusters have many more points than others, and a cluster has its own width. Around a cluster the spectrum
+//!   falls a little more slowly, `(1 + i / 6)^-0.9`, since what is common to the cluster has gone.
 //! - **Queries come from the same source and are not in the base.**
 //!
-//! How hard that is for an index: `docs/benchmarks.md` has hnswlib's curve on it, which is near that of the usual sets of a
-//! million image descriptors.
+//! A million of these has a local intrinsic dimension of 23 (maximum likelihood, ten neighbours, median of the queries), and
+//! the tenth neighbour is 1.12 times as far as the first.
 
 use bench::random::{Random, mix};
 
@@ -112,7 +112,9 @@ fn rotation(random: &mut Gauss) -> Vec<Vec<f32>> {
                 row.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
             }
             let length = row.iter().map(|a| a * a).sum::<f32>().sqrt();
-            row.iter_mut().for_each(|a| *a /= length);
+            for a in &mut row {
+                *a /= length;
+            }
         }
         rows.push(row);
     }

@@ -30,13 +30,22 @@ pub(crate) struct Truth {
 impl Truth {
     /// Of all rows; kept in `folder` from run to run.
     pub(crate) fn of(data: &DataSet, folder: &Path, threads: usize) -> Result<Self> {
-        let print = data.base.iter().chain(&data.queries).fold(0_u64, |hash, x| {
-            bench::random::mix(hash ^ u64::from(x.to_bits()))
-        });
+        let print = data
+            .base
+            .iter()
+            .chain(&data.queries)
+            .fold(0_u64, |hash, x| {
+                bench::random::mix(hash ^ u64::from(x.to_bits()))
+            });
         let path = folder.join(format!("{}-{print:016x}.truth", data.name));
         let count = data.query_count();
         let kept = fs::read(&path).unwrap_or_default();
-        let kept: Vec<f64> = kept.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        let kept: Vec<f64> = kept
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f64::from_le_bytes(*b))
+            .collect();
         let truth = if kept.len() == count {
             Self {
                 farthest: kept,
@@ -107,9 +116,16 @@ impl Truth {
             }
             let query = data.query(queries[place]);
             let bound = self.farthest[place] * (1.0 + TIE) + f64::MIN_POSITIVE;
-            let near = ids.iter().filter(|id| exact(query, data.row(**id)) <= bound).count();
+            let near = ids
+                .iter()
+                .filter(|id| exact(query, data.row(**id)) <= bound)
+                .count();
             let wanted = self.available[place].min(K);
-            sum += if wanted == 0 { 1.0 } else { near.min(wanted) as f64 / wanted as f64 };
+            sum += if wanted == 0 {
+                1.0
+            } else {
+                near.min(wanted) as f64 / wanted as f64
+            };
         }
         Ok(sum / queries.len() as f64)
     }
@@ -152,7 +168,11 @@ fn share(
         let mut farthest = kth(query, data, rows);
         // What was left out is at least as far as the bound, rounding aside.
         if f64::from(bound[at]) * (1.0 - ROUNDING) <= farthest {
-            farthest = kth(query, data, (0..data.rows()).filter(|row| allowed(place, *row)));
+            farthest = kth(
+                query,
+                data,
+                (0..data.rows()).filter(|row| allowed(place, *row)),
+            );
         }
         found.push((place, farthest, available[at]));
     }
