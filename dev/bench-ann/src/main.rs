@@ -91,7 +91,7 @@ fn bench() -> Result<()> {
         };
         run.all()?;
     }
-    let report = grouped(figures);
+    let report = grouped(&figures);
     report.write_table(&mut io::stderr())?;
     for note in &notes {
         writeln!(io::stderr(), "\nnote: {note}")?;
@@ -103,21 +103,20 @@ fn bench() -> Result<()> {
 }
 
 /// Figures as they came, but those of one case and metric together.
-fn grouped(mut figures: Vec<Figure>) -> Report {
-    let mut order: Vec<(String, &str)> = Vec::new();
-    for figure in &figures {
-        let key = (figure.case.clone(), figure.metric);
+fn grouped(figures: &[Figure]) -> Report {
+    let mut order: Vec<(&str, &str)> = Vec::new();
+    for figure in figures {
+        let key = (figure.case.as_str(), figure.metric);
         if !order.contains(&key) {
             order.push(key);
         }
     }
-    figures.sort_by_key(|figure| {
-        let is_key = |key: &(String, &str)| key.0 == figure.case && key.1 == figure.metric;
-        order.iter().position(is_key)
-    });
     let mut report = Report::new("ann", OURS, &[]);
-    for figure in figures {
-        report.push(figure);
+    for (case, metric) in order {
+        let is_key = |figure: &&Figure| figure.case == case && figure.metric == metric;
+        for figure in figures.iter().filter(is_key) {
+            report.push(figure.clone());
+        }
     }
     report
 }

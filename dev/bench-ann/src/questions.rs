@@ -43,8 +43,10 @@ impl Run<'_> {
         if self.arguments.asks("exact") {
             self.exact(ready)?;
         }
+        self.save()?;
         if self.arguments.asks("filter") {
             self.filter(ready)?;
+            self.save()?;
         }
         let is_large = self.data.rows() > LARGE;
         for (case, step) in [
@@ -55,7 +57,10 @@ impl Run<'_> {
             ("churn", Self::churn),
         ] {
             match (self.arguments.asks(case), is_large) {
-                (true, false) => step(self, ready)?,
+                (true, false) => {
+                    step(self, ready)?;
+                    self.save()?;
+                }
                 (true, true) => self.notes.push(format!(
                     "{case} on {}: only up to {LARGE} vectors",
                     self.data.name
@@ -172,7 +177,8 @@ impl Run<'_> {
             let (mut removals, mut insertions) = (Series::default(), Series::default());
             let mut random = Random::new(SEED);
             let mut step = || -> Result<()> {
-                for _ in 0..rounds {
+                for round in 1..=rounds {
+                    writeln!(io::stderr(), "    round {round} of {rounds}")?;
                     let rows = half(self.data.rows(), &mut random);
                     let bytes: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
                     fs::write(&path, bytes)?;

@@ -13,6 +13,7 @@ use crate::chart;
 use crate::child::{self, Child};
 use crate::curve::{self, Curve, Point, RECALL_ENOUGH, RECALLS};
 use crate::data::DataSet;
+use crate::grouped;
 use crate::ours;
 use crate::protocol::{Command, Figures, Search};
 use crate::truth::{K, Truth};
@@ -38,7 +39,15 @@ impl Run<'_> {
     pub(crate) fn all(&mut self) -> Result<()> {
         let mut ready = self.start()?;
         self.curves(&mut ready)?;
+        self.save()?;
         self.questions(&mut ready)
+    }
+
+    /// Keeps the figures so far: the whole run takes hours.
+    pub(crate) fn save(&self) -> Result<()> {
+        let mut lines = Vec::new();
+        grouped(self.figures).write_json(&mut lines)?;
+        Ok(fs::write(self.folder.join("figures-so-far.jsonl"), lines)?)
     }
 
     pub(crate) fn rounds(&self) -> usize {
