@@ -1,6 +1,6 @@
 //! [`Child`]: the process of one subject.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Stdio};
@@ -15,7 +15,7 @@ use crate::{arguments, ours, rust_rivals};
 pub(crate) const SERVE: &str = "serve-subject";
 
 /// Libraries that `rivals.py` serves.
-const PYTHON: [&str; 18] = [
+const PYTHON: [&str; 19] = [
     "hnswlib",
     "symphonyqg",
     "symphonyqg 8 bits",
@@ -34,9 +34,11 @@ const PYTHON: [&str; 18] = [
     "scann",
     "ngt",
     FAISS_FLAT,
+    FAISS_FLAT_BLAS,
 ];
 
-pub(crate) const FAISS_FLAT: &str = "faiss flat";
+const FAISS_FLAT: &str = "faiss flat";
+const FAISS_FLAT_BLAS: &str = "faiss flat blas";
 
 /// Everyone who can take part, ours first.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -48,7 +50,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Whether a subject compares with every row, which is no point of a curve.
 pub(crate) fn is_exact(name: &str) -> bool {
-    name == ours::EXACT || name == FAISS_FLAT
+    [ours::EXACT, FAISS_FLAT, FAISS_FLAT_BLAS].contains(&name)
 }
 
 /// The process of one subject, stopped when this is dropped.
@@ -77,6 +79,12 @@ impl Child {
         };
         // One thread unless a library is told otherwise, and freed memory goes back, so that memory can be weighed.
         let log = File::create(folder.join(format!("{}.log", name.replace(' ', "-"))))?;
+        // The OpenBLAS within faiss takes processors newer than itself for very old ones.
+        let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        if processor.contains("avx512vl") {
+            command.env("OPENBLAS_CORETYPE", "SkylakeX");
+            command.env_remove("OPENBLAS_L2_SIZE");
+        }
         let mut process = command
             .env("OMP_NUM_THREADS", "1")
             .env("OMP_WAIT_POLICY", "passive")
