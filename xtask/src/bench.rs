@@ -1,5 +1,9 @@
 //! `cargo xtask bench`: hands over to the crate that holds the rivals.
 
+use std::path::Path;
+use std::process::Command;
+
+use crate::python;
 use crate::run::{Context, Result};
 
 const HELP: &str = "\
@@ -12,6 +16,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             migration: five mixed steps on 500,000 rows, and an additive one at every size, against SQLite
             sync: rows to a client and kept up to date, against Automerge, Loro, Yjs, SQLite's session
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
+            ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
             power: what a day of syncing costs a phone, saving against standard
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
 
@@ -19,6 +24,12 @@ Run it on a quiet machine: results are committed with the machine in docs/benchm
 
 /// The crate of the benchmark of sync, which is no member of the workspace.
 pub(crate) const BENCH_SYNC: &str = "dev/bench-sync/Cargo.toml";
+
+/// The crate of the benchmark of vector search, no member either.
+pub(crate) const BENCH_ANN: &str = "dev/bench-ann/Cargo.toml";
+
+/// Libraries that the benchmark of vector search reaches through Python, pinned.
+const ANN_REQUIREMENTS: &str = "dev/bench-ann/requirements.txt";
 
 pub(crate) fn bench(args: &[String]) -> Result<bool> {
     match args.first().map(String::as_str) {
@@ -30,29 +41,40 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
         Some(_) => {}
     }
     let context = Context::new()?;
-    let mut command = if args.first().is_some_and(|name| name == "sync") {
-        // Its rivals compile for minutes, which no other command should wait for.
-        let mut command = context.cargo(["run", "--release", "--target-dir"]);
-        command
-            .arg(context.root.join("target/bench-sync"))
-            .arg("--");
-        // Its folder says how SQLite is compiled.
-        if let Some(folder) = std::path::Path::new(BENCH_SYNC).parent() {
-            command.current_dir(context.root.join(folder));
+    let mut command = match args.first().map(String::as_str) {
+        Some("sync") => apart(&context, BENCH_SYNC, "target/bench-sync"),
+        Some("ann") => {
+            let mut command = apart(&context, BENCH_ANN, "target/bench-ann");
+            // Neither help nor a list needs the libraries.
+            if !args.iter().any(|arg| arg == "--help" || arg == "--list") {
+                let folder = context.target.join("bench-ann/venv");
+                let python = python::environment_of(&context, ANN_REQUIREMENTS, &folder)?;
+                command.env("TANDEMDB_BENCH_PYTHON", python);
+            }
+            command
         }
-        command
-    } else {
         // The day of a phone has no rivals, which compile long.
-        let package = if args.first().is_some_and(|name| name == "power") {
-            "tandemdb-bench-power"
-        } else {
-            "tandemdb-bench-compare"
-        };
-        context.cargo(["run", "--release", "--package", package, "--"])
+        Some("power") => package(&context, "tandemdb-bench-power"),
+        _ => package(&context, "tandemdb-bench-compare"),
     };
     command.args(args);
     let status = command
         .status()
         .map_err(|e| format!("cargo does not start: {e}"))?;
     Ok(status.success())
+}
+
+fn package(context: &Context, name: &str) -> Command {
+    context.cargo(["run", "--release", "--package", name, "--"])
+}
+
+/// A crate whose rivals compile for minutes, which no other command should wait for.
+fn apart(context: &Context, manifest: &str, target: &str) -> Command {
+    let mut command = context.cargo(["run", "--release", "--target-dir"]);
+    command.arg(context.root.join(target)).arg("--");
+    // Its folder may say how libraries in C are compiled.
+    if let Some(folder) = Path::new(manifest).parent() {
+        command.current_dir(context.root.join(folder));
+    }
+    command
 }

@@ -93,12 +93,19 @@ pub(crate) fn tests(context: &Context) -> Result<Report> {
     })
 }
 
-/// The interpreter of the virtual environment, which is made or brought up to date when it must be.
 fn environment(context: &Context) -> Result<PathBuf> {
-    let folder = context.target.join("venv");
+    environment_of(context, REQUIREMENTS, &context.target.join("venv"))
+}
+
+/// The interpreter of the virtual environment in `folder`, which is made or brought up to date when it must be.
+pub(crate) fn environment_of(
+    context: &Context,
+    requirements: &str,
+    folder: &Path,
+) -> Result<PathBuf> {
     let python = folder.join("bin/python");
-    let wanted = context.root.join(REQUIREMENTS);
-    let text = fs::read_to_string(&wanted).map_err(|e| format!("{REQUIREMENTS}: {e}"))?;
+    let wanted = context.root.join(requirements);
+    let text = fs::read_to_string(&wanted).map_err(|e| format!("{requirements}: {e}"))?;
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     let stamp = folder.join("requirements.stamp");
@@ -106,13 +113,14 @@ fn environment(context: &Context) -> Result<PathBuf> {
     if python.exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == mark) {
         return Ok(python);
     }
-    println!(
-        "       installing {REQUIREMENTS} into {} by pip",
+    // Standard output may be a benchmark's, for machines to read.
+    eprintln!(
+        "       installing {requirements} into {} by pip",
         folder.display()
     );
     if !python.exists() {
         let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&folder);
+        make.args(["-m", "venv"]).arg(folder);
         context.run("venv", &mut make)?;
     }
     let mut install = Command::new(&python);

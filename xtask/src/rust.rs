@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::bench::BENCH_SYNC;
+use crate::bench::{BENCH_ANN, BENCH_SYNC};
 use crate::run::{Context, Result, without_colours};
 use crate::steps::{Counts, Report};
 use crate::{coverage, fuzz, tools};
@@ -17,6 +17,10 @@ pub(crate) fn fmt(context: &Context) -> Result<Report> {
     context.run(
         "fmt-bench-sync",
         &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_SYNC]),
+    )?;
+    context.run(
+        "fmt-bench-ann",
+        &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_ANN]),
     )?;
     Ok(Report::holds(""))
 }
