@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::collection::VectorCollection;
 pub use self::search::{Found, Hit, Search};
 use crate::core::distance::Metric;
+use crate::indexing::{Index, IndexOptions};
 
 /// Name of the key column of collections that [`VectorDb::create_collection`] makes.
 pub const ID_COLUMN: &str = "id";
@@ -33,6 +34,9 @@ pub struct VectorOptions {
     pub key: FieldType,
     /// Name of the column that holds the vectors. Default: `vector`.
     pub column: Text,
+    /// What finds the nearest vectors. Default: a scan of all, which is always right.
+    #[serde(default)]
+    pub index: IndexOptions,
 }
 
 impl VectorOptions {
@@ -43,6 +47,7 @@ impl VectorOptions {
             metric,
             key: FieldType::Int,
             column: VECTOR_COLUMN.into(),
+            index: IndexOptions::Exact,
         }
     }
 
@@ -57,6 +62,13 @@ impl VectorOptions {
     #[must_use]
     pub fn column(mut self, column: impl Into<Text>) -> Self {
         self.column = column.into();
+        self
+    }
+
+    /// Sets what finds the nearest vectors.
+    #[must_use]
+    pub fn index(mut self, index: IndexOptions) -> Self {
+        self.index = index;
         self
     }
 
@@ -110,7 +122,10 @@ impl VectorDb {
     /// # Errors
     /// [`common::ErrorKind::Conflict`] when there is a table of this name,
     /// [`common::ErrorKind::Invalid`] for dimension 0 and for columns that make no schema,
-    /// [`common::ErrorKind::LimitExceeded`] above [`VECTOR_DIMENSION_MAX`] dimensions.
+    /// [`common::ErrorKind::LimitExceeded`] above [`VECTOR_DIMENSION_MAX`] dimensions; as [`Index::build`] for the
+    /// index.
+    ///
+    /// [`Index::build`]: crate::Index::build
     pub fn create_collection(
         &self,
         name: impl Into<Text>,
@@ -118,6 +133,8 @@ impl VectorDb {
         metadata: impl IntoIterator<Item = Field>,
     ) -> Result<VectorCollection> {
         let name = name.into();
+        // Before the table is there: it would stay behind.
+        Index::new(&options.index, options.metric)?;
         let vector = Field::new(options.column.clone(), options.vector_type()?).rule(Rule::Finite);
         let mut schema = Schema::build(name.clone(), [ID_COLUMN])
             .field(Field::new(ID_COLUMN, options.key.clone()))

@@ -31,6 +31,6 @@ pub use crate::db::{
     Found, Hit, ID_COLUMN, Search, VECTOR_COLUMN, VectorCollection, VectorDb, VectorOptions,
 };
 pub use crate::indexing::{
-    ClusteredOptions, Explanation, Method, Neighbour, Progress, SEARCH_K_MAX, Scan, ScanCodes,
-    unwatched,
+    ClusteredOptions, Explanation, GraphOptions, Index, IndexOptions, Layout, Method, Neighbour,
+    Progress, SEARCH_K_MAX, Scan, ScanCodes, Work, unwatched,
 };

@@ -49,6 +49,18 @@ impl SlotSet {
         is_new
     }
 
+    /// At most `count` of the slots, from all over their range.
+    pub fn spread(&self, count: usize) -> impl Iterator<Item = Slot> + '_ {
+        let step = self.words.len().div_ceil(count.max(1)).max(1);
+        let parts = (0..).step_by(step).zip(self.words.chunks(step));
+        parts.filter_map(|(begin, words)| {
+            let (number, word) = (begin..).zip(words).find(|(_, word)| **word != 0)?;
+            u32::try_from(number)
+                .ok()
+                .map(|number| Slot(number * 64 + word.trailing_zeros()))
+        })
+    }
+
     /// The slots, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
         (0_u32..).zip(&self.words).flat_map(|(number, word)| {

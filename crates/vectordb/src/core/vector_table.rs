@@ -14,7 +14,7 @@ use super::slot_set::SlotSet;
 /// padded with zeros, so that kernels need no remainder loop.
 ///
 /// Slots of removed vectors are given again, the latest first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VectorTable {
     rows: VectorRows,
     free: Vec<Slot>,
@@ -158,6 +158,12 @@ impl VectorRows {
         self.values.bytes() + self.live.len() * size_of::<u64>()
     }
 
+    /// Whether a vector lives in a slot.
+    #[inline]
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.is_live(slot)
+    }
+
     /// The padded row of a slot, `None` if no vector lives there or the table stores no 32-bit floats.
     #[inline]
     pub fn row(&self, slot: Slot) -> Option<&[f32]> {
@@ -205,7 +211,7 @@ impl VectorRows {
 
     /// The distance to the vector of a slot, in 64-bit floats: what hits report; `None` if none lives there.
     ///
-    /// Cost: nanoseconds for each element. [`VectorRows::rank`] is for those that are compared with many.
+    /// Cost: a nanosecond for every few elements.
     pub fn distance_to(&self, metric: Metric, query: &PreparedVector, slot: Slot) -> Option<f64> {
         if let Some(row) = self.row(slot) {
             return Some(metric.distance(&query.values, row));

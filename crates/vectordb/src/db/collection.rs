@@ -17,7 +17,7 @@ use super::VectorOptions;
 use super::follower::{Follower, Indexed};
 use super::search::{Found, Hit, Search};
 use crate::core::SlotSet;
-use crate::indexing::{Explanation, Index, Method, Neighbour, check_k};
+use crate::indexing::{Explanation, Neighbour, Request, check_k};
 
 /// Vectors with metadata. A handle; clones share the collection.
 ///
@@ -34,7 +34,6 @@ struct Inner {
     /// Position of the vector column.
     column: usize,
     follower: Follower,
-    index: Index,
     is_closed: AtomicBool,
 }
 
@@ -45,8 +44,7 @@ impl VectorCollection {
         options: VectorOptions,
         column: usize,
     ) -> Result<Self> {
-        let (metric, dimension) = (options.metric, options.dimension);
-        let follower = Follower::new(database, table.clone(), metric, dimension, column)?;
+        let follower = Follower::new(database, table.clone(), &options, column)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 database: database.clone(),
@@ -54,7 +52,6 @@ impl VectorCollection {
                 options,
                 column,
                 follower,
-                index: Index::Exact,
                 is_closed: AtomicBool::new(false),
             }),
         })
@@ -87,6 +84,14 @@ impl VectorCollection {
     /// Columns of the collection: the id, the vector, the metadata.
     pub fn schema(&self) -> Arc<Schema> {
         self.inner.table.schema()
+    }
+
+    /// Bytes that the index takes beside the vectors, by part; empty where rows are scanned.
+    ///
+    /// # Errors
+    /// Only with a storage that can fail.
+    pub fn index_bytes(&self) -> Result<Vec<(&'static str, usize)>> {
+        Ok(self.inner.follower.indexed()?.index.bytes())
     }
 
     /// The table underneath, for queries, transactions and indexes on metadata.
@@ -311,27 +316,27 @@ impl VectorCollection {
         let slots = predicate.map(|predicate| matching(&state, &predicate));
         let filter_time = begin.elapsed();
         let begin = Instant::now();
-        let neighbours = self.inner.index.search(
-            &state.rows,
+        let request = Request {
+            rows: &state.rows,
             metric,
-            &query,
-            search.k,
-            slots.as_ref(),
-            |a, b| by_id(&state, a, b),
-        );
+            query: &query,
+            k: search.k,
+            filter: slots.as_ref(),
+            tie: &|a, b| by_id(&state, a, b),
+        };
+        let answer = state.index.search(&request, search.effort);
         let matched = slots.as_ref().map_or(state.rows.len(), SlotSet::len);
         let explanation = Explanation {
-            method: match slots {
-                None => Method::ScanAll,
-                Some(_) => Method::ScanMatching,
-            },
+            method: answer.method,
             seq: state.seq,
             rows: state.rows.len(),
             matched,
-            visited: matched,
+            compared: answer.work.compared,
+            visited: answer.work.ranked,
             filter_time,
             search_time: begin.elapsed(),
         };
+        let neighbours = answer.nearest;
         Ok((state, neighbours, explanation))
     }
 

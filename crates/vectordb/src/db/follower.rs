@@ -7,19 +7,24 @@ use common::{Collection, Database, ErrorKind, Record, RecordId, Result, Seq, Slo
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
-use crate::core::distance::Metric;
+use super::VectorOptions;
 use crate::core::{Paged, VectorRows, VectorTable};
+use crate::indexing::{Index, unwatched};
 
 /// Records on one page of the table of records.
 const RECORDS_PER_PAGE: usize = 512;
 /// Changes read from the log at once.
 const CHANGES_AT_ONCE: usize = 4_096;
 
+/// Changes at once that make an index be built anew, if they are more than this share of its vectors as well.
+const REBUILT_MIN: usize = 2_000;
+const REBUILT_SHARE: usize = 2;
+
 /// The index of one table. It takes its lock before any of the database's; the database calls nothing here.
 pub(super) struct Follower {
     database: Database,
     table: Collection,
-    metric: Metric,
+    options: VectorOptions,
     /// Position of the vector column.
     column: usize,
     reader: ReaderId,
@@ -30,6 +35,9 @@ pub(super) struct Follower {
 struct State {
     applied: Seq,
     vectors: VectorTable,
+    index: Index,
+    /// Whether the index waits to be built anew from the vectors, and is told of no change until then.
+    is_stale: bool,
     records: Paged<Option<Record>>,
     slots: HashMap<RecordId, Slot, foldhash::fast::RandomState>,
     /// Rows without a vector that the metric can compare.
@@ -40,6 +48,7 @@ struct State {
 pub(super) struct Indexed {
     pub(super) seq: Seq,
     pub(super) rows: VectorRows,
+    pub(super) index: Index,
     pub(super) records: Paged<Option<Record>>,
     pub(super) unsearchable: usize,
 }
@@ -54,8 +63,7 @@ impl Follower {
     pub(super) fn new(
         database: &Database,
         table: Collection,
-        metric: Metric,
-        dimension: usize,
+        options: &VectorOptions,
         column: usize,
     ) -> Result<Self> {
         // Registered first, so that the log keeps what is committed while the table is read.
@@ -64,10 +72,10 @@ impl Follower {
         let follower = Self {
             database: database.clone(),
             table,
-            metric,
             column,
             reader,
-            state: RwLock::new(State::new(dimension)),
+            state: RwLock::new(State::new(options)?),
+            options: options.clone(),
         };
         follower.rebuild(&mut follower.state.write())?;
         Ok(follower)
@@ -80,6 +88,7 @@ impl Follower {
         Ok(Indexed {
             seq: state.applied,
             rows: state.vectors.rows().clone(),
+            index: state.index.clone(),
             records: state.records.clone(),
             unsearchable: state.unsearchable.len(),
         })
@@ -88,8 +97,11 @@ impl Follower {
     /// Applies the commits that the index has not seen.
     pub(super) fn follow(&self) -> Result<()> {
         let target = self.database.seq();
-        if self.state.read().applied >= target {
-            return Ok(());
+        {
+            let state = self.state.read();
+            if state.applied >= target && !state.is_stale {
+                return Ok(());
+            }
         }
         let mut state = self.state.write();
         while state.applied < target {
@@ -104,23 +116,29 @@ impl Follower {
             // Commits come whole, so the last change's position is reached in full.
             state.applied = changes.last().map_or(target, |change| change.seq);
             let id = self.table.id();
+            // Many at once are cheaper to index together.
+            let many = state.vectors.rows().len() / REBUILT_SHARE;
+            state.is_stale |= changes.len() > many.max(REBUILT_MIN);
             for change in &changes {
                 self.apply(&mut state, id, change);
             }
         }
+        state.index_all()?;
         self.database.acknowledge(self.reader, state.applied)
     }
 
     fn rebuild(&self, state: &mut State) -> Result<()> {
         let snapshot = self.database.snapshot();
-        let mut fresh = State::new(state.vectors.rows().dimension());
+        let mut fresh = State::new(&self.options)?;
         fresh.applied = snapshot.seq();
+        fresh.is_stale = true;
         snapshot.view().scan(&self.table, &mut |records| {
             for record in records {
                 self.put(&mut fresh, record);
             }
             std::ops::ControlFlow::Continue(())
         })?;
+        fresh.index_all()?;
         *state = fresh;
         self.database.acknowledge(self.reader, state.applied)
     }
@@ -146,17 +164,25 @@ impl Follower {
             state.records.set(slot.0 as usize, Some(record.clone()));
             return;
         }
-        let dimension = state.vectors.rows().dimension();
+        let (metric, dimension) = (self.options.metric, self.options.dimension);
         let prepared = record
             .get(self.column)
             .and_then(|value| value.as_vector()?.as_f32())
-            .and_then(|vector| self.metric.prepare(vector, dimension).ok());
+            .and_then(|vector| metric.prepare(vector, dimension).ok());
         let slot = match (prepared, slot) {
             (Some(vector), Some(slot)) => {
+                state.forget(slot);
                 state.vectors.replace(slot, &vector);
+                state.take_in(slot);
                 Some(slot)
             }
-            (Some(vector), None) => state.vectors.push(&vector),
+            (Some(vector), None) => {
+                let slot = state.vectors.push(&vector);
+                if let Some(slot) = slot {
+                    state.take_in(slot);
+                }
+                slot
+            }
             (None, _) => None,
         };
         match slot {
@@ -183,19 +209,46 @@ impl Follower {
 }
 
 impl State {
-    fn new(dimension: usize) -> Self {
-        Self {
+    fn new(options: &VectorOptions) -> Result<Self> {
+        Ok(Self {
             applied: Seq::ZERO,
-            vectors: VectorTable::new(dimension),
+            vectors: VectorTable::new(options.dimension),
+            index: Index::new(&options.index, options.metric)?,
+            is_stale: false,
             records: Paged::new(RECORDS_PER_PAGE),
             slots: HashMap::default(),
             unsearchable: HashSet::default(),
+        })
+    }
+
+    /// Indexes what the index was not told of, and builds it where the table has become large enough.
+    fn index_all(&mut self) -> Result<()> {
+        let rows = self.vectors.rows();
+        if self.is_stale || self.index.is_due(rows) {
+            self.index.rebuild(rows, &unwatched)?;
+            self.is_stale = false;
+        }
+        Ok(())
+    }
+
+    /// Tells the index of a vector that came.
+    fn take_in(&mut self, slot: Slot) {
+        if !self.is_stale {
+            self.index.insert(self.vectors.rows(), slot);
+        }
+    }
+
+    /// Tells the index of a vector that goes.
+    fn forget(&mut self, slot: Slot) {
+        if !self.is_stale {
+            self.index.remove(self.vectors.rows(), slot);
         }
     }
 
     fn remove(&mut self, id: &RecordId) {
         self.unsearchable.remove(id);
         if let Some(slot) = self.slots.remove(id) {
+            self.forget(slot);
             self.vectors.remove(slot);
             self.records.set(slot.0 as usize, None);
         }

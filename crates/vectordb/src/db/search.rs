@@ -20,6 +20,9 @@ pub struct Search {
     pub vector: Vec<f32>,
     /// How many neighbours: 1 to [`crate::SEARCH_K_MAX`]. Fewer come back when fewer rows pass the filter.
     pub k: usize,
+    /// What the search may take: candidates that a graph keeps on the way, lists that a clustered index scans. More
+    /// finds more of the true neighbours. The default of [`Index::nearest`](crate::Index::nearest) if none.
+    pub effort: Option<usize>,
     /// Which rows are candidates; all of them if none.
     pub filter: Option<Filter>,
     /// Which columns hits carry; all metadata, and not the vector, if none.
@@ -34,10 +37,18 @@ impl Search {
         Self {
             vector: vector.into(),
             k,
+            effort: None,
             filter: None,
             select: None,
             pipeline: None,
         }
+    }
+
+    /// The search may take this: see [`Search::effort`].
+    #[must_use]
+    pub fn effort(mut self, effort: usize) -> Self {
+        self.effort = Some(effort);
+        self
     }
 
     /// Only rows that pass the filter are candidates: `k` of these come back, if there are as many.

@@ -28,7 +28,8 @@ use crate::core::VectorRows;
 use crate::core::distance::Metric;
 
 pub use self::options::ClusteredOptions;
-pub(crate) use self::search::ClusteredFound;
+#[cfg(test)]
+use self::search::ClusteredFound;
 
 /// An inverted file over the vectors of a table. A clone costs a few reference counts and never changes.
 #[derive(Debug, Clone)]
@@ -63,6 +64,7 @@ pub(crate) struct ClusteredBytes {
 
 impl ClusteredBytes {
     /// Bytes of all parts.
+    #[cfg(test)]
     pub(crate) fn total(&self) -> usize {
         self.centres + self.codes + self.words + self.places + self.frame
     }
@@ -83,6 +85,14 @@ fn rank_of(metric: Metric) -> Result<Rank> {
 }
 
 impl ClusteredIndex {
+    /// Checks that there is such an index for a metric.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Unsupported`] if not.
+    pub(crate) fn supports(metric: Metric) -> Result<()> {
+        rank_of(metric).map(|_| ())
+    }
+
     /// Number of vectors.
     pub(crate) fn len(&self) -> usize {
         self.lists.len()

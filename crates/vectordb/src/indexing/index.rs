@@ -1,12 +1,28 @@
 //! [`Index`]: what finds the nearest vectors of a table.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use common::Slot;
+use common::{Result, Slot};
 
+use super::clustered::ClusteredIndex;
 use super::exact::Scan;
+use super::graph::GraphIndex;
+use super::options::IndexOptions;
+use super::plan::Method;
+use super::progress::Progress;
+use super::request::{Request, Work};
 use crate::core::distance::{Metric, PreparedVector};
 use crate::core::{SlotSet, VectorRows};
+
+/// Tables of fewer vectors are scanned, whatever the options say: that is faster, and right.
+pub(crate) const INDEXED_MIN: usize = 2_000;
+/// Candidates that a search of a graph keeps unless it is told otherwise.
+const EFFORT: usize = 64;
+/// The share of the clusters that a search of a clustered index scans unless it is told otherwise: one in so many.
+const PROBED_SHARE: usize = 16;
+/// A clustered index scans all rows that pass a filter if these are fewer than one in so many.
+const FILTERED_SHARE: usize = 50;
 
 /// A vector that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,36 +33,269 @@ pub struct Neighbour {
     pub distance: f64,
 }
 
-/// What finds the nearest vectors of a table. It knows slots, never records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Index {
-    /// Compares the query with every candidate: always right, and for filters that few rows pass, fastest.
-    Exact,
+/// What finds the nearest vectors of a table. It knows slots, never records, and follows the table: whoever
+/// changes that tells [`Index::insert`] and [`Index::remove`].
+///
+/// A clone costs a few reference counts and never changes: searches hold one while others write.
+///
+/// ```
+/// use vectordb::core::VectorTable;
+/// use vectordb::{GraphOptions, Index, IndexOptions, Metric, unwatched};
+/// let mut table = VectorTable::new(2);
+/// for i in 0..3_000_i16 {
+///     table.push(&[f32::from(i % 60), f32::from(i / 60)]);
+/// }
+/// let options = IndexOptions::Graph(GraphOptions::default());
+/// let index = Index::build(&options, Metric::Euclidean, table.rows(), &unwatched)?;
+/// let query = Metric::Euclidean.prepare_query(&[7.2, 30.1], 2)?;
+/// let nearest = index.nearest(table.rows(), &query, 1, None, None);
+/// assert_eq!(nearest[0].slot, common::Slot(30 * 60 + 7));
+/// # Ok::<(), common::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Index {
+    options: Arc<IndexOptions>,
+    metric: Metric,
+    structure: Structure,
+}
+
+/// What there is beside the vectors.
+#[derive(Debug, Clone)]
+enum Structure {
+    /// Nothing: all of them are compared.
+    None,
+    Clustered(Arc<ClusteredIndex>),
+    Graph(Arc<GraphIndex>),
+}
+
+/// What a search found, and how.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) nearest: Vec<Neighbour>,
+    pub(crate) method: Method,
+    pub(crate) work: Work,
 }
 
 impl Index {
-    /// The `k` nearest rows, nearest first; `tie` orders rows at the same distance.
+    /// An index of no vectors.
     ///
-    /// With `among`, only those slots are candidates.
-    pub(crate) fn search(
-        self,
-        rows: &VectorRows,
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for options out of their bounds, [`common::ErrorKind::Unsupported`] for a
+    /// metric that the index has not.
+    pub fn new(options: &IndexOptions, metric: Metric) -> Result<Self> {
+        options.check()?;
+        match options {
+            IndexOptions::Exact => {}
+            IndexOptions::Clustered(_) => ClusteredIndex::supports(metric)?,
+            IndexOptions::Graph(options) => GraphIndex::supports(options.layout, metric)?,
+        }
+        Ok(Self {
+            options: Arc::new(options.clone()),
+            metric,
+            structure: Structure::None,
+        })
+    }
+
+    /// An index of the vectors of a table; tables of fewer than 2,000 vectors are scanned by any index.
+    ///
+    /// The same options and vectors give the same index, whatever the number of threads.
+    ///
+    /// # Errors
+    /// As [`Index::new`]; [`common::ErrorKind::LimitExceeded`] for a graph of more than 2^31 vectors,
+    /// [`common::ErrorKind::Closed`] when cancelled.
+    pub fn build(
+        options: &IndexOptions,
         metric: Metric,
+        rows: &VectorRows,
+        progress: Progress<'_>,
+    ) -> Result<Self> {
+        let mut index = Self::new(options, metric)?;
+        index.rebuild(rows, progress)?;
+        Ok(index)
+    }
+
+    /// Makes the index anew from the vectors of a table; on an error it stays as it was.
+    ///
+    /// # Errors
+    /// As [`Index::build`].
+    pub fn rebuild(&mut self, rows: &VectorRows, progress: Progress<'_>) -> Result<()> {
+        self.structure = match &*self.options {
+            _ if rows.len() < INDEXED_MIN => Structure::None,
+            IndexOptions::Exact => Structure::None,
+            IndexOptions::Clustered(options) => {
+                let index = ClusteredIndex::build(options, self.metric, rows, progress)?;
+                Structure::Clustered(Arc::new(index))
+            }
+            IndexOptions::Graph(options) => {
+                let graph = GraphIndex::build(options, self.metric, rows, progress)?;
+                Structure::Graph(Arc::new(graph))
+            }
+        };
+        Ok(())
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &IndexOptions {
+        &self.options
+    }
+
+    /// Whether the options ask for a structure that the table has been too small for, and no longer is.
+    pub(crate) fn is_due(&self, rows: &VectorRows) -> bool {
+        matches!(self.structure, Structure::None)
+            && *self.options != IndexOptions::Exact
+            && rows.len() >= INDEXED_MIN
+    }
+
+    /// Bytes that the index takes beside the vectors, by part.
+    pub fn bytes(&self) -> Vec<(&'static str, usize)> {
+        match &self.structure {
+            Structure::None => Vec::new(),
+            Structure::Clustered(index) => {
+                let bytes = index.bytes();
+                vec![
+                    ("centres", bytes.centres),
+                    ("codes", bytes.codes),
+                    ("words", bytes.words),
+                    ("places", bytes.places),
+                    ("frame", bytes.frame),
+                ]
+            }
+            Structure::Graph(graph) => graph.bytes().to_vec(),
+        }
+    }
+
+    /// Takes in the vector that a slot has been given. Whatever vector the slot had before was removed.
+    ///
+    /// Cost: hundreds of microseconds for a graph, a few for a clustered index.
+    pub fn insert(&mut self, rows: &VectorRows, slot: Slot) {
+        match &mut self.structure {
+            Structure::None => {}
+            Structure::Clustered(index) => Arc::make_mut(index).insert(rows, slot),
+            Structure::Graph(graph) => Arc::make_mut(graph).insert(rows, slot),
+        }
+    }
+
+    /// Forgets the vector of a slot, before the slot is given free or another vector.
+    pub fn remove(&mut self, rows: &VectorRows, slot: Slot) {
+        match &mut self.structure {
+            Structure::None => {}
+            Structure::Clustered(index) => {
+                Arc::make_mut(index).remove(slot);
+            }
+            Structure::Graph(graph) => Arc::make_mut(graph).remove(rows, slot),
+        }
+    }
+
+    /// The `k` nearest vectors of a table, nearest first, those at the same distance in the order of their slots.
+    ///
+    /// `effort` is what the search may take: candidates that a graph keeps on the way (at least `k`; 64 if not
+    /// given), lists that a clustered index scans (a sixteenth of them if not given). With `filter`, only its slots
+    /// are candidates.
+    pub fn nearest(
+        &self,
+        rows: &VectorRows,
         query: &PreparedVector,
         k: usize,
-        among: Option<&SlotSet>,
-        tie: impl Fn(Slot, Slot) -> Ordering + Sync,
+        effort: Option<usize>,
+        filter: Option<&SlotSet>,
     ) -> Vec<Neighbour> {
-        match self {
-            Self::Exact => {
-                let scan = Scan {
-                    rows,
-                    metric,
-                    among,
-                    threads: 1,
-                };
-                scan.nearest(query, k, &tie)
+        let request = Request {
+            rows,
+            metric: self.metric,
+            query,
+            k,
+            filter,
+            tie: &|a: Slot, b: Slot| a.cmp(&b),
+        };
+        self.search(&request, effort).nearest
+    }
+
+    /// Answers a request, and says how.
+    pub(crate) fn search(&self, request: &Request<'_>, effort: Option<usize>) -> Answer {
+        if request.k == 0 {
+            return Answer {
+                nearest: Vec::new(),
+                method: Method::ScanAll,
+                work: Work::default(),
+            };
+        }
+        match &self.structure {
+            Structure::None => scan(request),
+            Structure::Clustered(index) => clustered(index, request, effort),
+            Structure::Graph(graph) => {
+                let (nearest, work) = graph.search(request, effort.unwrap_or(EFFORT));
+                Answer {
+                    nearest,
+                    method: match request.filter {
+                        None => Method::Graph,
+                        Some(_) => Method::GraphMatching,
+                    },
+                    work,
+                }
             }
         }
+    }
+}
+
+fn scan(request: &Request<'_>) -> Answer {
+    let scan = Scan {
+        rows: request.rows,
+        metric: request.metric,
+        among: request.filter,
+        threads: 1,
+    };
+    let matched = request.filter.map_or(request.rows.len(), SlotSet::len);
+    let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
+    Answer {
+        nearest: scan.nearest(request.query, request.k, &tie),
+        method: match request.filter {
+            None => Method::ScanAll,
+            Some(_) => Method::ScanMatching,
+        },
+        work: Work {
+            compared: 0,
+            ranked: matched,
+        },
+    }
+}
+
+fn clustered(index: &ClusteredIndex, request: &Request<'_>, effort: Option<usize>) -> Answer {
+    let clusters = index.clusters();
+    let mut probes = effort.unwrap_or_else(|| (clusters / PROBED_SHARE).max(1));
+    if let Some(filter) = request.filter {
+        let (matched, all) = (filter.len(), index.len());
+        if matched.saturating_mul(FILTERED_SHARE) < all {
+            return scan(request);
+        }
+        // As many that pass as there would be without a filter.
+        probes = probes.saturating_mul(all.div_ceil(matched.max(1)));
+    }
+    let wanted = request
+        .k
+        .min(request.filter.map_or(index.len(), SlotSet::len));
+    let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
+    let found = index.search(
+        request.rows,
+        request.metric,
+        request.query,
+        wanted,
+        probes.min(clusters),
+        request.filter,
+        &tie,
+    );
+    if found.nearest.len() < wanted {
+        // The lists near the query have too few that pass.
+        return scan(request);
+    }
+    Answer {
+        nearest: found.nearest,
+        method: match request.filter {
+            None => Method::Clustered,
+            Some(_) => Method::ClusteredMatching,
+        },
+        work: Work {
+            compared: found.estimated,
+            ranked: found.compared,
+        },
     }
 }

@@ -16,6 +16,14 @@ pub enum Method {
     ScanAll,
     /// Every row that passes the filter is compared with the query.
     ScanMatching,
+    /// The lists of the nearest clusters are scanned as codes, and what these do not exclude is compared.
+    Clustered,
+    /// As [`Method::Clustered`], and only what passes the filter is compared.
+    ClusteredMatching,
+    /// The links of a graph are followed, and the nearest by their codes are compared.
+    Graph,
+    /// As [`Method::Graph`] among the rows that pass the filter; where few do, their codes are scanned.
+    GraphMatching,
 }
 
 /// What a search did: for people, and for tests that care.
@@ -30,6 +38,8 @@ pub struct Explanation {
     pub rows: usize,
     /// Rows that passed the filter; all of them without one.
     pub matched: usize,
+    /// Rows whose distance was estimated or computed from codes; none in a scan.
+    pub compared: usize,
     /// Rows whose vector was compared with the query.
     pub visited: usize,
     /// Time for the filter.
@@ -55,6 +65,12 @@ impl fmt::Display for Explanation {
         let method = match self.method {
             Method::ScanAll => "exact, all rows",
             Method::ScanMatching => "exact, rows that pass the filter",
+            Method::Clustered => "clustered, lists near the query",
+            Method::ClusteredMatching => {
+                "clustered, rows of lists near the query that pass the filter"
+            }
+            Method::Graph => "graph",
+            Method::GraphMatching => "graph, rows that pass the filter",
         };
         writeln!(f, "method   {method}")?;
         writeln!(f, "state    commit {}", self.seq)?;
@@ -63,6 +79,9 @@ impl fmt::Display for Explanation {
             "matched  {} of {} rows in {:?}",
             self.matched, self.rows, self.filter_time
         )?;
+        if self.compared > 0 {
+            writeln!(f, "compared {} rows by their codes", self.compared)?;
+        }
         write!(
             f,
             "visited  {} rows in {:?}",

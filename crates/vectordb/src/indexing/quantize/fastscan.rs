@@ -98,6 +98,10 @@ pub(super) type Estimate = fn(&[Line], &[Line], &BlockFactors, &Terms, &mut Esti
 
 /// The functions for one kind of machine.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "tests name machines and compare raw sums")
+)]
 pub(super) struct Kernels {
     pub(super) name: &'static str,
     /// The raw sums: what tests compare. Searches use `estimate`, which has them inside.

@@ -53,11 +53,6 @@ impl Rotation {
         }
     }
 
-    /// Number of elements that go in.
-    pub(crate) fn dimension(&self) -> usize {
-        self.dimension
-    }
-
     /// Number of elements that come out: a multiple of 64.
     pub(crate) fn padded(&self) -> usize {
         self.padded

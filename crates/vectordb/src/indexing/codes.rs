@@ -1,0 +1,211 @@
+//! [`Codes`]: vectors in one byte a dimension, for traversal; what they find is ranked anew by full vectors.
+
+use std::sync::Arc;
+
+use common::Slot;
+
+use crate::core::distance::Metric;
+use crate::core::distance::{ByteKernel, byte_kernel};
+use crate::core::{LINE_BYTES, Line, Rows, VectorRows};
+
+/// Most vectors that the range of the codes is learned from.
+const SAMPLE_MAX: usize = 4_096;
+/// Share of a sample's elements that may lie outside on either side: a few outliers do not blur all others.
+const OUTLIERS: f64 = 0.001;
+/// Fewest bytes over which the length that a product needs is spread.
+const LIFT_BYTES_MIN: usize = 16;
+
+/// Vectors of a table in one byte a dimension.
+///
+/// All dimensions share one scale and each has its own offset, so that the distance of two codes is that of
+/// their vectors over a constant, and integers compute it without rounding. Elements outside the range are
+/// moved to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Codes {
+    range: Arc<Range>,
+    kernel: ByteKernel,
+    rows: Rows,
+}
+
+/// What makes a byte of an element.
+#[derive(Debug)]
+struct Range {
+    /// Value of code 0 in each dimension.
+    offsets: Vec<f32>,
+    /// Codes in one unit.
+    per_unit: f32,
+    lift: Option<Lift>,
+}
+
+/// Makes the nearest by product the nearest by distance: vectors get more dimensions, equal among each other,
+/// in which a query is 0, so that all have the same length (Bachrach et al., 2014).
+#[derive(Debug)]
+struct Lift {
+    /// That length, squared.
+    norm_squared: f32,
+    /// Number of dimensions that are added.
+    dimensions: usize,
+}
+
+impl Codes {
+    /// Codes without rows, for vectors like those of a table.
+    pub(crate) fn learn(metric: Metric, rows: &VectorRows) -> Self {
+        let dimension = rows.dimension();
+        let step = (rows.len() / SAMPLE_MAX).max(1);
+        let sample: Vec<Vec<f32>> = rows
+            .slots()
+            .step_by(step)
+            .map(|slot| {
+                let mut vector = vec![0.0; dimension];
+                rows.decode(slot, &mut vector);
+                vector
+            })
+            .collect();
+        let lift = (metric == Metric::Dot).then(|| {
+            let free = dimension.next_multiple_of(LINE_BYTES) - dimension;
+            Lift {
+                norm_squared: sample.iter().map(|v| norm_squared(v)).fold(0.0, f32::max),
+                dimensions: if free < LIFT_BYTES_MIN {
+                    free + LINE_BYTES
+                } else {
+                    free
+                },
+            }
+        });
+        let mut bounds: Vec<(f32, f32)> = (0..dimension)
+            .map(|d| inner_range(sample.iter().filter_map(|v| v.get(d).copied()).collect()))
+            .collect();
+        if let Some(lift) = &lift {
+            let high = sample.iter().map(|v| lift.element(v)).fold(0.0, f32::max);
+            bounds.extend(std::iter::repeat_n((0.0, high), lift.dimensions));
+        }
+        let widest = bounds.iter().map(|(l, h)| h - l).fold(0.0, f32::max);
+        let per_unit = if widest > 0.0 && (255.0 / widest).is_finite() {
+            255.0 / widest
+        } else {
+            1.0
+        };
+        // What a dimension does not use of the range is left on both sides, by whole codes: vectors of whole
+        // numbers then keep theirs.
+        let offsets = bounds
+            .iter()
+            .map(|(l, h)| l - ((255.0 - (h - l) * per_unit) / 2.0).floor() / per_unit)
+            .collect::<Vec<f32>>();
+        Self {
+            kernel: byte_kernel(metric),
+            rows: Rows::new(offsets.len()),
+            range: Arc::new(Range {
+                offsets,
+                per_unit,
+                lift,
+            }),
+        }
+    }
+
+    /// Bytes of all codes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    /// The code of a slot; empty if none was ever set.
+    #[inline]
+    pub(crate) fn row(&self, slot: Slot) -> &[Line] {
+        self.rows.row(slot).unwrap_or_default()
+    }
+
+    /// How far two codes are from each other; only to be compared with others of these codes.
+    #[inline]
+    pub(crate) fn distance(&self, a: &[Line], b: &[Line]) -> u32 {
+        (self.kernel)(a, b)
+    }
+
+    /// How many steps between codes are one unit between elements.
+    pub(crate) fn per_unit(&self) -> f32 {
+        self.range.per_unit
+    }
+
+    /// The square, in steps, of what a stored vector's added dimensions are in all: nothing but for products.
+    pub(crate) fn lift_squared(&self, vector: &[f32]) -> f32 {
+        let lift = self.range.lift.as_ref();
+        let per_unit = self.range.per_unit;
+        lift.map_or(0.0, |lift| lift.missing(vector) * per_unit * per_unit)
+    }
+
+    /// Sets the code of a slot to that of a stored vector.
+    pub(crate) fn set(&mut self, slot: Slot, vector: &[f32]) {
+        let range = Arc::clone(&self.range);
+        let lift = range.lift.as_ref().map_or(0.0, |lift| lift.element(vector));
+        range.write(vector, lift, self.rows.row_mut(slot));
+    }
+
+    /// Sets the codes of all vectors of a table.
+    pub(crate) fn set_all(&mut self, rows: &VectorRows) {
+        rows.for_each(|slot, row| self.set(slot, row.get(..rows.dimension()).unwrap_or(row)));
+    }
+
+    /// The code of a query.
+    pub(crate) fn query(&self, vector: &[f32]) -> Vec<Line> {
+        let mut lines = vec![Line::default(); self.rows.stride()];
+        self.range.write(vector, 0.0, &mut lines);
+        lines
+    }
+}
+
+impl Range {
+    fn write(&self, vector: &[f32], lift: f32, lines: &mut [Line]) {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(lines);
+        let lifted = self.lift.as_ref().map_or(0, |lift| lift.dimensions);
+        let (own, added) = self.offsets.split_at(self.offsets.len() - lifted);
+        let places = own
+            .iter()
+            .zip(vector)
+            .chain(added.iter().map(|o| (o, &lift)));
+        for (byte, (offset, value)) in bytes.iter_mut().zip(places) {
+            *byte = code((value - offset) * self.per_unit);
+        }
+    }
+}
+
+impl Lift {
+    /// What each added dimension of a stored vector is.
+    #[expect(clippy::cast_precision_loss, reason = "at most 80 dimensions")]
+    fn element(&self, vector: &[f32]) -> f32 {
+        (self.missing(vector) / self.dimensions as f32).sqrt()
+    }
+
+    fn missing(&self, vector: &[f32]) -> f32 {
+        (self.norm_squared - norm_squared(vector)).max(0.0)
+    }
+}
+
+/// The nearest code; a cast of floats saturates.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, which is what is meant"
+)]
+fn code(place: f32) -> u8 {
+    (place + 0.5) as u8
+}
+
+fn norm_squared(vector: &[f32]) -> f32 {
+    vector.iter().map(|v| v * v).sum()
+}
+
+/// The range of all values but a few outliers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a small share of a small count"
+)]
+fn inner_range(mut values: Vec<f32>) -> (f32, f32) {
+    if values.is_empty() {
+        return (0.0, 0.0);
+    }
+    let outside = (values.len() as f64 * OUTLIERS) as usize;
+    values.sort_unstable_by(f32::total_cmp);
+    let low = values.get(outside).copied().unwrap_or_default();
+    let high = values.get(values.len() - 1 - outside).copied();
+    (low, high.unwrap_or_default())
+}

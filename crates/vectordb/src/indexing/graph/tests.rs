@@ -1,0 +1,290 @@
+//! Graphs small enough to look at every vertex.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::VectorTable;
+use crate::indexing::exact::Scan;
+use crate::indexing::quantize::Random;
+use crate::indexing::request::Request;
+use crate::indexing::unwatched;
+
+const DIMENSION: usize = 12;
+
+fn tie(a: Slot, b: Slot) -> std::cmp::Ordering {
+    a.cmp(&b)
+}
+
+fn table(count: usize, seed: u64) -> VectorTable {
+    let mut random = Random::new(seed);
+    let mut table = VectorTable::new(DIMENSION);
+    for _ in 0..count {
+        table.push(&random.normals(DIMENSION));
+    }
+    table
+}
+
+fn options(layout: Layout) -> GraphOptions {
+    GraphOptions {
+        layout,
+        threads: Some(1),
+        ..GraphOptions::default()
+    }
+}
+
+fn built(table: &VectorTable, layout: Layout) -> GraphIndex {
+    GraphIndex::build(
+        &options(layout),
+        Metric::Euclidean,
+        table.rows(),
+        &unwatched,
+    )
+    .unwrap()
+}
+
+fn nearest(
+    graph: &GraphIndex,
+    table: &VectorTable,
+    query: &[f32],
+    k: usize,
+    filter: Option<&SlotSet>,
+) -> Vec<Slot> {
+    let query = graph.metric.prepare_query(query, DIMENSION).unwrap();
+    let request = Request {
+        rows: table.rows(),
+        metric: graph.metric,
+        query: &query,
+        k,
+        filter,
+        tie: &tie,
+    };
+    let (found, _) = graph.search(&request, 64);
+    found.iter().map(|neighbour| neighbour.slot).collect()
+}
+
+fn truth(
+    graph: &GraphIndex,
+    table: &VectorTable,
+    query: &[f32],
+    k: usize,
+    filter: Option<&SlotSet>,
+) -> Vec<Slot> {
+    let query = graph.metric.prepare_query(query, DIMENSION).unwrap();
+    let scan = Scan {
+        rows: table.rows(),
+        metric: graph.metric,
+        among: filter,
+        threads: 1,
+    };
+    let found = scan.nearest(&query, k, &tie);
+    found.iter().map(|neighbour| neighbour.slot).collect()
+}
+
+/// What must hold of any graph: lists name vertices of their level that are not themselves, once each and no
+/// more than there is room for; dead vertices lead nowhere, and a search begins somewhere that lives.
+fn check(graph: &GraphIndex, table: &VectorTable) {
+    let rows = table.rows();
+    for (number, links) in graph.levels.iter().enumerate() {
+        for slot in rows.slots().filter(|slot| slot.0 & level_mask(number) == 0) {
+            let list = links.of(slot.0 >> shift_of(number));
+            let mut sorted = list.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), list.len(), "{slot:?} {list:?}");
+            assert!(!list.contains(&slot.0) && list.len() <= links.degree());
+            assert!(
+                list.iter()
+                    .all(|id| id & level_mask(number) == 0 && *id < graph.vertices)
+            );
+        }
+    }
+    assert_eq!(graph.tops.is_empty(), rows.is_empty());
+    assert!(graph.tops.iter().all(|top| rows.contains(Slot(*top))));
+    let mask = level_mask(graph.levels.len());
+    let all_tops = rows.slots().filter(|slot| slot.0 & mask == 0);
+    for slot in all_tops {
+        assert!(graph.tops.contains(&slot.0), "{slot:?}");
+    }
+}
+
+#[test]
+fn any_number_of_threads_makes_the_same_graph() {
+    let table = table(5_000, 1);
+    let lists = |graph: &GraphIndex| -> Vec<Vec<u32>> {
+        (0..graph.vertices)
+            .map(|vertex| graph.levels[0].of(vertex).to_vec())
+            .collect()
+    };
+    let one = built(&table, Layout::Compact);
+    check(&one, &table);
+    for threads in [2, 5] {
+        let options = GraphOptions {
+            threads: Some(threads),
+            ..options(Layout::Compact)
+        };
+        let other =
+            GraphIndex::build(&options, Metric::Euclidean, table.rows(), &unwatched).unwrap();
+        assert!(lists(&one) == lists(&other) && one.tops == other.tops);
+    }
+    let options = GraphOptions {
+        seed: 1,
+        ..options(Layout::Compact)
+    };
+    let other = GraphIndex::build(&options, Metric::Euclidean, table.rows(), &unwatched).unwrap();
+    assert!(lists(&one) != lists(&other));
+}
+
+#[test]
+fn a_build_reports_and_can_be_cancelled() {
+    let table = table(3_000, 2);
+    let last = AtomicUsize::new(0);
+    let watch = |done: usize, all: usize| {
+        assert_eq!(all, 3_000);
+        assert!(done >= last.swap(done, Ordering::Relaxed) && done <= all);
+        ControlFlow::Continue(())
+    };
+    let options = options(Layout::Compact);
+    GraphIndex::build(&options, Metric::Euclidean, table.rows(), &watch).unwrap();
+    assert_eq!(last.into_inner(), 3_000);
+    let half = |done: usize, all: usize| {
+        if done > all / 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let error = GraphIndex::build(&options, Metric::Euclidean, table.rows(), &half).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn tables_of_any_small_size_are_searched() {
+    for layout in [Layout::Compact, Layout::Fast] {
+        for count in [0, 1, 2, 31, 33, 127, 128, 129, 300] {
+            let table = table(count, 3);
+            let graph = built(&table, layout);
+            check(&graph, &table);
+            let query = vec![0.25; DIMENSION];
+            let found = nearest(&graph, &table, &query, 5, None);
+            assert_eq!(found, truth(&graph, &table, &query, 5, None), "{count}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_grows_one_by_one_gets_its_levels() {
+    let rows = table(4_000, 4);
+    let mut table = VectorTable::new(DIMENSION);
+    table.push(&[0.5; DIMENSION]);
+    let mut graph = built(&table, Layout::Compact);
+    let levels = graph.levels.len();
+    // More beginnings than a level may have come together only in tables of tens of thousands.
+    for slot in rows.rows().slots() {
+        let slot = table
+            .push(&rows.rows().row(slot).unwrap()[..DIMENSION])
+            .unwrap();
+        graph.insert(table.rows(), slot);
+    }
+    check(&graph, &table);
+    assert_eq!(graph.levels.len(), levels);
+    graph.raise(table.rows());
+    check(&graph, &table);
+    assert_eq!(graph.levels.len(), levels + 1);
+    let mut found = 0;
+    for slot in table.rows().slots() {
+        let vector = table.rows().row(slot).unwrap()[..DIMENSION].to_vec();
+        found += usize::from(nearest(&graph, &table, &vector, 1, None) == [slot]);
+    }
+    assert_eq!(found, table.rows().len());
+}
+
+#[test]
+fn a_clone_keeps_what_it_saw() {
+    let mut table = table(600, 5);
+    let mut graph = built(&table, Layout::Fast);
+    let held = (graph.clone(), table.clone());
+    let query = vec![0.1; DIMENSION];
+    let before = nearest(&held.0, &held.1, &query, 20, None);
+    for slot in before.iter().copied() {
+        graph.remove(table.rows(), slot);
+        table.remove(slot);
+    }
+    assert_eq!(nearest(&held.0, &held.1, &query, 20, None), before);
+    let after = nearest(&graph, &table, &query, 20, None);
+    assert!(after.len() == 20 && after.iter().all(|slot| !before.contains(slot)));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert(u64),
+    Remove(usize),
+    Replace(usize, u64),
+    Search(u64, usize, Option<u32>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => any::<u64>().prop_map(Step::Insert),
+        3 => any::<usize>().prop_map(Step::Remove),
+        1 => (any::<usize>(), any::<u64>()).prop_map(|(at, seed)| Step::Replace(at, seed)),
+        2 => (any::<u64>(), 1_usize..12, prop::option::of(2_u32..6))
+            .prop_map(|(seed, k, every)| Step::Search(seed, k, every)),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// With more candidates than vertices, a search is right wherever the graph leads; so it finds everything if
+    /// every vertex can be reached.
+    #[test]
+    fn a_history_of_changes_keeps_every_vertex_within_reach(
+        layout in prop::sample::select(vec![Layout::Compact, Layout::Fast]),
+        metric in prop::sample::select(vec![Metric::Euclidean, Metric::Manhattan, Metric::Dot]),
+        begin in 0_usize..200,
+        steps in steps(),
+    ) {
+        let layout = if metric == Metric::Manhattan { Layout::Compact } else { layout };
+        let mut table = table(begin, 6);
+        let mut graph =
+            GraphIndex::build(&options(layout), metric, table.rows(), &unwatched).unwrap();
+        let vector = |seed| Random::new(seed).normals(DIMENSION);
+        let pick = |table: &VectorTable, at: usize| {
+            let len = table.rows().len().max(1);
+            table.rows().slots().nth(at % len)
+        };
+        for step in steps {
+            match step {
+                Step::Insert(seed) => {
+                    let slot = table.push(&vector(seed)).unwrap();
+                    graph.insert(table.rows(), slot);
+                }
+                Step::Remove(at) => if let Some(slot) = pick(&table, at) {
+                    graph.remove(table.rows(), slot);
+                    table.remove(slot);
+                }
+                Step::Replace(at, seed) => if let Some(slot) = pick(&table, at) {
+                    graph.remove(table.rows(), slot);
+                    table.replace(slot, &vector(seed));
+                    graph.insert(table.rows(), slot);
+                }
+                Step::Search(seed, k, every) => {
+                    let filter: Option<SlotSet> = every.map(|every| {
+                        table.rows().slots().filter(|slot| slot.0 % every == 0).collect()
+                    });
+                    let query = vector(seed);
+                    let found = nearest(&graph, &table, &query, k, filter.as_ref());
+                    let expect = truth(&graph, &table, &query, k, filter.as_ref());
+                    prop_assert_eq!(found.len(), expect.len());
+                    let hits = found.iter().filter(|slot| expect.contains(slot)).count();
+                    prop_assert!(hits + 1 >= expect.len(), "{:?} {:?}", found, expect);
+                }
+            }
+            check(&graph, &table);
+        }
+    }
+}

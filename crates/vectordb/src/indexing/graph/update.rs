@@ -1,0 +1,207 @@
+//! One vertex more, one less: in place, so that a graph needs no rebuild and no rest.
+
+use std::sync::Arc;
+
+use common::Slot;
+
+use super::beam::VERTICES_MAX;
+use super::build::Lists;
+use super::links::Links;
+use super::prune::Candidate;
+use super::walk::{Level, Scratch};
+use super::{GraphIndex, TOPS_MAX, level_mask, shift_of};
+use crate::core::VectorRows;
+
+/// More vertices where searches begin than this become a level.
+const TOPS_GROWN: usize = 4 * TOPS_MAX;
+/// How many of the neighbours of a removed vertex one that led to it gets in its place, before pruning.
+const SUBSTITUTES: usize = 3;
+/// How many vertices get one that the removed vertex led to as a neighbour, before pruning.
+const LEADERS: usize = 1;
+
+impl GraphIndex {
+    /// Adds the vector of a slot. A slot that is in the graph is removed first.
+    ///
+    /// Cost: a search with [`super::GraphOptions::build_candidates`], and the choice among the neighbours of each
+    /// of its neighbours.
+    pub(crate) fn insert(&mut self, rows: &VectorRows, slot: Slot) {
+        let mut vector = vec![0.0; rows.dimension()];
+        let vertex = slot.0;
+        if vertex >= VERTICES_MAX || !rows.decode(slot, &mut vector) {
+            return;
+        }
+        self.codes.set(slot, &vector);
+        self.vertices = self.vertices.max(vertex + 1);
+        let mut scratch = Scratch::default();
+        let mut changed = Vec::new();
+        let entries = self.entries(vertex);
+        let mut levels = std::mem::take(&mut self.levels);
+        for (number, links) in levels.iter_mut().enumerate() {
+            if vertex & level_mask(number) != 0 {
+                break;
+            }
+            links.set(vertex >> shift_of(number), &[]);
+            if let Some(entry) = entries.get(number) {
+                let builder = self.builder(rows, number);
+                let new = builder.link_one(links, vertex, *entry, &mut scratch);
+                if number == 0 {
+                    changed = new;
+                }
+            }
+        }
+        self.levels = levels;
+        let is_top = vertex & level_mask(self.levels.len()) == 0;
+        if (is_top || self.tops.is_empty()) && !self.tops.contains(&vertex) {
+            Arc::make_mut(&mut self.tops).push(vertex);
+        }
+        if self.tops.len() > TOPS_GROWN {
+            self.raise(rows);
+        }
+        self.bundle_anew(rows, &changed);
+    }
+
+    /// Where a search for a vertex begins on each level; empty if there is nowhere to begin.
+    fn entries(&self, vertex: u32) -> Vec<u32> {
+        if self.tops.is_empty() {
+            return Vec::new();
+        }
+        let code = self.codes.row(Slot(vertex));
+        let above = |number| self.levels.get(number + 1..).unwrap_or_default();
+        (0..self.levels.len())
+            .map(|number| self.entry(code, above(number), number + 1))
+            .collect()
+    }
+
+    /// Makes a level of the vertices where searches begin, which have become many.
+    pub(super) fn raise(&mut self, rows: &VectorRows) {
+        let number = self.levels.len();
+        let of_level = |number| {
+            let mask = level_mask(number);
+            let tops = self.tops.iter().copied();
+            tops.filter(|id| id & mask == 0).collect::<Vec<u32>>()
+        };
+        let (members, mut seeds) = (of_level(number), of_level(number + 1));
+        if seeds.is_empty() {
+            seeds = members.iter().copied().take(TOPS_MAX).collect();
+        }
+        self.tops = Arc::new(seeds.clone());
+        // Only the one who watches progress could cancel, and nobody does.
+        if let Ok(links) = self.build_level(rows, number, &members, &seeds, &[], &mut |_| Ok(())) {
+            self.levels.push(links);
+        }
+    }
+
+    /// Takes a vertex out of the graph, before its slot is given to another vector; its neighbours are linked to
+    /// each other in its place.
+    pub(crate) fn remove(&mut self, rows: &VectorRows, slot: Slot) {
+        let vertex = slot.0;
+        if vertex >= self.vertices {
+            return;
+        }
+        let mut scratch = Scratch::default();
+        let mut changed = Vec::new();
+        let mut substitute = None;
+        let entries = self.entries(vertex);
+        let mut levels = std::mem::take(&mut self.levels);
+        for ((number, links), entry) in levels.iter_mut().enumerate().zip(entries) {
+            if vertex & level_mask(number) != 0 {
+                break;
+            }
+            let new = self.unlink(rows, number, links, vertex, entry, &mut scratch);
+            let other = new.iter().map(|(id, _)| *id).find(|id| *id != vertex);
+            substitute = other.or(substitute);
+            if number == 0 {
+                changed = new;
+            }
+        }
+        self.levels = levels;
+        if let Some(at) = self.tops.iter().position(|top| *top == vertex) {
+            let tops = Arc::make_mut(&mut self.tops);
+            tops.swap_remove(at);
+            if tops.is_empty() {
+                let another = || rows.slots().map(|slot| slot.0).find(|id| *id != vertex);
+                tops.extend(substitute.or_else(another));
+            }
+        }
+        self.bundle_anew(rows, &changed);
+    }
+
+    /// Takes a vertex out of one level; returns the vertices whose lists changed, with those they had.
+    fn unlink(
+        &self,
+        rows: &VectorRows,
+        number: usize,
+        links: &mut Links,
+        vertex: u32,
+        entry: u32,
+        scratch: &mut Scratch,
+    ) -> Lists {
+        let builder = self.builder(rows, number);
+        let level = Level {
+            links,
+            shift: builder.shift,
+            codes: &self.codes,
+            vertices: self.vertices as usize,
+        };
+        level.search(
+            self.codes.row(Slot(vertex)),
+            &[entry],
+            builder.width,
+            scratch,
+        );
+        let mut near: Vec<u32> = scratch.beam.iter().map(|(_, id)| id).collect();
+        near.extend(level.neighbours(vertex));
+        near.retain(|id| *id != vertex && builder.is_live(*id));
+        near.sort_unstable();
+        near.dedup();
+        let out = level.neighbours(vertex).iter().copied();
+        let out: Vec<u32> = out.filter(|id| builder.is_live(*id)).collect();
+
+        let mut changed: Lists = vec![(vertex, Vec::new())];
+        let mut lists: Lists = Vec::new();
+        // Whoever named the vertex gets the nearest of those it led to.
+        for id in &near {
+            let known = level.neighbours(*id);
+            if known.contains(&vertex) {
+                let mut list: Vec<u32> = known.iter().copied().filter(|n| *n != vertex).collect();
+                let others = out.iter().filter(|n| *n != id && !known.contains(n));
+                list.extend(builder.nearest(*id, others, SUBSTITUTES));
+                lists.push((*id, list));
+            }
+        }
+        links.set(vertex >> builder.shift, &[]);
+        for (id, list) in lists {
+            let list = if list.len() > links.degree() {
+                builder.pruned(id, &list)
+            } else {
+                list
+            };
+            builder.replace(links, id, &list, &mut changed);
+        }
+        // Whoever the vertex led to is led to by others.
+        for id in &out {
+            let others = near.iter().filter(|n| *n != id);
+            for other in builder.nearest(*id, others, LEADERS) {
+                builder.join_one(links, other, *id, &mut changed);
+            }
+        }
+        changed
+    }
+}
+
+impl super::build::Builder<'_> {
+    /// Those of some vertices that are nearest to one.
+    fn nearest<'v>(
+        &self,
+        vertex: u32,
+        others: impl Iterator<Item = &'v u32>,
+        count: usize,
+    ) -> Vec<u32> {
+        let mut all: Vec<Candidate> = others.map(|id| (self.distance(vertex, *id), *id)).collect();
+        if all.len() > count {
+            all.select_nth_unstable(count);
+            all.truncate(count);
+        }
+        all.into_iter().map(|(_, id)| id).collect()
+    }
+}
