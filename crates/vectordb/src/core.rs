@@ -7,9 +7,11 @@ mod precision;
 mod rows;
 mod slot_set;
 mod vector_table;
+mod wide;
 
 pub use paged::Paged;
 pub use precision::Precision;
 pub use rows::{LINE_BYTES, Line, Rows};
 pub use slot_set::SlotSet;
 pub use vector_table::{VectorRows, VectorTable};
+pub(crate) use wide::wide;

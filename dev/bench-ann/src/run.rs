@@ -243,7 +243,7 @@ impl Run<'_> {
     }
 
     fn report_curves(&mut self, curves: &[Curve]) -> Result<()> {
-        let own: Vec<&str> = ours::NAMES.into_iter().chain(ours::PLANNED).collect();
+        let own: Vec<&str> = ours::NAMES.into_iter().collect();
         let name = self.data.name;
         let mut out = io::stderr();
         writeln!(

@@ -19,7 +19,7 @@ const UNSAFE: &[&str] = &[
     "crates/vectordb/src/indexing/quantize/fastscan/neon.rs",
     "crates/vectordb/src/indexing/quantize/fastscan/x86.rs",
     // Calls into functions that are compiled for wider registers than every machine has.
-    "crates/vectordb/src/indexing/quantize/wide.rs",
+    "crates/vectordb/src/core/wide.rs",
     // A global allocator that counts: the trait is unsafe. Only in benchmarks.
     "dev/bench/src/alloc.rs",
     // Functions of SQLite's session extension, for which `rusqlite` has no bindings without libclang. A rival only.

@@ -6,7 +6,7 @@ use common::Slot;
 
 use crate::core::distance::Metric;
 use crate::core::distance::{ByteKernel, byte_kernel};
-use crate::core::{LINE_BYTES, Line, Rows, VectorRows};
+use crate::core::{LINE_BYTES, Line, Rows, VectorRows, wide};
 
 /// Most vectors that the range of the codes is learned from.
 const SAMPLE_MAX: usize = 4_096;
@@ -155,13 +155,21 @@ impl Range {
     fn write(&self, vector: &[f32], lift: f32, lines: &mut [Line]) {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(lines);
         let lifted = self.lift.as_ref().map_or(0, |lift| lift.dimensions);
-        let (own, added) = self.offsets.split_at(self.offsets.len() - lifted);
-        let places = own
-            .iter()
-            .zip(vector)
-            .chain(added.iter().map(|o| (o, &lift)));
-        for (byte, (offset, value)) in bytes.iter_mut().zip(places) {
-            *byte = code((value - offset) * self.per_unit);
+        let (own, added) = self
+            .offsets
+            .split_at_checked(self.offsets.len() - lifted)
+            .unwrap_or_default();
+        wide(
+            #[inline(always)]
+            || {
+                for ((byte, offset), value) in bytes.iter_mut().zip(own).zip(vector) {
+                    *byte = code((value - offset) * self.per_unit);
+                }
+            },
+        );
+        let bytes = bytes.get_mut(own.len()..).unwrap_or_default();
+        for (byte, offset) in bytes.iter_mut().zip(added) {
+            *byte = code((lift - offset) * self.per_unit);
         }
     }
 }
@@ -179,10 +187,12 @@ impl Lift {
 }
 
 /// The nearest code; a cast of floats saturates.
+#[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "saturates, which is what is meant"
+    clippy::inline_always,
+    reason = "saturates, which is what is meant; compiled with the caller's instructions"
 )]
 fn code(place: f32) -> u8 {
     (place + 0.5) as u8

@@ -18,7 +18,6 @@ mod fastscan;
 pub(crate) mod rabitq;
 mod random;
 mod rotation;
-mod wide;
 
 pub(crate) use extended::Refiner;
 pub(crate) use fastscan::{BLOCK, Estimates};

@@ -8,6 +8,7 @@ use super::level::Level;
 use super::scalar::Kernel;
 use crate::core::floats::Floats;
 use crate::core::vector_table::{has_tiny, norm};
+use crate::core::wide;
 
 /// How far two vectors are from each other; the smaller, the nearer.
 ///
@@ -157,8 +158,19 @@ impl Metric {
 
 /// The sum of a term of each pair of elements, in eight sums at first: a processor adds several at once, and one
 /// need not wait for the other. Zeros behind both change nothing.
-#[inline]
 fn sum(a: &[f32], b: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
+    wide(
+        #[inline(always)]
+        || sum_here(a, b, term),
+    )
+}
+
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "to be compiled with the caller's instructions"
+)]
+fn sum_here(a: &[f32], b: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
     let len = a.len().min(b.len());
     let (a, a_rest) = a.get(..len).unwrap_or(a).as_chunks::<8>();
     let (b, b_rest) = b.get(..len).unwrap_or(b).as_chunks::<8>();

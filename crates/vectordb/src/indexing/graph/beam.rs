@@ -114,14 +114,6 @@ impl Visited {
         }
     }
 
-    /// Whether a vertex is in the set.
-    #[inline]
-    pub(super) fn contains(&self, vertex: u32) -> bool {
-        self.words
-            .get(vertex as usize / 64)
-            .is_some_and(|word| word >> (vertex % 64) & 1 == 1)
-    }
-
     /// Adds a vertex; whether it is new. One beyond the room never is.
     #[inline]
     pub(super) fn insert(&mut self, vertex: u32) -> bool {

@@ -171,12 +171,9 @@ impl GraphIndex {
         beam.begin(start.width);
         visited.begin(self.vertices as usize);
         beam.offer(0, start.entry);
+        visited.insert(start.entry);
         let mut best: Vec<(u32, u32)> = Vec::with_capacity(start.keep.min(start.width) + 1);
         while let Some(vertex) = beam.expand() {
-            // The same vertex is offered by each of its neighbours that estimates it to be near.
-            if !visited.insert(vertex) {
-                continue;
-            }
             if let Some(next) = beam.peek() {
                 prefetch(self.codes.row(Slot(next)));
                 prefetch(start.links.lines(next));
@@ -197,7 +194,7 @@ impl GraphIndex {
                 for (distance, neighbour) in
                     estimate(query, block, neighbours, distance, bound, estimates)
                 {
-                    if distance < bound && !visited.contains(neighbour) {
+                    if distance < bound && visited.insert(neighbour) {
                         beam.offer(distance.max(0.0).to_bits(), neighbour);
                     }
                 }

@@ -23,7 +23,7 @@
 use std::sync::LazyLock;
 
 use super::rabitq::{Factors, Position, Rank, factors};
-use super::wide::wide;
+use crate::core::wide;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;

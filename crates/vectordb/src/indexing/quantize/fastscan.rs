@@ -15,8 +15,7 @@
 
 use std::sync::LazyLock;
 
-use super::wide::wide;
-use crate::core::Line;
+use crate::core::{Line, wide};
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -38,8 +38,7 @@
 use super::fastscan::{
     BLOCK, BlockFactors, Estimates, KERNELS, LINE_BITS, Tables, Terms, code, set_code,
 };
-use super::wide::wide;
-use crate::core::{LINE_BYTES, Line};
+use crate::core::{LINE_BYTES, Line, wide};
 
 /// Standard deviations that the stated error has.
 pub(crate) const EPSILON: f32 = 1.9;

@@ -6,7 +6,7 @@
 )]
 
 use super::random::Random;
-use super::wide::wide;
+use crate::core::wide;
 
 /// Dimensions are padded to a multiple of this: a code is then made of whole words, and a block of whole lines.
 const PAD: usize = 64;

@@ -14,7 +14,7 @@
 /// otherwise; what is inlined into such a function is compiled as it is. So `work`, and what it calls, is to be marked
 /// `#[inline(always)]`, and results are the same everywhere: no two operations become one that rounds once.
 #[inline]
-pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
