@@ -10,6 +10,7 @@ mod plan;
 mod progress;
 mod quantize;
 mod request;
+mod tune;
 
 pub use clustered::ClusteredOptions;
 pub use exact::{Scan, ScanCodes};

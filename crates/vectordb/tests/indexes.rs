@@ -414,3 +414,45 @@ fn t34_searches_go_on_while_vectors_come_and_go() {
         });
     }
 }
+
+#[test]
+fn the_effort_for_a_recall_is_found_by_trying() {
+    let metric = Metric::Euclidean;
+    let (base, queries) = (vectors(13, COUNT), vectors(14, 100));
+    let table = table(metric, &base);
+    let rows = table.rows();
+    for options in kinds() {
+        let index = Index::build(&options, metric, rows, &unwatched).unwrap();
+        let mut last = 0;
+        for wanted in [0.8, 0.99] {
+            let effort = index.effort_for(rows, wanted, K).unwrap().unwrap();
+            assert!(
+                effort >= last,
+                "{options:?} {wanted}: {effort} after {last}"
+            );
+            last = effort;
+            let scan = Scan {
+                rows,
+                metric,
+                among: None,
+                threads: 1,
+            };
+            let mut hits = 0;
+            for query in &queries {
+                let query = metric.prepare_query(query, DIMENSION).unwrap();
+                let truth = scan.nearest(&query, K, &|a: Slot, b: Slot| a.cmp(&b));
+                let found = index.nearest(rows, &query, K, Some(effort), None);
+                hits += found.iter().filter(|hit| truth.contains(hit)).count();
+            }
+            let recall = f64::from(hits as u32) / 1_000.0;
+            assert!(
+                recall >= wanted - 0.05,
+                "{options:?} {wanted}: {effort} finds {recall}"
+            );
+        }
+        for (recall, k) in [(f64::NAN, 1), (-0.1, 1), (1.1, 1), (0.5, 0)] {
+            let error = index.effort_for(rows, recall, k).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
+    }
+}

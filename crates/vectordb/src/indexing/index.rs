@@ -134,6 +134,11 @@ impl Index {
         Ok(())
     }
 
+    /// The metric it ranks by.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &IndexOptions {
         &self.options
