@@ -1,8 +1,12 @@
 //! [`Files`]: the few things this crate asks of a file system, so that tests can make each of them fail.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::page_file::{aligned, map};
 
 /// A file being written.
 pub trait Output: Write {
@@ -23,6 +27,21 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// What the operating system reports.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The whole content of a file without reading it before it is used, if there is a way; it begins at a multiple of
+    /// 64 in memory.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        self.read(path).map(aligned)
+    }
+
+    /// An existing file, to be written to from a position on; what lies behind what is written stays.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn open_at(&self, path: &Path, at: u64) -> io::Result<Box<dyn Output>>;
 
     /// Begins a new file, readable by those who may read `like`, when that exists.
     ///
@@ -68,6 +87,16 @@ impl Output for File {
 impl Files for SystemFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        map(path)
+    }
+
+    fn open_at(&self, path: &Path, at: u64) -> io::Result<Box<dyn Output>> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.seek(SeekFrom::Start(at))?;
+        Ok(Box::new(file))
     }
 
     fn create(&self, path: &Path, like: &Path) -> io::Result<Box<dyn Output>> {

@@ -3,14 +3,22 @@
 //! [`save`] puts an image of a database into one file and [`open`] reads it back. [`DatabaseFile`] is for
 //! programs that read, change and write: it keeps other writers out from the first step to the last.
 //!
+//! [`PageFile`] holds what changes in places and is too large to be written whole each time: vectors and their
+//! indexes. It is opened by a map.
+//!
 //! What a crash, a full disk or a failing device can do to a file is tested through one seam, [`Files`].
 
 mod database_file;
 mod files;
 mod lock;
+mod page_file;
 mod replace;
 
 pub use database_file::{DatabaseFile, Saved, open, open_with, save, save_with};
 pub use files::{Files, Output, SystemFiles};
 pub use lock::WriterLock;
+pub use page_file::{
+    Access, Page, PageFile, PageImage, PageSection, PageSource, PagesSaved, StoredPage,
+    StoredSection, open_pages, open_pages_with,
+};
 pub use replace::{replace, replace_with};

@@ -10,7 +10,7 @@ use common::{Error, ErrorKind, Result};
 use crate::files::Files;
 
 /// Bytes per write call: large enough to be fast, small enough that a full disk is met at many places.
-const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
 
 /// Puts `content` into the file `path`, so that a reader sees the old content or the new, never a mixture,
 /// whatever fails and whenever the power goes.

@@ -1,6 +1,6 @@
 //! Whatever fails, and whenever the power goes, a file holds its old content or its new content.
 //!
-//! A model disk keeps what was written apart from what was synced. The test stops [`durable::replace`] at each
+//! The test stops [`durable::replace`] at each
 //! of its calls, works out every content the disk may show after a restart, and reads each of them.
 
 #![expect(
@@ -9,228 +9,17 @@
     reason = "a test stops at a surprise"
 )]
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+mod model_disk;
+
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::Path;
 
 use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::{Database, Record, row};
-use durable::{Files, Output, open_with, replace, save_with};
+use durable::{Files, open_with, replace, save_with};
+use model_disk::{Disk, Fault, ModelFiles};
 
 const FILE: &str = "folder/data.tdb";
-
-/// What goes wrong at one call.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
-    /// The call fails, nothing of it is done, and the program goes on.
-    Error,
-    /// A write puts half of its bytes down, then the disk is full; other calls fail.
-    Half,
-    /// The power goes just before the call.
-    PowerCut,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Inode {
-    synced: Vec<u8>,
-    written: Vec<u8>,
-}
-
-#[derive(Debug, Clone)]
-enum NameChange {
-    Create(PathBuf, usize),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-}
-
-type Names = BTreeMap<PathBuf, usize>;
-
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    inodes: Vec<Inode>,
-    names: Names,
-    synced_names: Names,
-    unsynced: Vec<NameChange>,
-    calls: usize,
-    fault: Option<(usize, Fault)>,
-    dead: bool,
-}
-
-#[derive(Clone, Default)]
-struct ModelFiles(Arc<Mutex<Disk>>);
-
-struct ModelOutput(ModelFiles, usize);
-
-fn apply(names: &mut Names, change: &NameChange) {
-    match change {
-        NameChange::Create(path, inode) => {
-            names.insert(path.clone(), *inode);
-        }
-        NameChange::Rename(from, to) => {
-            if let Some(inode) = names.remove(from) {
-                names.insert(to.clone(), inode);
-            }
-        }
-        NameChange::Remove(path) => {
-            names.remove(path);
-        }
-    }
-}
-
-impl Disk {
-    fn call(&mut self) -> io::Result<Option<Fault>> {
-        if self.dead {
-            return Err(io::Error::other("power cut"));
-        }
-        self.calls += 1;
-        match self.fault {
-            Some((at, Fault::PowerCut)) if at == self.calls => {
-                self.dead = true;
-                Err(io::Error::other("power cut"))
-            }
-            Some((at, fault)) if at == self.calls => Ok(Some(fault)),
-            _ => Ok(None),
-        }
-    }
-
-    fn plain_call(&mut self) -> io::Result<()> {
-        match self.call()? {
-            None => Ok(()),
-            Some(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
-        }
-    }
-
-    fn change_names(&mut self, change: NameChange) {
-        apply(&mut self.names, &change);
-        self.unsynced.push(change);
-    }
-
-    /// Every disk that a restart may find: any number of the latest name changes lost, and of bytes not
-    /// synced all, half or none there.
-    fn after_power_cut(&self) -> Vec<Disk> {
-        let mut disks = Vec::new();
-        for kept in 0..=self.unsynced.len() {
-            let mut names = self.synced_names.clone();
-            self.unsynced[..kept]
-                .iter()
-                .for_each(|change| apply(&mut names, change));
-            for part in [0, 1, 2] {
-                let inodes = self
-                    .inodes
-                    .iter()
-                    .map(|inode| {
-                        let new = inode.written.len() - inode.synced.len();
-                        let content = inode.written[..inode.synced.len() + new * part / 2].to_vec();
-                        Inode {
-                            synced: content.clone(),
-                            written: content,
-                        }
-                    })
-                    .collect();
-                disks.push(Disk {
-                    inodes,
-                    names: names.clone(),
-                    synced_names: names.clone(),
-                    ..Disk::default()
-                });
-            }
-        }
-        disks
-    }
-}
-
-impl ModelFiles {
-    fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap()
-    }
-
-    fn of(disk: Disk) -> Self {
-        Self(Arc::new(Mutex::new(disk)))
-    }
-}
-
-impl Write for ModelOutput {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut disk = self.0.disk();
-        let fault = disk.call()?;
-        let inode = &mut disk.inodes[self.1];
-        match fault {
-            None => inode.written.extend_from_slice(bytes),
-            Some(fault) => {
-                if fault == Fault::Half {
-                    inode.written.extend_from_slice(&bytes[..bytes.len() / 2]);
-                }
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Output for ModelOutput {
-    fn sync(&mut self) -> io::Result<()> {
-        let mut disk = self.0.disk();
-        disk.plain_call()?;
-        let inode = &mut disk.inodes[self.1];
-        inode.synced = inode.written.clone();
-        Ok(())
-    }
-}
-
-impl Files for ModelFiles {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let disk = self.disk();
-        let inode = disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(disk.inodes[*inode].written.clone())
-    }
-
-    fn create(&self, path: &Path, _like: &Path) -> io::Result<Box<dyn Output>> {
-        let mut disk = self.disk();
-        disk.plain_call()?;
-        if disk.names.contains_key(path) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let inode = disk.inodes.len();
-        disk.inodes.push(Inode::default());
-        disk.change_names(NameChange::Create(path.to_owned(), inode));
-        Ok(Box::new(ModelOutput(self.clone(), inode)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.disk();
-        disk.plain_call()?;
-        disk.change_names(NameChange::Rename(from.to_owned(), to.to_owned()));
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.disk();
-        disk.plain_call()?;
-        disk.change_names(NameChange::Remove(path.to_owned()));
-        Ok(())
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let mut disk = self.disk();
-        disk.plain_call()?;
-        let inside = |path: &&PathBuf| path.parent() == Some(folder);
-        Ok(disk.names.keys().filter(inside).cloned().collect())
-    }
-
-    fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
-        let mut disk = self.disk();
-        disk.plain_call()?;
-        disk.synced_names = disk.names.clone();
-        disk.unsynced.clear();
-        Ok(())
-    }
-}
 
 /// Contents larger than one write call, so that writing has a middle.
 fn contents() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
