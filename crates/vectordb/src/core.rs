@@ -2,7 +2,9 @@
 
 pub mod distance;
 mod floats;
+pub(crate) mod image;
 mod paged;
+mod pages;
 mod precision;
 mod rows;
 mod slot_set;
@@ -10,8 +12,10 @@ mod vector_table;
 mod wide;
 
 pub use paged::Paged;
+pub(crate) use pages::Packed;
 pub use precision::Precision;
 pub use rows::{LINE_BYTES, Line, Rows};
 pub use slot_set::SlotSet;
+pub(crate) use vector_table::TableMeta;
 pub use vector_table::{VectorRows, VectorTable};
 pub(crate) use wide::wide;

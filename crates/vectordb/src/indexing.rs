@@ -15,6 +15,7 @@ mod tune;
 pub use clustered::ClusteredOptions;
 pub use exact::{Scan, ScanCodes};
 pub use graph::{GraphOptions, Layout};
+pub(crate) use index::IndexMeta;
 pub use index::{Index, Neighbour};
 pub use options::IndexOptions;
 pub(crate) use plan::check_k;

@@ -25,6 +25,7 @@ pub mod core;
 mod db;
 pub mod evaluate;
 mod indexing;
+mod persist;
 
 pub use crate::core::distance::Metric;
 pub use crate::db::{
@@ -34,3 +35,5 @@ pub use crate::indexing::{
     ClusteredOptions, Explanation, GraphOptions, Index, IndexOptions, Layout, Method, Neighbour,
     Progress, SEARCH_K_MAX, Scan, ScanCodes, Work, unwatched,
 };
+pub use crate::persist::IndexFile;
+pub use durable::{Access, PagesSaved};

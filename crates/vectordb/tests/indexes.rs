@@ -93,7 +93,7 @@ fn recall(
     for query in queries {
         let query = metric.prepare_query(query, rows.dimension()).unwrap();
         let truth = scan.nearest(&query, K, &|a: Slot, b: Slot| a.cmp(&b));
-        let found = index.nearest(rows, &query, K, None, filter);
+        let found = index.nearest(rows, &query, K, None, filter).unwrap();
         assert_eq!(found.len(), truth.len(), "as many as there are");
         assert!(found.is_sorted_by(|a, b| (a.distance, a.slot) < (b.distance, b.slot)));
         for hit in &found {
@@ -221,7 +221,7 @@ fn t33_recall_does_not_decay_with_deletions() {
         for slot in table.rows().slots() {
             let own = table.rows().row(slot).unwrap()[..DIMENSION].to_vec();
             let query = metric.prepare_query(&own, DIMENSION).unwrap();
-            let found = index.nearest(table.rows(), &query, 1, None, None);
+            let found = index.nearest(table.rows(), &query, 1, None, None).unwrap();
             lost += usize::from(found[0].distance > 0.0);
         }
         assert_eq!(lost, 0, "{options:?}: vectors that do not find themselves");
@@ -258,16 +258,19 @@ fn vectors_that_are_all_alike_are_found() {
     for options in kinds() {
         let index = Index::build(&options, metric, table.rows(), &unwatched).unwrap();
         let query = metric.prepare_query(&[3.0; DIMENSION], DIMENSION).unwrap();
-        let found = index.nearest(table.rows(), &query, 50, None, None);
+        let found = index.nearest(table.rows(), &query, 50, None, None).unwrap();
         assert_eq!(found.len(), 50);
         assert!(found.iter().all(|hit| hit.distance == 0.0), "{options:?}");
         assert!(
             index
                 .nearest(table.rows(), &query, 0, None, None)
+                .unwrap()
                 .is_empty()
         );
         // More than there are: an approximate search returns what it comes across, and never panics.
-        let all = index.nearest(table.rows(), &query, usize::MAX, Some(usize::MAX), None);
+        let all = index
+            .nearest(table.rows(), &query, usize::MAX, Some(usize::MAX), None)
+            .unwrap();
         assert!(
             all.len() <= 3_000 && all.len() >= 500,
             "{options:?} {}",
@@ -441,7 +444,7 @@ fn the_effort_for_a_recall_is_found_by_trying() {
             for query in &queries {
                 let query = metric.prepare_query(query, DIMENSION).unwrap();
                 let truth = scan.nearest(&query, K, &|a: Slot, b: Slot| a.cmp(&b));
-                let found = index.nearest(rows, &query, K, Some(effort), None);
+                let found = index.nearest(rows, &query, K, Some(effort), None).unwrap();
                 hits += found.iter().filter(|hit| truth.contains(hit)).count();
             }
             let recall = f64::from(hits as u32) / 1_000.0;

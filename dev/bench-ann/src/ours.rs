@@ -67,7 +67,7 @@ impl Ours {
     ) -> Result<()> {
         let (table, index) = self.built.as_ref().ok_or("not built")?;
         let query = self.metric.prepare_query(query, query.len())?;
-        let nearest = index.nearest(table.rows(), &query, k, Some(self.effort), filter);
+        let nearest = index.nearest(table.rows(), &query, k, Some(self.effort), filter)?;
         found.extend(nearest.iter().map(|neighbour| neighbour.slot.0));
         Ok(())
     }

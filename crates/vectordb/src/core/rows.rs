@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 use common::Slot;
+use durable::StoredPage;
 
-use super::paged::Paged;
+use super::pages::Pages;
 
 /// Bytes that one page should have: large enough that scanning runs at the memory's speed, small enough that
 /// copying a page because a search still reads it costs microseconds.
@@ -25,14 +26,15 @@ impl Default for Line {
 
 /// Rows of the same number of cache lines by slot; rows never written are zero.
 ///
-/// A clone costs one reference count and never changes, as with [`Paged`].
+/// A clone costs one reference count and never changes; whoever writes copies the page that is written, if a clone
+/// still holds it.
 #[derive(Debug, Clone)]
 pub struct Rows {
     /// Lines of a row.
     stride: usize,
     /// A page holds two to the power of this many rows.
     page_shift: u32,
-    lines: Paged<Line>,
+    lines: Pages,
 }
 
 impl Rows {
@@ -44,8 +46,24 @@ impl Rows {
         Self {
             stride,
             page_shift,
-            lines: Paged::new(stride << page_shift),
+            lines: Pages::new(stride << page_shift),
         }
+    }
+
+    /// What the rows lie in.
+    pub(crate) fn lines(&self) -> &Pages {
+        &self.lines
+    }
+
+    /// Rows like these that lie in pages of a file; `None` if the pages have another length.
+    pub(crate) fn stored(&self, pages: Vec<StoredPage>) -> Option<Self> {
+        let lines = Pages::stored(self.stride << self.page_shift, pages)?;
+        Some(Self { lines, ..*self })
+    }
+
+    /// Number of rows that the pages have room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.lines.count() << self.page_shift
     }
 
     /// Lines of a row.
@@ -60,12 +78,12 @@ impl Rows {
 
     /// The pages in order, each of [`Rows::rows_per_page`] rows.
     pub fn pages(&self) -> impl ExactSizeIterator<Item = &[Line]> {
-        self.lines.pages().iter().map(|page| &**page)
+        self.lines.iter()
     }
 
     /// A page by its number.
     pub fn page(&self, number: usize) -> Option<&[Line]> {
-        self.lines.pages().get(number).map(|page| &**page)
+        self.lines.page(number)
     }
 
     /// Bytes that the rows take.
@@ -78,7 +96,7 @@ impl Rows {
     pub fn row(&self, slot: Slot) -> Option<&[Line]> {
         let slot = slot.0 as usize;
         let begin = (slot & (self.rows_per_page() - 1)) * self.stride;
-        let page = self.lines.pages().get(slot >> self.page_shift)?;
+        let page = self.lines.page(slot >> self.page_shift)?;
         page.get(begin..begin + self.stride)
     }
 

@@ -2,13 +2,18 @@
 
 use std::ops::Range;
 
-use common::Slot;
+use common::{Result, Slot};
 
 use super::distance::{Metric, PreparedVector, RowKernels, prefetch};
-use super::paged::Paged;
+use super::pages::Packed;
 use super::precision::Precision;
 use super::rows::{Line, Rows};
 use super::slot_set::SlotSet;
+use durable::PageSource;
+
+mod stored;
+
+pub(crate) use stored::TableMeta;
 
 /// Vectors of one dimension by slot, stored in one [`Precision`]: rows on whole cache lines one after another,
 /// padded with zeros, so that kernels need no remainder loop.
@@ -29,11 +34,13 @@ pub struct VectorRows {
     precision: Precision,
     values: Rows,
     /// One bit per slot: whether a vector lives there.
-    live: Paged<u64>,
+    live: Packed<u64>,
     len: usize,
     /// No vector that was ever here was longer.
     norm_max: f64,
     has_tiny: bool,
+    /// The file that some of the rows may still lie in.
+    source: Option<PageSource>,
 }
 
 /// Elements closer to zero than this, zero itself excepted, may underflow when 32-bit floats square their
@@ -53,10 +60,11 @@ impl VectorTable {
                 dimension,
                 precision,
                 values: Rows::new(precision.row_bytes(dimension)),
-                live: Paged::new(128),
+                live: Packed::new(stored::LIVE_LINES),
                 len: 0,
                 norm_max: 0.0,
                 has_tiny: false,
+                source: None,
             },
             free: Vec::new(),
             slots: 0,
@@ -153,6 +161,19 @@ impl VectorRows {
         self.len == 0
     }
 
+    /// Number of slots that there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.values.capacity()
+    }
+
+    /// Whether all that was read so far of a file was whole; always, if the rows are of none.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] if not: what was answered since may be wrong.
+    pub fn check(&self) -> Result<()> {
+        self.source.as_ref().map_or(Ok(()), PageSource::check)
+    }
+
     /// Bytes that the rows take, slots that are free included.
     pub fn bytes(&self) -> usize {
         self.values.bytes() + self.live.len() * size_of::<u64>()
@@ -223,7 +244,7 @@ impl VectorRows {
 
     /// The slots in use, ascending.
     pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        let words = self.live.pages().iter().flat_map(|page| page.iter());
+        let words = self.live.iter();
         (0_u32..).zip(words).flat_map(|(number, word)| {
             let word = *word;
             // Most words are full or empty; the bits of a word are few enough to try.
@@ -335,8 +356,7 @@ impl VectorRows {
     }
 
     fn set_live(&mut self, slot: Slot, live: bool) {
-        let (page, at) = self.live.page_mut(slot.0 as usize / 64);
-        if let Some(word) = page.get_mut(at) {
+        if let Some(word) = self.live.get_mut(slot.0 as usize / 64) {
             let bit = 1_u64 << (slot.0 % 64);
             *word = if live { *word | bit } else { *word & !bit };
         }

@@ -325,6 +325,7 @@ impl VectorCollection {
             tie: &|a, b| by_id(&state, a, b),
         };
         let answer = state.index.search(&request, search.effort);
+        state.index.check(&state.rows).map_err(place)?;
         let matched = slots.as_ref().map_or(state.rows.len(), SlotSet::len);
         let explanation = Explanation {
             method: answer.method,

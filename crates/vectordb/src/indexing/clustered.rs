@@ -13,6 +13,7 @@ mod options;
 mod panels;
 mod parallel;
 mod search;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::core::distance::Metric;
 pub use self::options::ClusteredOptions;
 #[cfg(test)]
 use self::search::ClusteredFound;
+pub(crate) use self::stored::ClusteredMeta;
 
 /// An inverted file over the vectors of a table. A clone costs a few reference counts and never changes.
 #[derive(Debug, Clone)]

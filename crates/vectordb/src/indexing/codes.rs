@@ -8,6 +8,10 @@ use crate::core::distance::Metric;
 use crate::core::distance::{ByteKernel, byte_kernel};
 use crate::core::{LINE_BYTES, Line, Rows, VectorRows, wide};
 
+mod stored;
+
+pub(crate) use stored::CodesMeta;
+
 /// Most vectors that the range of the codes is learned from.
 const SAMPLE_MAX: usize = 4_096;
 /// Share of a sample's elements that may lie outside on either side: a few outliers do not blur all others.

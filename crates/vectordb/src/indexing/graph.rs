@@ -7,6 +7,7 @@ mod links;
 mod options;
 mod prune;
 mod search;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -22,6 +23,7 @@ use self::bundles::Bundles;
 use self::links::Links;
 pub use self::options::{GraphOptions, Layout};
 use self::prune::Rule;
+pub(crate) use self::stored::GraphMeta;
 use self::walk::Level;
 use super::codes::Codes;
 use super::progress::{Progress, report};

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use common::{Result, Slot};
+use durable::PageSource;
 
 use super::clustered::ClusteredIndex;
 use super::exact::Scan;
@@ -14,6 +15,10 @@ use super::progress::Progress;
 use super::request::{Request, Work};
 use crate::core::distance::{Metric, PreparedVector};
 use crate::core::{SlotSet, VectorRows};
+
+mod stored;
+
+pub(crate) use stored::IndexMeta;
 
 /// Tables of fewer vectors are scanned, whatever the options say: that is faster, and right.
 pub(crate) const INDEXED_MIN: usize = 2_000;
@@ -48,7 +53,7 @@ pub struct Neighbour {
 /// let options = IndexOptions::Graph(GraphOptions::default());
 /// let index = Index::build(&options, Metric::Euclidean, table.rows(), &unwatched)?;
 /// let query = Metric::Euclidean.prepare_query(&[7.2, 30.1], 2)?;
-/// let nearest = index.nearest(table.rows(), &query, 1, None, None);
+/// let nearest = index.nearest(table.rows(), &query, 1, None, None)?;
 /// assert_eq!(nearest[0].slot, common::Slot(30 * 60 + 7));
 /// # Ok::<(), common::Error>(())
 /// ```
@@ -57,6 +62,8 @@ pub struct Index {
     options: Arc<IndexOptions>,
     metric: Metric,
     structure: Structure,
+    /// The file that parts of it may still lie in.
+    source: Option<PageSource>,
 }
 
 /// What there is beside the vectors.
@@ -93,6 +100,7 @@ impl Index {
             options: Arc::new(options.clone()),
             metric,
             structure: Structure::None,
+            source: None,
         })
     }
 
@@ -196,6 +204,9 @@ impl Index {
     /// `effort` is what the search may take: candidates that a graph keeps on the way (at least `k`; 64 if not
     /// given), lists that a clustered index scans (a sixteenth of them if not given). With `filter`, only its slots
     /// are candidates.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the table or the index lies in a file that is damaged.
     pub fn nearest(
         &self,
         rows: &VectorRows,
@@ -203,7 +214,7 @@ impl Index {
         k: usize,
         effort: Option<usize>,
         filter: Option<&SlotSet>,
-    ) -> Vec<Neighbour> {
+    ) -> Result<Vec<Neighbour>> {
         let request = Request {
             rows,
             metric: self.metric,
@@ -212,10 +223,21 @@ impl Index {
             filter,
             tie: &|a: Slot, b: Slot| a.cmp(&b),
         };
-        self.search(&request, effort).nearest
+        let answer = self.search(&request, effort);
+        self.check(rows)?;
+        Ok(answer.nearest)
     }
 
-    /// Answers a request, and says how.
+    /// Whether all that was read so far of files was whole: to be asked after a search.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] if not.
+    pub(crate) fn check(&self, rows: &VectorRows) -> Result<()> {
+        rows.check()?;
+        self.source.as_ref().map_or(Ok(()), PageSource::check)
+    }
+
+    /// Answers a request, and says how; see [`Index::check`].
     pub(crate) fn search(&self, request: &Request<'_>, effort: Option<usize>) -> Answer {
         if request.k == 0 {
             return Answer {

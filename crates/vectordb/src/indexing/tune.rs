@@ -35,7 +35,8 @@ impl Index {
     /// ```
     ///
     /// # Errors
-    /// [`common::ErrorKind::Invalid`] for a recall that is no share between 0 and 1, and for `k` of 0.
+    /// [`common::ErrorKind::Invalid`] for a recall that is no share between 0 and 1, and for `k` of 0, [`common::ErrorKind::Corrupt`] as
+    /// [`Index::nearest`].
     pub fn effort_for(&self, rows: &VectorRows, recall: f64, k: usize) -> Result<Option<usize>> {
         if !(0.0..=1.0).contains(&recall) || k == 0 {
             return Err(Error::invalid(format!(
@@ -43,10 +44,12 @@ impl Index {
             )));
         }
         let trials = self.trials(rows, k);
-        let finds = |effort: usize| self.recall(rows, &trials, k, effort) >= recall;
+        let finds = |effort: usize| -> Result<bool> {
+            Ok(self.recall(rows, &trials, k, effort)? >= recall)
+        };
         let most = rows.len().max(EFFORT_MIN);
         let mut enough = EFFORT_MIN;
-        while !finds(enough) {
+        while !finds(enough)? {
             if enough >= most {
                 return Ok(None);
             }
@@ -56,7 +59,7 @@ impl Index {
         let mut short = enough / 2;
         while enough - short > 1 + short / 16 {
             let between = short + (enough - short) / 2;
-            if finds(between) {
+            if finds(between)? {
                 enough = between;
             } else {
                 short = between;
@@ -101,15 +104,13 @@ impl Index {
         trials: &[(PreparedVector, f64)],
         k: usize,
         effort: usize,
-    ) -> f64 {
+    ) -> Result<f64> {
         let wanted = k.min(rows.len()) * trials.len();
-        let found: usize = trials
-            .iter()
-            .map(|(query, worst)| {
-                let found = self.nearest(rows, query, k, Some(effort), None);
-                found.iter().filter(|n| n.distance <= *worst).count()
-            })
-            .sum();
-        found as f64 / wanted.max(1) as f64
+        let mut found = 0;
+        for (query, worst) in trials {
+            let nearest = self.nearest(rows, query, k, Some(effort), None)?;
+            found += nearest.iter().filter(|n| n.distance <= *worst).count();
+        }
+        Ok(found as f64 / wanted.max(1) as f64)
     }
 }

@@ -48,6 +48,11 @@ impl Centres {
         }
     }
 
+    /// The centres, one after another.
+    pub(super) fn rows(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.rows)
+    }
+
     /// Number of centres.
     pub(super) fn len(&self) -> usize {
         self.count

@@ -12,6 +12,8 @@ use common::Slot;
 /// [`Rank::Dot`] they do not.
 #[derive(Debug)]
 pub(super) struct Frame {
+    /// Of the rotation.
+    seed: u64,
     rotation: Rotation,
     mean: Vec<f32>,
     /// A power of two.
@@ -47,15 +49,27 @@ impl Frame {
         let squares: f64 = sample().map(square).sum();
         let usual = (squares / count / dimension.max(1) as f64).sqrt();
         let exponent = usual.log2().round().clamp(-120.0, 120.0);
+        let scale = if usual > 0.0 {
+            (-exponent).exp2() as f32
+        } else {
+            1.0
+        };
+        Self::of(mean, random.bits(), scale)
+    }
+
+    /// The frame about a mean.
+    pub(super) fn of(mean: Vec<f32>, seed: u64, scale: f32) -> Self {
         Self {
-            rotation: Rotation::new(dimension, random.bits()),
+            seed,
+            rotation: Rotation::new(mean.len(), seed),
             mean,
-            scale: if usual > 0.0 {
-                (-exponent).exp2() as f32
-            } else {
-                1.0
-            },
+            scale,
         }
+    }
+
+    /// What [`Frame::of`] made it of.
+    pub(super) fn parts(&self) -> (&[f32], u64, f32) {
+        (&self.mean, self.seed, self.scale)
     }
 
     /// Number of elements of vectors in the frame: a multiple of 64.

@@ -4,11 +4,18 @@ use std::num::NonZeroU32;
 
 use common::Slot;
 
-use crate::core::{LINE_BYTES, Line, Paged, Rows};
+use crate::core::{LINE_BYTES, Line, Packed, Paged, Rows};
 use crate::indexing::quantize::{BLOCK, Factors, block_lines, extended, rabitq};
+
+mod stored;
+
+pub(super) use stored::ListsMeta;
 
 /// Lines that the slots of a block take.
 const SLOT_LINES: usize = BLOCK * size_of::<u32>() / LINE_BYTES;
+
+/// Lines of a page of what finds blocks.
+const FOUND_LINES: usize = 64;
 
 /// Ends the chain of free blocks.
 const NONE: u32 = u32::MAX;
@@ -35,9 +42,9 @@ pub(super) struct Lists {
     words: Rows,
     clusters: Paged<List>,
     /// By slot: one more than the place of its code, which is 32 times its block, and its lane.
-    places: Paged<Option<NonZeroU32>>,
+    places: Packed<Option<NonZeroU32>>,
     /// By block: the list it belongs to, or the next free block.
-    owners: Paged<u32>,
+    owners: Packed<u32>,
     free: u32,
     /// Number of blocks ever used.
     used: u32,
@@ -83,8 +90,8 @@ impl Lists {
             blocks: Rows::new((block_lines(padded) + SLOT_LINES) * LINE_BYTES),
             words: Rows::new(size_of::<Factors>() + 4 + word_bytes),
             clusters: Paged::new(16),
-            places: Paged::new(1_024),
-            owners: Paged::new(1_024),
+            places: Packed::new(FOUND_LINES),
+            owners: Packed::new(FOUND_LINES),
             free: NONE,
             used: 0,
             len: 0,

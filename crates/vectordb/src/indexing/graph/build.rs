@@ -134,6 +134,8 @@ impl Builder<'_> {
         placed.extend(new);
         let beyond = before.iter().skip(list.len());
         placed.extend(beyond.filter(|id| list.contains(id)));
+        // A list out of a file may name one twice.
+        placed.truncate(links.degree());
         links.set(vertex >> self.shift, &placed);
         if !changed.iter().any(|(known, _)| *known == vertex) {
             changed.push((vertex, before));

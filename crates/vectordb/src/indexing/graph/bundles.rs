@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use common::Slot;
+use common::{Result, Slot};
 
 use super::links::Links;
+use super::options::GraphOptions;
+use crate::core::image::{Image, StoredParts};
 use crate::core::{LINE_BYTES, Line, Rows, VectorRows};
 use crate::indexing::codes::Codes;
 use crate::indexing::quantize::rabitq::{block_lines, clear, encode, get, set, unset};
@@ -39,16 +41,43 @@ impl Frame {
 impl Bundles {
     /// No codes yet, for vectors like those of a table.
     pub(super) fn new(rows: &VectorRows, codes: &Codes, degree: usize, seed: u64) -> Self {
-        let rotation = Rotation::new(rows.dimension(), seed);
+        Self::of(mean(rows), codes, degree, seed)
+    }
+
+    /// No codes yet, for vectors about a mean.
+    fn of(mean: Vec<f32>, codes: &Codes, degree: usize, seed: u64) -> Self {
+        let rotation = Rotation::new(mean.len(), seed);
         let lines = degree / BLOCK * block_lines(rotation.padded());
         Self {
             blocks: Rows::new(lines * LINE_BYTES),
             frame: Arc::new(Frame {
                 rotation,
-                mean: mean(rows),
+                mean,
                 per_unit: codes.per_unit(),
             }),
         }
+    }
+
+    pub(super) fn save(&self, image: &mut Image) {
+        image.put("bundles/blocks", self.blocks.lines());
+        image.put_values("bundles/mean", &self.frame.mean);
+    }
+
+    /// The bundles of so many vertices.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] for parts that do not belong together.
+    pub(super) fn load(
+        dimension: usize,
+        codes: &Codes,
+        options: &GraphOptions,
+        count: usize,
+        parts: &mut StoredParts,
+    ) -> Result<Self> {
+        let mean = parts.values("bundles/mean", dimension)?;
+        let fresh = Self::of(mean, codes, options.degree, options.seed);
+        let blocks = parts.rows("bundles/blocks", &fresh.blocks, count)?;
+        Ok(Self { blocks, ..fresh })
     }
 
     pub(super) fn bytes(&self) -> usize {

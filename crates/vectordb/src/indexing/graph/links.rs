@@ -1,7 +1,8 @@
 //! [`Links`]: which vectors are neighbours in the graph.
 
-use common::Slot;
+use common::{Result, Slot};
 
+use crate::core::image::{Image, StoredParts};
 use crate::core::{LINE_BYTES, Line, Rows};
 
 /// No neighbour: what fills the end of a list.
@@ -20,6 +21,25 @@ impl Links {
             degree,
             rows: Rows::new(degree * size_of::<u32>()),
         }
+    }
+
+    pub(super) fn save(&self, name: String, image: &mut Image) {
+        image.put(name, self.rows.lines());
+    }
+
+    /// Lists for so many vertices.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] if there are none such.
+    pub(super) fn load(
+        degree: usize,
+        name: &str,
+        count: usize,
+        parts: &mut StoredParts,
+    ) -> Result<Self> {
+        let fresh = Self::new(degree);
+        let rows = parts.rows(name, &fresh.rows, count)?;
+        Ok(Self { rows, ..fresh })
     }
 
     pub(super) fn degree(&self) -> usize {

@@ -13,7 +13,7 @@ use super::{GraphIndex, TOPS_MAX, level_mask, shift_of};
 use crate::core::VectorRows;
 
 /// More vertices where searches begin than this become a level.
-const TOPS_GROWN: usize = 4 * TOPS_MAX;
+pub(super) const TOPS_GROWN: usize = 4 * TOPS_MAX;
 /// How many of the neighbours of a removed vertex one that led to it gets in its place, before pruning.
 const SUBSTITUTES: usize = 3;
 /// How many vertices get one that the removed vertex led to as a neighbour, before pruning.

@@ -1,0 +1,90 @@
+//! [`Codes`] to a file and back.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use std::sync::Arc;
+
+use common::Result;
+use serde::{Deserialize, Serialize};
+
+use super::{Codes, LIFT_BYTES_MIN, Lift, Range};
+use crate::core::distance::{Metric, byte_kernel};
+use crate::core::image::{Image, StoredParts, corrupt};
+use crate::core::{LINE_BYTES, Rows};
+
+/// What a file says of codes beside their pages. Floats are their bits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CodesMeta {
+    per_unit: u32,
+    lift: Option<LiftMeta>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LiftMeta {
+    norm_squared: u32,
+    dimensions: usize,
+}
+
+impl Codes {
+    pub(crate) fn save(&self, image: &mut Image) -> CodesMeta {
+        image.put("codes/rows", self.rows.lines());
+        image.put_values("codes/offsets", &self.range.offsets);
+        CodesMeta {
+            per_unit: self.range.per_unit.to_bits(),
+            lift: self.range.lift.as_ref().map(|lift| LiftMeta {
+                norm_squared: lift.norm_squared.to_bits(),
+                dimensions: lift.dimensions,
+            }),
+        }
+    }
+
+    /// The codes of vectors of a dimension, with room for so many.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] for parts that do not belong together.
+    pub(crate) fn load(
+        meta: &CodesMeta,
+        metric: Metric,
+        dimension: usize,
+        count: usize,
+        parts: &mut StoredParts,
+    ) -> Result<Self> {
+        let wrong = || corrupt("the codes of the vectors make no sense");
+        let lift = meta.lift.as_ref().map(|lift| Lift {
+            norm_squared: f32::from_bits(lift.norm_squared),
+            dimensions: lift.dimensions,
+        });
+        let added = match (&lift, metric) {
+            (Some(lift), Metric::Dot)
+                if (1..=LINE_BYTES + LIFT_BYTES_MIN).contains(&lift.dimensions)
+                    && lift.norm_squared >= 0.0 =>
+            {
+                lift.dimensions
+            }
+            (None, metric) if metric != Metric::Dot => 0,
+            _ => return Err(wrong()),
+        };
+        let per_unit = f32::from_bits(meta.per_unit);
+        if !(per_unit.is_finite() && per_unit > 0.0) {
+            return Err(wrong());
+        }
+        let offsets: Vec<f32> = parts.values("codes/offsets", dimension + added)?;
+        Ok(Self {
+            kernel: byte_kernel(metric),
+            rows: parts.rows("codes/rows", &Rows::new(offsets.len()), count)?,
+            range: Arc::new(Range {
+                offsets,
+                per_unit,
+                lift,
+            }),
+        })
+    }
+}
