@@ -11,7 +11,7 @@ use super::source::Source;
 const CRATES: &[(&str, &[&str])] = &[
     ("common", &[]),
     ("syncdb", &["common"]),
-    ("vectordb", &["common"]),
+    ("vectordb", &["common", "durable"]),
     ("durable", &["common"]),
     ("import", &["common"]),
     ("server", &["common", "syncdb", "vectordb", "durable"]),
