@@ -1,5 +1,6 @@
 //! Finding the nearest vectors.
 
+mod batch;
 mod clustered;
 mod codes;
 mod exact;
@@ -12,9 +13,11 @@ mod quantize;
 mod request;
 mod tune;
 
+pub(crate) use batch::each;
 pub use clustered::ClusteredOptions;
 pub use exact::{Scan, ScanCodes};
 pub use graph::{GraphOptions, Layout};
+pub(crate) use index::Answer;
 pub use index::{Index, Neighbour};
 pub use options::IndexOptions;
 pub(crate) use plan::check_k;

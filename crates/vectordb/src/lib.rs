@@ -28,7 +28,8 @@ mod indexing;
 
 pub use crate::core::distance::Metric;
 pub use crate::db::{
-    Found, Hit, ID_COLUMN, Search, VECTOR_COLUMN, VectorCollection, VectorDb, VectorOptions,
+    CollectionOptions, Diversity, Found, Hit, ID_COLUMN, Search, Target, VECTOR_COLUMN,
+    VectorCollection, VectorDb, VectorOptions, Vectors,
 };
 pub use crate::indexing::{
     ClusteredOptions, Explanation, GraphOptions, Index, IndexOptions, Layout, Method, Neighbour,
