@@ -1,11 +1,16 @@
 //! [`VectorDb`]: collections of vectors with metadata. Here, and nowhere else, ids become slots and slots ids.
 
+mod answer;
 mod batch;
+mod builder;
 mod collection;
 mod column;
+mod dense;
 mod diverse;
 mod follower;
+mod hybrid;
 mod options;
+mod read;
 mod recall;
 mod run;
 mod search;
@@ -20,7 +25,9 @@ use common::{Database, Error, Result, Text};
 use parking_lot::RwLock;
 
 pub use self::collection::VectorCollection;
-pub use self::options::{CollectionOptions, VectorOptions};
+pub use self::hybrid::{Fused, FusedHit, Fusion, Hybrid, Place};
+pub use self::options::{CollectionOptions, SparseOptions, VectorOptions};
+pub use self::read::{Page, Scroll};
 pub use self::search::{Diversity, Found, Hit, Search, Target};
 pub use self::vectors::Vectors;
 use crate::indexing::Index;

@@ -11,6 +11,7 @@ mod plan;
 mod progress;
 mod quantize;
 mod request;
+mod sparse;
 mod tune;
 
 pub(crate) use batch::each;
@@ -25,3 +26,5 @@ pub use plan::{Explanation, Method, SEARCH_K_MAX};
 pub use progress::{Progress, unwatched};
 pub(crate) use request::Request;
 pub use request::Work;
+pub use sparse::SparseIndex;
+pub(crate) use sparse::{in_order, product};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use common::{Result, Seq};
 
+use super::answer::{Account, Query};
 use super::collection::VectorCollection;
-use super::column::ColumnView;
+use super::column::{ColumnView, VectorsView};
 use super::run::{Checked, Matched, Ranked, found};
 use super::search::{Found, Search, Target};
 use crate::core::distance::PreparedVector;
@@ -103,7 +104,11 @@ impl ColumnView {
         seq: Seq,
     ) -> Vec<(usize, Result<Ranked>)> {
         let machine = || available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = self.options.threads.unwrap_or_else(machine);
+        let asked = match &self.vectors {
+            VectorsView::Dense(dense) => dense.options.threads,
+            VectorsView::Sparse(..) => None,
+        };
+        let threads = asked.unwrap_or_else(machine);
         // Those that ask for the same of several vectors go together.
         let (mut plain, others): (Vec<_>, Vec<_>) = searches
             .iter()
@@ -119,7 +124,7 @@ impl ColumnView {
         answers
     }
 
-    /// Answers searches that differ in their vector only.
+    /// Answers searches for the neighbours of dense vectors that differ in their vector only.
     fn answer_plain(
         &self,
         searches: &[(usize, &Search)],
@@ -132,38 +137,41 @@ impl ColumnView {
         let mut queries: Vec<PreparedVector> = Vec::with_capacity(searches.len());
         let mut numbers = Vec::with_capacity(searches.len());
         for (number, search) in searches {
-            match self.asked(&search.target) {
-                Ok(asked) => {
-                    queries.push(asked.query);
+            match self.asked(&search.target).map(|asked| asked.query) {
+                Ok(Query::Dense(query)) => {
+                    queries.push(query);
                     numbers.push(*number);
                 }
+                Ok(Query::Sparse(_)) => {}
                 Err(error) => answers.push((*number, Err(error))),
             }
         }
-        let Some((_, first)) = searches.first() else {
+        let (Some((_, first)), VectorsView::Dense(dense)) = (searches.first(), &self.vectors)
+        else {
             return answers;
         };
         let tie = |a, b| self.by_id(a, b);
         let requests: Vec<Request<'_>> = queries
             .iter()
             .map(|query| Request {
-                rows: &self.rows,
-                metric: self.options.metric,
+                rows: &dense.rows,
+                metric: dense.options.metric,
                 query,
                 k: first.k,
                 filter: matched.slots,
                 tie: &tie,
             })
             .collect();
-        let found = self
-            .index
-            .search_each(&requests, &queries, first.effort, threads);
+        let effort = first.effort;
+        let found = dense.search_each(&requests, &queries, effort, threads);
         let share = u32::try_from(queries.len().max(1)).unwrap_or(u32::MAX);
         let spent: Duration = begin.elapsed() / share;
-        for (number, answer) in numbers.into_iter().zip(found) {
-            let mut ranked = self.ranked(answer, matched, seq, spent);
-            ranked.explanation.effort = first.effort;
-            answers.push((number, Ok(ranked)));
+        for (number, (answer, beside)) in numbers.into_iter().zip(found) {
+            let account = Account { beside, effort };
+            answers.push((
+                number,
+                Ok(self.ranked(answer, &account, matched, seq, spent)),
+            ));
         }
         answers
     }

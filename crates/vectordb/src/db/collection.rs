@@ -67,6 +67,31 @@ impl VectorCollection {
         self.inner.follower.follow()
     }
 
+    /// Takes in what was committed, and waits for the indexes that are built anew for it: who brings many rows
+    /// at once is to bring no more before.
+    pub(super) fn follow_bulk(&self) -> Result<()> {
+        self.inner.follower.follow()?;
+        // The rows are committed and found whether or not an index could be built.
+        let _ = self.inner.follower.wait();
+        Ok(())
+    }
+
+    /// Waits until no index is being built. Searches need not wait: until then rows that an index does not know are
+    /// compared beside it.
+    ///
+    /// # Errors
+    /// That of the last build, if it failed; searches then compare rows beside an older index, or all rows.
+    pub fn wait_for_indexes(&self) -> Result<()> {
+        self.inner.follower.follow()?;
+        self.inner.follower.wait()
+    }
+
+    /// Has builds of indexes tell how far they are: from then on `watcher` is called from time to time, by the threads
+    /// that build, with the number of vectors done and of all. The build goes on when it returns.
+    pub fn watch_builds(&self, watcher: impl Fn(usize, usize) + Send + Sync + 'static) {
+        self.inner.follower.watch(Arc::new(watcher));
+    }
+
     /// What searches read.
     pub(super) fn indexed(&self, rows: &[(usize, &RecordId)]) -> Result<Indexed> {
         self.inner.follower.indexed(rows)
@@ -132,6 +157,9 @@ impl VectorCollection {
 impl fmt::Debug for VectorCollection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} rows", self.name(), self.count())?;
+        for options in &self.inner.options.sparse {
+            write!(f, ", {}: sparse", options.column)?;
+        }
         for options in &self.inner.options.vectors {
             let (dimension, metric) = (options.dimension, options.metric);
             write!(f, ", {}: {dimension} dimensions, {metric}", options.column)?;

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use common::{Record, RecordId, Result, Slot, Value, Vector};
 use hashbrown::{HashMap, HashSet};
 
-use super::VectorOptions;
-use super::recall::Efforts;
-use crate::core::{Paged, VectorRows, VectorTable};
-use crate::indexing::{Index, IndexOptions, unwatched};
+use super::dense::{Dense, DenseView};
+use super::options::{SparseOptions, VectorOptions};
+use crate::core::Paged;
+use crate::indexing::SparseIndex;
 
 /// Records on one page of the table of records.
 const RECORDS_PER_PAGE: usize = 512;
 
-type Slots = HashMap<RecordId, Slot, foldhash::fast::RandomState>;
+/// The options of one column.
+#[derive(Debug, Clone)]
+pub(super) enum ColumnOptions {
+    Dense(Arc<VectorOptions>),
+    Sparse(Arc<SparseOptions>),
+}
 
 /// The vectors of one column as of one commit. Each column has slots of its own, so that rows that lack its vector
 /// cost nothing.
@@ -22,65 +27,100 @@ pub(super) struct Column {
     position: usize,
     /// Whether rows may lack the vector, and are then none of this column's.
     is_optional: bool,
-    options: Arc<VectorOptions>,
-    vectors: VectorTable,
-    index: Index,
-    /// Whether the index waits to be built anew from the vectors, and is told of no change until then.
-    is_stale: bool,
-    efforts: Arc<Efforts>,
-    /// Number of vectors that came, changed or went so far.
-    changes: u64,
+    vectors: Vectors,
     records: Paged<Option<Record>>,
-    slots: Slots,
+    slots: HashMap<RecordId, Slot, foldhash::fast::RandomState>,
     /// Rows with a vector that the metric cannot compare.
     unsearchable: HashSet<RecordId, foldhash::fast::RandomState>,
 }
 
+/// The vectors of a column.
+#[expect(clippy::large_enum_variant, reason = "one for each column")]
+enum Vectors {
+    Dense(Dense),
+    Sparse(Sparse),
+}
+
+/// Sparse vectors, which their records keep.
+struct Sparse {
+    options: Arc<SparseOptions>,
+    index: SparseIndex,
+    free: Vec<Slot>,
+    /// Number of slots ever given.
+    slots: u32,
+}
+
 /// A column as of one commit, for one reader; later commits do not show in it.
 pub(super) struct ColumnView {
-    pub(super) options: Arc<VectorOptions>,
-    pub(super) rows: VectorRows,
-    pub(super) index: Index,
-    pub(super) efforts: Arc<Efforts>,
-    pub(super) changes: u64,
+    pub(super) vectors: VectorsView,
     records: Paged<Option<Record>>,
     position: usize,
+    /// Number of rows.
+    len: usize,
     /// Where rows are that the reader asked for by id.
     named: HashMap<RecordId, Slot>,
 }
 
+/// The vectors of a column as of one commit.
+pub(super) enum VectorsView {
+    Dense(DenseView),
+    Sparse(Arc<SparseOptions>, SparseIndex),
+}
+
 impl ColumnView {
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn record(&self, slot: Slot) -> Option<&Record> {
         self.records.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// The records with their slots.
+    pub(super) fn records(&self) -> impl Iterator<Item = (Slot, &Record)> {
+        let records = self.records.pages().iter().flat_map(|page| page.iter());
+        let records = (0_u32..).zip(records);
+        records.filter_map(|(slot, record)| Some((Slot(slot), record.as_ref()?)))
+    }
+
+    /// The vector of a slot, as it was given.
+    pub(super) fn vector(&self, slot: Slot) -> Option<&Vector> {
+        self.record(slot)?.get(self.position)?.as_vector()
     }
 
     /// Where a row is that the reader asked for, and its vector as it was given.
     pub(super) fn find(&self, id: &RecordId) -> Option<(Slot, &Vector)> {
         let slot = *self.named.get(id)?;
-        let vector = self.record(slot)?.get(self.position)?.as_vector()?;
-        Some((slot, vector))
+        Some((slot, self.vector(slot)?))
+    }
+
+    /// Name of the column.
+    pub(super) fn name(&self) -> &common::Text {
+        match &self.vectors {
+            VectorsView::Dense(dense) => &dense.options.column,
+            VectorsView::Sparse(options, _) => &options.column,
+        }
     }
 }
 
 impl Column {
-    pub(super) fn new(
-        options: &Arc<VectorOptions>,
-        position: usize,
-        is_optional: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(options: &ColumnOptions, position: usize, is_optional: bool) -> Result<Self> {
         Ok(Self {
             position,
             is_optional,
-            vectors: VectorTable::with_precision(options.dimension, options.precision),
-            index: Index::new(&index_options(options), options.metric)?
-                .threads(options.threads.unwrap_or(1)),
-            is_stale: false,
-            efforts: Arc::default(),
-            changes: 0,
+            vectors: match options {
+                ColumnOptions::Dense(options) => Vectors::Dense(Dense::new(options)?),
+                ColumnOptions::Sparse(options) => Vectors::Sparse(Sparse {
+                    options: options.clone(),
+                    index: SparseIndex::default(),
+                    free: Vec::new(),
+                    slots: 0,
+                }),
+            },
             records: Paged::new(RECORDS_PER_PAGE),
             slots: HashMap::default(),
             unsearchable: HashSet::default(),
-            options: options.clone(),
         })
     }
 
@@ -88,48 +128,45 @@ impl Column {
     pub(super) fn view<'a>(&self, ids: impl Iterator<Item = &'a RecordId>) -> ColumnView {
         let slot = |id: &RecordId| Some((id.clone(), *self.slots.get(id)?));
         ColumnView {
-            options: self.options.clone(),
-            rows: self.vectors.rows().clone(),
-            index: self.index.clone(),
-            efforts: self.efforts.clone(),
-            changes: self.changes,
+            vectors: match &self.vectors {
+                Vectors::Dense(dense) => VectorsView::Dense(dense.view()),
+                Vectors::Sparse(sparse) => {
+                    VectorsView::Sparse(sparse.options.clone(), sparse.index.clone())
+                }
+            },
             records: self.records.clone(),
             position: self.position,
+            len: self.slots.len(),
             named: ids.filter_map(slot).collect(),
         }
     }
 
-    /// Number of vectors.
-    pub(super) fn len(&self) -> usize {
-        self.vectors.rows().len()
+    /// The dense vectors, if they are such.
+    pub(super) fn dense(&self) -> Option<&Dense> {
+        match &self.vectors {
+            Vectors::Dense(dense) => Some(dense),
+            Vectors::Sparse(_) => None,
+        }
+    }
+
+    pub(super) fn dense_mut(&mut self) -> Option<&mut Dense> {
+        match &mut self.vectors {
+            Vectors::Dense(dense) => Some(dense),
+            Vectors::Sparse(_) => None,
+        }
+    }
+
+    /// Bytes of the index by part.
+    pub(super) fn index_bytes(&self) -> Vec<(&'static str, usize)> {
+        match &self.vectors {
+            Vectors::Dense(dense) => dense.index().bytes(),
+            Vectors::Sparse(sparse) => vec![("postings", sparse.index.bytes())],
+        }
     }
 
     /// Rows with a vector that no search finds.
     pub(super) fn unsearchable(&self) -> impl Iterator<Item = &RecordId> {
         self.unsearchable.iter()
-    }
-
-    pub(super) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    pub(super) fn is_stale(&self) -> bool {
-        self.is_stale
-    }
-
-    /// Many changes are to come, which are cheaper to index together.
-    pub(super) fn set_stale(&mut self) {
-        self.is_stale = true;
-    }
-
-    /// Indexes what the index was not told of, and builds it where the table has become large enough.
-    pub(super) fn index_all(&mut self) -> Result<()> {
-        let rows = self.vectors.rows();
-        if self.is_stale || self.index.is_due(rows) {
-            self.index.rebuild(rows, &unwatched)?;
-            self.is_stale = false;
-        }
-        Ok(())
     }
 
     /// Takes in a row, new or changed.
@@ -145,27 +182,19 @@ impl Column {
             return;
         }
         let value = record.get(self.position);
-        let (metric, dimension) = (self.options.metric, self.options.dimension);
-        let prepared = value
-            .and_then(|value| value.as_vector()?.as_f32())
-            .and_then(|vector| metric.prepare(vector, dimension).ok());
-        let slot = match (prepared, slot) {
-            (Some(vector), Some(slot)) => {
-                self.forget(slot);
-                self.vectors.replace(slot, &vector);
-                self.take_in(slot);
-                Some(slot)
+        let old = known.and_then(|known| known.get(self.position)?.as_vector());
+        let new = value.and_then(Value::as_vector);
+        let placed = match &mut self.vectors {
+            Vectors::Dense(dense) => {
+                let (metric, dimension) = (dense.options.metric, dense.options.dimension);
+                new.and_then(|vector| metric.prepare(vector.as_f32()?, dimension).ok())
+                    .and_then(|vector| dense.put(slot, &vector))
             }
-            (Some(vector), None) => {
-                let slot = self.vectors.push(&vector);
-                if let Some(slot) = slot {
-                    self.take_in(slot);
-                }
-                slot
-            }
-            (None, _) => None,
+            Vectors::Sparse(sparse) => new
+                .filter(|vector| vector.is_finite())
+                .and_then(|vector| sparse.put(slot, old, vector)),
         };
-        match slot {
+        match placed {
             Some(slot) => {
                 self.unsearchable.remove(&id);
                 self.records.set(slot.0 as usize, Some(record.clone()));
@@ -184,8 +213,15 @@ impl Column {
     pub(super) fn remove(&mut self, id: &RecordId) {
         self.unsearchable.remove(id);
         if let Some(slot) = self.slots.remove(id) {
-            self.forget(slot);
-            self.vectors.remove(slot);
+            match &mut self.vectors {
+                Vectors::Dense(dense) => dense.remove(slot),
+                Vectors::Sparse(sparse) => {
+                    let known = self.records.get(slot.0 as usize).and_then(Option::as_ref);
+                    let old = known.and_then(|known| known.get(self.position)?.as_vector());
+                    sparse.forget(slot, old);
+                    sparse.free.push(slot);
+                }
+            }
             self.records.set(slot.0 as usize, None);
         }
     }
@@ -198,34 +234,35 @@ impl Column {
             _ => false,
         }
     }
-
-    /// Tells the index of a vector that came.
-    fn take_in(&mut self, slot: Slot) {
-        self.changes += 1;
-        if !self.is_stale {
-            self.index.insert(self.vectors.rows(), slot);
-        }
-    }
-
-    /// Tells the index of a vector that goes.
-    fn forget(&mut self, slot: Slot) {
-        self.changes += 1;
-        if !self.is_stale {
-            self.index.remove(self.vectors.rows(), slot);
-        }
-    }
 }
 
-/// The options of the index, with the column's number of threads where they name none.
-fn index_options(options: &VectorOptions) -> IndexOptions {
-    let mut index = options.index.clone();
-    match &mut index {
-        IndexOptions::Exact => {}
-        IndexOptions::Clustered(clustered) => {
-            let threads = options.threads.and_then(|n| n.try_into().ok());
-            clustered.threads = clustered.threads.or(threads);
+impl Sparse {
+    /// Puts a vector in a slot that has an old one, or in a new slot; `None` when there is none left.
+    fn put(&mut self, slot: Option<Slot>, old: Option<&Vector>, new: &Vector) -> Option<Slot> {
+        let Vector::Sparse {
+            indices, values, ..
+        } = new
+        else {
+            return None;
+        };
+        let slot = match slot.or_else(|| self.free.pop()) {
+            Some(slot) => slot,
+            None => {
+                let slot = Slot(self.slots);
+                self.slots = self.slots.checked_add(1)?;
+                slot
+            }
+        };
+        if old.is_some() {
+            self.forget(slot, old);
         }
-        IndexOptions::Graph(graph) => graph.threads = graph.threads.or(options.threads),
+        self.index.insert(slot, indices, values);
+        Some(slot)
     }
-    index
+
+    fn forget(&mut self, slot: Slot, old: Option<&Vector>) {
+        if let Some(Vector::Sparse { indices, .. }) = old {
+            self.index.remove(slot, indices);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! [`Follower`]: the vector columns of one table, kept up to date from the change log.
+//! [`Follower`]: the columns of vectors of one table, kept up to date from the change log.
 
 use std::sync::Arc;
 
@@ -7,31 +7,30 @@ use common::{Collection, Database, Error, ErrorKind, RecordId, Result, Seq};
 use hashbrown::HashSet;
 use parking_lot::RwLock;
 
-use super::column::{Column, ColumnView};
-use super::options::{CollectionOptions, VectorOptions};
+use super::builder::{Builder, Watcher};
+use super::column::{Column, ColumnOptions, ColumnView};
+use super::dense::Dense;
+use super::options::CollectionOptions;
 
 /// Changes read from the log at once.
 const CHANGES_AT_ONCE: usize = 4_096;
-
-/// Changes at once that make an index be built anew, if they are more than this share of its vectors as well.
-const REBUILT_MIN: usize = 2_000;
-const REBUILT_SHARE: usize = 2;
 
 /// The vector columns of one table. It takes its lock before any of the database's; the database calls nothing here.
 pub(super) struct Follower {
     database: Database,
     table: Collection,
-    options: Vec<Arc<VectorOptions>>,
+    options: Vec<ColumnOptions>,
     /// Positions of the vector columns.
     positions: Vec<usize>,
     reader: ReaderId,
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
+    builder: Arc<Builder>,
 }
 
 /// The table as of one commit.
-struct State {
+pub(super) struct State {
     applied: Seq,
-    columns: Vec<Column>,
+    pub(super) columns: Vec<Column>,
 }
 
 /// The table as of one commit, for one reader; later commits do not show in it.
@@ -55,7 +54,7 @@ impl Follower {
         options: &CollectionOptions,
         positions: Vec<usize>,
     ) -> Result<Self> {
-        let options: Vec<_> = options.vectors.iter().cloned().map(Arc::new).collect();
+        let options = options.by_column();
         let state = State::new(&options, &positions)?;
         // Registered first, so that the log keeps what is committed while the table is read.
         let reader =
@@ -66,9 +65,14 @@ impl Follower {
             options,
             positions,
             reader,
-            state: RwLock::new(state),
+            builder: Arc::default(),
+            state: Arc::new(RwLock::new(state)),
         };
-        follower.rebuild(&mut follower.state.write())?;
+        let mut state = follower.state.write();
+        follower.read_again(&mut state)?;
+        drop(state);
+        follower.build_if_due();
+        follower.wait()?;
         Ok(follower)
     }
 
@@ -104,11 +108,7 @@ impl Follower {
         self.follow()?;
         let state = self.state.read();
         let mut bytes: Vec<(&'static str, usize)> = Vec::new();
-        for (part, more) in state
-            .columns
-            .iter()
-            .flat_map(|column| column.index().bytes())
-        {
+        for (part, more) in state.columns.iter().flat_map(Column::index_bytes) {
             match bytes.iter_mut().find(|(name, _)| *name == part) {
                 Some((_, bytes)) => *bytes += more,
                 None => bytes.push((part, more)),
@@ -117,47 +117,46 @@ impl Follower {
         Ok(bytes)
     }
 
-    /// Applies the commits that the indexes have not seen.
+    /// Applies the commits that have not been seen. Indexes that are to be built anew are so by a thread of their
+    /// own: nobody waits for that here.
     pub(super) fn follow(&self) -> Result<()> {
         let target = self.database.seq();
-        {
-            let state = self.state.read();
-            if state.applied >= target && !state.columns.iter().any(Column::is_stale) {
-                return Ok(());
-            }
+        if self.state.read().applied >= target {
+            return Ok(());
         }
-        let mut state = self.state.write();
+        self.catch_up(&mut self.state.write(), target)?;
+        self.build_if_due();
+        Ok(())
+    }
+
+    fn catch_up(&self, state: &mut State, target: Seq) -> Result<()> {
         while state.applied < target {
             let changes = match self.database.changes_since(state.applied, CHANGES_AT_ONCE) {
                 Ok(changes) => changes,
-                // The log was pruned past the indexes: read the table again.
+                // The log was pruned past what was applied.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return self.rebuild(&mut state);
+                    return self.read_again(state);
                 }
                 Err(error) => return Err(error),
             };
             // Commits come whole, so the last change's position is reached in full.
             state.applied = changes.last().map_or(target, |change| change.seq);
-            for column in &mut state.columns {
-                // Many at once are cheaper to index together.
-                if changes.len() > (column.len() / REBUILT_SHARE).max(REBUILT_MIN) {
-                    column.set_stale();
-                }
-            }
             let id = self.table.id();
+            let own = changes.iter().filter(|change| change.table == id).count();
+            let dense = state.columns.iter_mut().filter_map(Column::dense_mut);
+            dense.for_each(|dense| dense.expect(own));
             for change in &changes {
                 state.apply(id, change);
             }
         }
-        state.index_all()?;
         self.database.acknowledge(self.reader, state.applied)
     }
 
-    fn rebuild(&self, state: &mut State) -> Result<()> {
+    /// Reads the whole table.
+    fn read_again(&self, state: &mut State) -> Result<()> {
         let snapshot = self.database.snapshot();
         let mut fresh = State::new(&self.options, &self.positions)?;
         fresh.applied = snapshot.seq();
-        fresh.columns.iter_mut().for_each(Column::set_stale);
         snapshot.view().scan(&self.table, &mut |records| {
             for record in records {
                 fresh
@@ -167,14 +166,31 @@ impl Follower {
             }
             std::ops::ControlFlow::Continue(())
         })?;
-        fresh.index_all()?;
         *state = fresh;
         self.database.acknowledge(self.reader, state.applied)
+    }
+
+    fn build_if_due(&self) {
+        if self.state.read().is_due() {
+            self.builder.start(&self.state);
+        }
+    }
+
+    /// Waits until no index is being built.
+    ///
+    /// # Errors
+    /// That of the last build, if it failed.
+    pub(super) fn wait(&self) -> Result<()> {
+        self.builder.wait()
+    }
+
+    pub(super) fn watch(&self, watcher: Watcher) {
+        self.builder.watch(watcher);
     }
 }
 
 impl State {
-    fn new(options: &[Arc<VectorOptions>], positions: &[usize]) -> Result<Self> {
+    fn new(options: &[ColumnOptions], positions: &[usize]) -> Result<Self> {
         let columns = options
             .iter()
             .zip(positions)
@@ -185,8 +201,9 @@ impl State {
         })
     }
 
-    fn index_all(&mut self) -> Result<()> {
-        self.columns.iter_mut().try_for_each(Column::index_all)
+    pub(super) fn is_due(&self) -> bool {
+        let mut dense = self.columns.iter().filter_map(Column::dense);
+        dense.any(Dense::is_due)
     }
 
     fn apply(&mut self, table: TableId, change: &Change) {
@@ -204,6 +221,7 @@ impl State {
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        self.builder.stop();
         self.database.unregister_reader(self.reader);
     }
 }

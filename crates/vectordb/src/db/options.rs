@@ -1,4 +1,6 @@
-//! What the vectors of a collection are: [`VectorOptions`], [`SparseOptions`], [`CollectionOptions`].
+//! What the vectors of a collection are: [`VectorOptions`], [`SparseOptions`] and [`CollectionOptions`].
+
+use std::sync::Arc;
 
 use common::limits::VECTOR_DIMENSION_MAX;
 use common::schema::FieldType;
@@ -6,6 +8,7 @@ use common::{Error, Result, Text, VectorElement};
 use serde::{Deserialize, Serialize};
 
 use super::VECTOR_COLUMN;
+use super::column::ColumnOptions;
 use crate::core::Precision;
 use crate::core::distance::Metric;
 use crate::indexing::IndexOptions;
@@ -115,6 +118,37 @@ impl VectorOptions {
     }
 }
 
+/// What the sparse vectors of a column are: found by inner product, through an index of their positions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparseOptions {
+    /// Name of the column that holds them.
+    pub column: Text,
+    /// Number of positions. Default: all 2^32 but the last.
+    #[serde(default = "all_positions")]
+    pub dimension: u32,
+}
+
+const fn all_positions() -> u32 {
+    u32::MAX
+}
+
+impl SparseOptions {
+    /// Sparse vectors of any positions.
+    pub fn new(column: impl Into<Text>) -> Self {
+        Self {
+            column: column.into(),
+            dimension: all_positions(),
+        }
+    }
+
+    /// Sets the number of positions.
+    #[must_use]
+    pub fn dimension(mut self, dimension: u32) -> Self {
+        self.dimension = dimension;
+        self
+    }
+}
+
 /// Columns of vectors of a collection: at least one, each with its own options.
 ///
 /// One [`VectorOptions`] alone serves as such: its rows all have that vector. Where there are several columns, a row
@@ -143,6 +177,9 @@ pub struct CollectionOptions {
     /// Columns of dense vectors.
     #[serde(default)]
     pub vectors: Vec<VectorOptions>,
+    /// Columns of sparse vectors.
+    #[serde(default)]
+    pub sparse: Vec<SparseOptions>,
 }
 
 impl CollectionOptions {
@@ -151,6 +188,7 @@ impl CollectionOptions {
         Self {
             key: integers(),
             vectors: Vec::new(),
+            sparse: Vec::new(),
         }
     }
 
@@ -168,9 +206,25 @@ impl CollectionOptions {
         self
     }
 
+    /// Adds a column of sparse vectors.
+    #[must_use]
+    pub fn sparse(mut self, options: SparseOptions) -> Self {
+        self.sparse.push(options);
+        self
+    }
+
     /// Names of the vector columns.
     pub fn columns(&self) -> impl Iterator<Item = &Text> {
-        self.vectors.iter().map(|options| &options.column)
+        let dense = self.vectors.iter().map(|options| &options.column);
+        dense.chain(self.sparse.iter().map(|options| &options.column))
+    }
+
+    /// The options of each column, in the order of [`CollectionOptions::columns`].
+    pub(super) fn by_column(&self) -> Vec<ColumnOptions> {
+        let dense = self.vectors.iter().cloned().map(Arc::new);
+        let sparse = self.sparse.iter().cloned().map(Arc::new);
+        let dense = dense.map(ColumnOptions::Dense);
+        dense.chain(sparse.map(ColumnOptions::Sparse)).collect()
     }
 
     /// The options of the dense vectors of this name; without one, of the only ones.
@@ -179,29 +233,53 @@ impl CollectionOptions {
     /// [`common::ErrorKind::NotFound`] when there are none of this name, [`common::ErrorKind::Invalid`] when none
     /// is given although there are several; with the names there are.
     pub fn vectors_of(&self, name: Option<&str>) -> Result<&VectorOptions> {
-        let at = self.dense(name)?;
-        self.vectors.get(at).ok_or_else(|| self.unknown(""))
+        let columns = self.vectors.iter().map(|options| &options.column);
+        let at = self.position(name, columns, "dense ")?;
+        self.vectors
+            .get(at)
+            .ok_or_else(|| self.unknown("dense ", ""))
     }
 
-    /// Number of the dense column of this name; without one, of the only one.
-    pub(super) fn dense(&self, name: Option<&str>) -> Result<usize> {
-        match (name, self.vectors.len()) {
-            (Some(name), _) => {
-                let mut columns = self.vectors.iter();
-                let at = columns.position(|options| options.column == *name);
-                at.ok_or_else(|| self.unknown(name))
-            }
-            (None, 1) => Ok(0),
-            (None, _) => Err(Error::invalid(format!(
-                "say which vectors are meant; there are: {}",
+    /// The options of the sparse vectors of this name; without one, of the only ones.
+    ///
+    /// # Errors
+    /// As [`CollectionOptions::vectors_of`].
+    pub fn sparse_of(&self, name: Option<&str>) -> Result<&SparseOptions> {
+        let columns = self.sparse.iter().map(|options| &options.column);
+        let at = self.position(name, columns, "sparse ")?;
+        self.sparse
+            .get(at)
+            .ok_or_else(|| self.unknown("sparse ", ""))
+    }
+
+    /// Number of the column of this name; without one, of the only one.
+    pub(super) fn column_of(&self, name: Option<&str>) -> Result<usize> {
+        self.position(name, self.columns(), "")
+    }
+
+    /// Where a name is among the columns of a kind.
+    fn position<'a>(
+        &'a self,
+        name: Option<&str>,
+        mut columns: impl Iterator<Item = &'a Text>,
+        kind: &str,
+    ) -> Result<usize> {
+        if let Some(name) = name {
+            let at = columns.position(|column| *column == *name);
+            return at.ok_or_else(|| self.unknown(kind, name));
+        }
+        match (columns.next(), columns.next()) {
+            (Some(_), None) => Ok(0),
+            _ => Err(Error::invalid(format!(
+                "say which {kind}vectors are meant; there are: {}",
                 self.names()
             ))),
         }
     }
 
-    fn unknown(&self, name: &str) -> Error {
+    fn unknown(&self, kind: &str, name: &str) -> Error {
         Error::not_found(format!(
-            "no dense vectors are named `{name}`; there are: {}",
+            "no {kind}vectors are named `{name}`; there are: {}",
             self.names()
         ))
     }
@@ -214,7 +292,14 @@ impl CollectionOptions {
                 .map_err(|error| error.at(format!("vectors `{}`", options.column)))?;
             Ok((options.column.clone(), ty))
         });
-        let fields = dense.collect::<Result<Vec<_>>>()?;
+        let sparse = self.sparse.iter().map(|options| {
+            let ty = FieldType::Vector {
+                element: VectorElement::Sparse,
+                dimension: Some(options.dimension),
+            };
+            Ok((options.column.clone(), ty))
+        });
+        let fields = dense.chain(sparse).collect::<Result<Vec<_>>>()?;
         if fields.is_empty() {
             return Err(Error::invalid(
                 "a collection has at least one column of vectors; add it to its options",
@@ -225,8 +310,12 @@ impl CollectionOptions {
 
     /// The names, for messages.
     pub(super) fn names(&self) -> String {
-        let names: Vec<String> = self.columns().map(|name| format!("`{name}`")).collect();
-        names.join(", ")
+        let dense = self.vectors.iter().map(|o| format!("`{}`", o.column));
+        let sparse = self
+            .sparse
+            .iter()
+            .map(|o| format!("`{}` (sparse)", o.column));
+        dense.chain(sparse).collect::<Vec<String>>().join(", ")
     }
 }
 

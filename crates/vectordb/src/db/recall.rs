@@ -3,8 +3,6 @@
 use common::Result;
 use parking_lot::{Mutex, RwLock};
 
-use super::column::ColumnView;
-
 /// Efforts that are kept for one column.
 const KEPT_MAX: usize = 64;
 /// An effort holds until one in so many vectors has changed.
@@ -27,29 +25,35 @@ struct Known {
     effort: Option<usize>,
 }
 
-impl ColumnView {
-    /// The effort at which the index finds this share of the `k` nearest; `None` if no effort does.
-    pub(super) fn effort_for(&self, recall: f64, k: usize) -> Result<Option<usize>> {
-        let known = || self.efforts.get(recall, k, self.changes, self.rows.len());
+impl Efforts {
+    /// The effort at which an index finds this share of the `k` nearest, `None` if no effort does: what is known,
+    /// or else what is found. The column has had so many changes and has so many vectors.
+    pub(super) fn get_or_find(
+        &self,
+        recall: f64,
+        k: usize,
+        changes: u64,
+        rows: usize,
+        find: impl FnOnce() -> Result<Option<usize>>,
+    ) -> Result<Option<usize>> {
+        let known = || self.get(recall, k, changes, rows);
         if let Some(known) = known() {
             return Ok(known.effort);
         }
-        let _trying = self.efforts.trying.lock();
+        let _trying = self.trying.lock();
         if let Some(known) = known() {
             return Ok(known.effort);
         }
-        let effort = self.index.effort_for(&self.rows, recall, k)?;
-        self.efforts.keep(Known {
+        let effort = find()?;
+        self.keep(Known {
             recall,
             k,
-            changes: self.changes,
+            changes,
             effort,
         });
         Ok(effort)
     }
-}
 
-impl Efforts {
     /// What was found, if it still holds after so many changes of so many vectors.
     fn get(&self, recall: f64, k: usize, changes: u64, rows: usize) -> Option<Known> {
         let known = self.known.read();

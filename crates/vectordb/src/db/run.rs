@@ -1,18 +1,16 @@
-//! How a search of a [`VectorCollection`] is run.
+//! How a search of a [`VectorCollection`] is checked, run and reported.
 
-use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use common::query::Predicate;
-use common::{Error, Record, RecordId, Result, Row, Seq, Slot, Text};
+use common::transform::{Outcome, Pipeline};
+use common::{Error, Record, RecordId, Result, Row, Seq, Text};
 
 use super::collection::VectorCollection;
 use super::column::ColumnView;
-use super::diverse::choose;
 use super::search::{Diversity, Found, Hit, Search, Target};
 use crate::core::SlotSet;
-use crate::core::distance::PreparedVector;
-use crate::indexing::{Answer, Explanation, Neighbour, Request, check_k};
+use crate::indexing::{Explanation, Neighbour, check_k};
 
 /// Most candidates of a search for hits that differ.
 const DIVERSE_CANDIDATES_MAX: usize = 1 << 14;
@@ -29,7 +27,7 @@ impl Checked {
     pub(super) fn row<'s>(&self, search: &'s Search) -> Option<(usize, &'s RecordId)> {
         match &search.target {
             Target::Row(id) => Some((self.column, id)),
-            Target::Vector(_) => None,
+            Target::Vector(_) | Target::Sparse(_) => None,
         }
     }
 }
@@ -106,13 +104,19 @@ impl VectorCollection {
                 Some(filter) => Some(filter.compile(&self.schema())?),
                 None => None,
             };
-            let column = self.options().dense(search.on.as_deref())?;
+            let (options, on) = (self.options(), search.on.as_deref());
+            let name = match search.target {
+                Target::Vector(_) => Some(&options.vectors_of(on)?.column),
+                Target::Sparse(_) => Some(&options.sparse_of(on)?.column),
+                Target::Row(_) => search.on.as_ref(),
+            };
+            let column = options.column_of(name.map(Text::as_str))?;
             Ok(Checked { column, predicate })
         };
         check().map_err(|error| self.place(error))
     }
 
-    fn run(
+    pub(super) fn run(
         &self,
         search: &Search,
         checked: &Checked,
@@ -172,141 +176,6 @@ impl Diversity {
     }
 }
 
-/// What is asked of a column.
-pub(super) struct Asked {
-    pub(super) query: PreparedVector,
-    /// The row itself, where the neighbours of a row are looked for.
-    pub(super) own: Option<Slot>,
-}
-
-impl ColumnView {
-    /// Slots of the rows that pass the filter.
-    pub(super) fn matching(&self, predicate: &Predicate) -> SlotSet {
-        let passes = |slot: &Slot| {
-            self.record(*slot)
-                .is_some_and(|record| predicate.matches(record))
-        };
-        self.rows.slots().filter(passes).collect()
-    }
-
-    /// The order of rows at the same distance: by id.
-    pub(super) fn by_id(&self, a: Slot, b: Slot) -> Ordering {
-        let key = |slot| self.record(slot).map(Record::key);
-        key(a).cmp(&key(b))
-    }
-
-    /// Runs a search that was checked.
-    pub(super) fn answer(&self, search: &Search, matched: Matched<'_>, seq: Seq) -> Result<Ranked> {
-        let Asked { query, own } = self.asked(&search.target)?;
-        let begin = Instant::now();
-        let wanted = search.diversity.map_or(search.k, |d| d.candidates);
-        let request = Request {
-            rows: &self.rows,
-            metric: self.options.metric,
-            query: &query,
-            k: wanted + usize::from(own.is_some()),
-            filter: matched.slots,
-            tie: &|a, b| self.by_id(a, b),
-        };
-        let (mut answer, effort) = match (search.within, search.recall, search.effort) {
-            (Some(distance), None, None) => (self.index.within(&request, distance), None),
-            _ => self.by_effort(search, &request)?,
-        };
-        let bound = search.within.unwrap_or(f64::INFINITY);
-        let nearest = &mut answer.nearest;
-        nearest.retain(|n| n.distance <= bound && Some(n.slot) != own);
-        nearest.truncate(wanted);
-        let candidates = nearest.len();
-        if let Some(diversity) = search.diversity {
-            *nearest = self.spread(nearest, search.k, diversity.lambda);
-        }
-        let mut ranked = self.ranked(answer, matched, seq, begin.elapsed());
-        ranked.explanation.effort = effort;
-        ranked.explanation.reranked = search.diversity.map_or(0, |_| candidates);
-        Ok(ranked)
-    }
-
-    /// The nearest at the effort that the search gives or that its recall takes.
-    fn by_effort(&self, search: &Search, request: &Request<'_>) -> Result<(Answer, Option<usize>)> {
-        let effort = match search.recall {
-            Some(recall) if !self.index.is_scan() => match self.effort_for(recall, search.k)? {
-                Some(effort) => Some(effort),
-                None => return Ok((self.index.scan(request), None)),
-            },
-            _ => search.effort,
-        };
-        Ok((self.index.search(request, effort), effort))
-    }
-
-    /// An answer with the account of it.
-    pub(super) fn ranked(
-        &self,
-        answer: Answer,
-        matched: Matched<'_>,
-        seq: Seq,
-        search_time: Duration,
-    ) -> Ranked {
-        let explanation = Explanation {
-            column: self.options.column.clone(),
-            method: answer.method,
-            seq,
-            rows: self.rows.len(),
-            matched: matched.slots.map_or(self.rows.len(), SlotSet::len),
-            compared: answer.work.compared,
-            visited: answer.work.ranked,
-            effort: None,
-            reranked: 0,
-            filter_time: matched.time,
-            search_time,
-        };
-        Ranked {
-            neighbours: answer.nearest,
-            explanation,
-        }
-    }
-
-    pub(super) fn asked(&self, target: &Target) -> Result<Asked> {
-        let (metric, dimension) = (self.options.metric, self.options.dimension);
-        match target {
-            Target::Vector(vector) => Ok(Asked {
-                query: metric.prepare_query(vector, dimension)?,
-                own: None,
-            }),
-            Target::Row(id) => {
-                let found = self.find(id).ok_or_else(|| {
-                    Error::not_found(format!(
-                        "no row {id} with a vector in `{}`, of which neighbours could be found",
-                        self.options.column
-                    ))
-                });
-                let (slot, vector) = found?;
-                Ok(Asked {
-                    query: metric.prepare_query(vector.as_f32().unwrap_or_default(), dimension)?,
-                    own: Some(slot),
-                })
-            }
-        }
-    }
-
-    /// Those of the candidates that are near and unlike each other.
-    fn spread(&self, candidates: &[Neighbour], k: usize, lambda: f64) -> Vec<Neighbour> {
-        let vectors: Vec<Vec<f32>> = candidates
-            .iter()
-            .map(|neighbour| {
-                let mut vector = vec![0.0; self.rows.dimension()];
-                self.rows.decode(neighbour.slot, &mut vector);
-                vector
-            })
-            .collect();
-        choose(candidates, k, lambda, |a, b| {
-            match (vectors.get(a), vectors.get(b)) {
-                (Some(a), Some(b)) => self.options.metric.distance(a, b),
-                _ => 0.0,
-            }
-        })
-    }
-}
-
 /// The rows of what was ranked, with the columns that the search selects, after its pipeline.
 pub(super) fn found(
     search: &Search,
@@ -323,10 +192,7 @@ pub(super) fn found(
         places.push((record.id(), neighbour.distance));
         rows.push(payload(record, columns));
     }
-    let outcome = match &search.pipeline {
-        Some(pipeline) => pipeline.apply(rows)?,
-        None => common::transform::Pipeline::new().apply(rows)?,
-    };
+    let outcome = apply(search.pipeline.as_ref(), rows)?;
     let hits = outcome.items.into_iter().zip(outcome.origins);
     let hits = hits.filter_map(|(row, origin)| {
         let (id, distance) = places.get(origin)?.clone();
@@ -337,6 +203,14 @@ pub(super) fn found(
         hits: hits.collect(),
         rejected: outcome.rejected,
     })
+}
+
+/// Rows after a pipeline, if there is one.
+pub(super) fn apply(pipeline: Option<&Pipeline<Row>>, rows: Vec<Row>) -> Result<Outcome<Row>> {
+    match pipeline {
+        Some(pipeline) => pipeline.apply(rows),
+        None => Pipeline::new().apply(rows),
+    }
 }
 
 /// Some columns of a record.

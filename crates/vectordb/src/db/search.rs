@@ -45,6 +45,8 @@ pub struct Search {
 pub enum Target {
     /// A vector.
     Vector(Vec<f32>),
+    /// A sparse vector: positions, each once, with their weights.
+    Sparse(Vec<(u32, f32)>),
     /// The vector of a row of the collection.
     Row(RecordId),
 }
@@ -77,6 +79,26 @@ impl Search {
     /// ```
     pub fn like(id: impl Into<RecordId>, k: usize) -> Self {
         Self::of(Target::Row(id.into()), k)
+    }
+
+    /// A search for the `k` rows with the greatest inner products with a sparse vector: positions, each once and in any
+    /// order, with their weights. Distances are the products, negated. Rows that share no position are not found.
+    ///
+    /// Exact. Cost: the postings of the positions, past those that cannot matter.
+    ///
+    /// ```
+    /// use vectordb::{CollectionOptions, Search, SparseOptions, VectorDb, Vectors};
+    /// let db = VectorDb::new();
+    /// let options = CollectionOptions::new().sparse(SparseOptions::new("words"));
+    /// let texts = db.create_collection("texts", options, [])?;
+    /// texts.upsert(1, Vectors::new().sparse("words", [(17, 0.5), (4_000, 1.5)]), common::row! {})?;
+    /// texts.upsert(2, Vectors::new().sparse("words", [(17, 2.0)]), common::row! {})?;
+    /// let found = texts.search(&Search::sparse([(17, 1.0)], 5))?;
+    /// assert_eq!((found.hits[0].id.clone(), found.hits[0].distance), (2.into(), -2.0));
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    pub fn sparse(elements: impl IntoIterator<Item = (u32, f32)>, k: usize) -> Self {
+        Self::of(Target::Sparse(elements.into_iter().collect()), k)
     }
 
     fn of(target: Target, k: usize) -> Self {

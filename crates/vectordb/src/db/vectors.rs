@@ -3,6 +3,7 @@
 use common::{Error, Result, Row, Text, Value, Vector};
 
 use super::options::CollectionOptions;
+use crate::indexing::in_order;
 
 /// The vectors of one row: one without a name for a collection that has one, or several by name.
 ///
@@ -18,6 +19,7 @@ pub struct Vectors(Vec<(Option<Text>, Given)>);
 #[derive(Debug, Clone)]
 enum Given {
     Dense(Vec<f32>),
+    Sparse(Vec<(u32, f32)>),
 }
 
 impl Vectors {
@@ -31,6 +33,18 @@ impl Vectors {
     pub fn dense(mut self, column: impl Into<Text>, vector: impl Into<Vec<f32>>) -> Self {
         self.0
             .push((Some(column.into()), Given::Dense(vector.into())));
+        self
+    }
+
+    /// Adds a sparse vector for a column: positions, each once and in any order, with their weights.
+    #[must_use]
+    pub fn sparse(
+        mut self,
+        column: impl Into<Text>,
+        elements: impl IntoIterator<Item = (u32, f32)>,
+    ) -> Self {
+        let elements = elements.into_iter().collect();
+        self.0.push((Some(column.into()), Given::Sparse(elements)));
         self
     }
 
@@ -49,6 +63,14 @@ impl Vectors {
                             None => error,
                         })?;
                     (options.column.clone(), Vector::from(vector))
+                }
+                Given::Sparse(elements) => {
+                    let options = options.sparse_of(name.as_deref())?;
+                    let elements = in_order(elements, options.dimension)
+                        .map_err(|error| error.at(format!("vector `{}`", options.column)))?;
+                    let (indices, values): (Vec<u32>, Vec<f32>) = elements.into_iter().unzip();
+                    let vector = Vector::sparse(options.dimension, indices, values)?;
+                    (options.column.clone(), vector)
                 }
             };
             if row.get(&column).is_some() {

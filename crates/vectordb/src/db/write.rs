@@ -27,6 +27,9 @@ impl VectorCollection {
     /// As [`VectorCollection::upsert`] for many rows, in one commit: all of them or none. Of two rows with the
     /// same id, the later one stays.
     ///
+    /// Searches find the rows from the commit on. Where so many make an index be built anew, this returns when that is
+    /// done; searches and other writers go on meanwhile.
+    ///
     /// # Errors
     /// As [`VectorCollection::upsert`], with the number of the row in front.
     pub fn upsert_all<I: Into<RecordId>, V: Into<Vectors>>(
@@ -49,7 +52,7 @@ impl VectorCollection {
                 .map_err(|error| error.at(format!("row {i}")))?;
         }
         let committed = transaction.commit()?;
-        self.follow()?;
+        self.follow_bulk()?;
         Ok(committed)
     }
 

@@ -24,6 +24,10 @@ pub enum Method {
     Graph,
     /// As [`Method::Graph`] among the rows that pass the filter; where few do, their codes are scanned.
     GraphMatching,
+    /// The postings of a sparse query's positions are gone through, exactly, past those that cannot matter.
+    Postings,
+    /// As [`Method::Postings`] among the rows that pass the filter.
+    PostingsMatching,
 }
 
 /// What a search did: for people, and for tests that care.
@@ -44,6 +48,8 @@ pub struct Explanation {
     pub compared: usize,
     /// Rows whose vector was compared with the query.
     pub visited: usize,
+    /// Of these, rows that were compared beside the index, which does not know them until it has been built anew.
+    pub beside: usize,
     /// What the index was allowed, where the search or its recall said so.
     pub effort: Option<usize>,
     /// Rows from which those that differ were chosen; none where the nearest were wanted.
@@ -77,6 +83,8 @@ impl fmt::Display for Explanation {
             }
             Method::Graph => "graph",
             Method::GraphMatching => "graph, rows that pass the filter",
+            Method::Postings => "postings",
+            Method::PostingsMatching => "postings, rows that pass the filter",
         };
         writeln!(f, "vectors  {}", self.column)?;
         writeln!(f, "method   {method}")?;
@@ -91,6 +99,13 @@ impl fmt::Display for Explanation {
         )?;
         if self.compared > 0 {
             writeln!(f, "compared {} rows by their codes", self.compared)?;
+        }
+        if self.beside > 0 {
+            writeln!(
+                f,
+                "beside   {} rows, for the index is being built",
+                self.beside
+            )?;
         }
         if self.reranked > 0 {
             writeln!(f, "reranked {} rows for diversity", self.reranked)?;
