@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::cast_precision_loss,
     clippy::float_cmp,
     reason = "a test fails by panicking, and what is computed alike is equal"
