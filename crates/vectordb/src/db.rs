@@ -1,91 +1,41 @@
 //! [`VectorDb`]: collections of vectors with metadata. Here, and nowhere else, ids become slots and slots ids.
 
+mod answer;
+mod batch;
+mod builder;
 mod collection;
+mod column;
+mod dense;
+mod diverse;
 mod follower;
+mod hybrid;
+mod options;
+mod read;
+mod recall;
+mod run;
 mod search;
+mod vectors;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::limits::VECTOR_DIMENSION_MAX;
-use common::schema::{Field, FieldType, Rule, Schema};
-use common::{Database, Error, Result, Text, VectorElement};
+use common::schema::{Field, Rule, Schema};
+use common::{Database, Error, Result, Text};
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 
 pub use self::collection::VectorCollection;
-pub use self::search::{Found, Hit, Search};
-use crate::core::distance::Metric;
-use crate::indexing::{Index, IndexOptions};
+pub use self::hybrid::{Fused, FusedHit, Fusion, Hybrid, Place};
+pub use self::options::{CollectionOptions, SparseOptions, VectorOptions};
+pub use self::read::{Page, Scroll};
+pub use self::search::{Diversity, Found, Hit, Search, Target};
+pub use self::vectors::Vectors;
+use crate::indexing::Index;
 
 /// Name of the key column of collections that [`VectorDb::create_collection`] makes.
 pub const ID_COLUMN: &str = "id";
 /// Name of the vector column of collections that [`VectorDb::create_collection`] makes.
 pub const VECTOR_COLUMN: &str = "vector";
-
-/// What the vectors of a collection are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VectorOptions {
-    /// Number of elements of each vector: 1 to [`VECTOR_DIMENSION_MAX`].
-    pub dimension: usize,
-    /// How far two vectors are from each other.
-    pub metric: Metric,
-    /// Type of the ids. Default: integers.
-    pub key: FieldType,
-    /// Name of the column that holds the vectors. Default: `vector`.
-    pub column: Text,
-    /// What finds the nearest vectors. Default: a scan of all, which is always right.
-    #[serde(default)]
-    pub index: IndexOptions,
-}
-
-impl VectorOptions {
-    /// Vectors of `dimension` 32-bit floats, compared by `metric`, with integers as ids.
-    pub fn new(dimension: usize, metric: Metric) -> Self {
-        Self {
-            dimension,
-            metric,
-            key: FieldType::Int,
-            column: VECTOR_COLUMN.into(),
-            index: IndexOptions::Exact,
-        }
-    }
-
-    /// Sets the type of the ids.
-    #[must_use]
-    pub fn key(mut self, key: FieldType) -> Self {
-        self.key = key;
-        self
-    }
-
-    /// Sets the name of the column that holds the vectors.
-    #[must_use]
-    pub fn column(mut self, column: impl Into<Text>) -> Self {
-        self.column = column.into();
-        self
-    }
-
-    /// Sets what finds the nearest vectors.
-    #[must_use]
-    pub fn index(mut self, index: IndexOptions) -> Self {
-        self.index = index;
-        self
-    }
-
-    /// The type of the vector column.
-    fn vector_type(&self) -> Result<FieldType> {
-        match self.dimension {
-            0 => Err(Error::invalid("a vector has at least one dimension")),
-            1..=VECTOR_DIMENSION_MAX => Ok(FieldType::Vector {
-                element: VectorElement::F32,
-                dimension: u32::try_from(self.dimension).ok(),
-            }),
-            dimension => Err(Error::limit_exceeded(format!(
-                "a vector has at most {VECTOR_DIMENSION_MAX} dimensions, not {dimension}"
-            ))),
-        }
-    }
-}
 
 /// Collections of vectors with metadata, kept in a [`Database`].
 ///
@@ -116,29 +66,35 @@ impl VectorDb {
         &self.database
     }
 
-    /// Creates an empty collection with the given columns of metadata, beside the columns `id` and, unless
-    /// the options name it otherwise, `vector`.
+    /// Creates an empty collection with the given columns of metadata, beside the column `id` and the columns of
+    /// vectors: one named `vector` unless the options say otherwise, or those of [`CollectionOptions`].
     ///
     /// # Errors
     /// [`common::ErrorKind::Conflict`] when there is a table of this name,
     /// [`common::ErrorKind::Invalid`] for dimension 0 and for columns that make no schema,
-    /// [`common::ErrorKind::LimitExceeded`] above [`VECTOR_DIMENSION_MAX`] dimensions; as [`Index::build`] for the
-    /// index.
+    /// [`common::ErrorKind::LimitExceeded`] above [`common::limits::VECTOR_DIMENSION_MAX`] dimensions; as
+    /// [`Index::build`] for the index.
     ///
     /// [`Index::build`]: crate::Index::build
     pub fn create_collection(
         &self,
         name: impl Into<Text>,
-        options: VectorOptions,
+        options: impl Into<CollectionOptions>,
         metadata: impl IntoIterator<Item = Field>,
     ) -> Result<VectorCollection> {
-        let name = name.into();
+        let (name, options) = (name.into(), options.into());
         // Before the table is there: it would stay behind.
-        Index::new(&options.index, options.metric)?;
-        let vector = Field::new(options.column.clone(), options.vector_type()?).rule(Rule::Finite);
+        for vectors in &options.vectors {
+            Index::new(&vectors.index, vectors.metric)?;
+        }
         let mut schema = Schema::build(name.clone(), [ID_COLUMN])
-            .field(Field::new(ID_COLUMN, options.key.clone()))
-            .field(vector);
+            .field(Field::new(ID_COLUMN, options.key.clone()));
+        let columns = options.fields()?;
+        let are_several = columns.len() > 1;
+        for (column, ty) in columns {
+            let field = Field::new(column, ty).rule(Rule::Finite);
+            schema = schema.field(if are_several { field.nullable() } else { field });
+        }
         for field in metadata {
             schema = schema.field(field);
         }
@@ -148,26 +104,32 @@ impl VectorDb {
 
     /// Indexes the vectors of a table that the database has, and keeps the index up to date from then on.
     ///
-    /// Cost: one pass over the table.
+    /// Cost: one pass over the table, and the build of its indexes.
     ///
     /// # Errors
-    /// [`common::ErrorKind::NotFound`] when there is no such table,
-    /// [`common::ErrorKind::Invalid`] when it has no column of such vectors.
-    pub fn open_collection(&self, name: &str, options: VectorOptions) -> Result<VectorCollection> {
+    /// [`common::ErrorKind::NotFound`] when there is no such table or no such column,
+    /// [`common::ErrorKind::Invalid`] when a column does not hold such vectors.
+    pub fn open_collection(
+        &self,
+        name: &str,
+        options: impl Into<CollectionOptions>,
+    ) -> Result<VectorCollection> {
+        let options = options.into();
         let table = self.database.collection(name)?;
         let schema = table.schema();
-        let position = schema.position_of(&options.column)?;
-        let expected = options.vector_type()?;
-        match schema.fields.get(position) {
-            Some(field) if field.ty == expected => {}
-            _ => {
-                return Err(Error::invalid(format!(
-                    "column `{}` of `{name}` does not hold {expected}",
-                    options.column
-                )));
+        let mut positions = Vec::new();
+        for (column, expected) in options.fields()? {
+            let position = schema.position_of(&column)?;
+            match schema.fields.get(position) {
+                Some(field) if field.ty == expected => positions.push(position),
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "column `{column}` of `{name}` does not hold {expected}"
+                    )));
+                }
             }
         }
-        let collection = VectorCollection::open(&self.database, table, options, position)?;
+        let collection = VectorCollection::open(&self.database, table, options, positions)?;
         let mut collections = self.collections.write();
         collections.insert(name.into(), collection.clone());
         Ok(collection)

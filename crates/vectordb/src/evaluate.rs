@@ -43,7 +43,7 @@ pub fn nearest(
     query: &[f32],
     k: usize,
 ) -> Result<Vec<(RecordId, f64)>> {
-    let options = collection.options();
+    let options = collection.options().vectors_of(None)?;
     if query.len() != options.dimension {
         return Err(Error::invalid(format!(
             "the query has {} dimensions, the collection {}",
@@ -82,7 +82,7 @@ pub fn recall<V: AsRef<[f32]>>(
     queries: impl IntoIterator<Item = V>,
     k: usize,
 ) -> Result<f64> {
-    let metric = collection.options().metric;
+    let metric = collection.options().vectors_of(None)?.metric;
     let mut mean = Share::default();
     for query in queries {
         let query = query.as_ref();

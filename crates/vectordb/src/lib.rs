@@ -29,11 +29,13 @@ mod persist;
 
 pub use crate::core::distance::Metric;
 pub use crate::db::{
-    Found, Hit, ID_COLUMN, Search, VECTOR_COLUMN, VectorCollection, VectorDb, VectorOptions,
+    CollectionOptions, Diversity, Found, Fused, FusedHit, Fusion, Hit, Hybrid, ID_COLUMN, Page,
+    Place, Scroll, Search, SparseOptions, Target, VECTOR_COLUMN, VectorCollection, VectorDb,
+    VectorOptions, Vectors,
 };
 pub use crate::indexing::{
     ClusteredOptions, Explanation, GraphOptions, Index, IndexOptions, Layout, Method, Neighbour,
-    Progress, SEARCH_K_MAX, Scan, ScanCodes, Work, unwatched,
+    Progress, SEARCH_K_MAX, Scan, ScanCodes, SparseIndex, Work, unwatched,
 };
 pub use crate::persist::IndexFile;
 pub use durable::{Access, PagesSaved};

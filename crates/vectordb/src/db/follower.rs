@@ -1,61 +1,49 @@
-//! [`Follower`]: the index of one table, kept up to date from the change log.
+//! [`Follower`]: the columns of vectors of one table, kept up to date from the change log.
 
 use std::sync::Arc;
 
 use common::versioning::{Change, ReaderId, TableId};
-use common::{Collection, Database, ErrorKind, Record, RecordId, Result, Seq, Slot, Value};
-use hashbrown::{HashMap, HashSet};
+use common::{Collection, Database, Error, ErrorKind, RecordId, Result, Seq};
+use hashbrown::HashSet;
 use parking_lot::RwLock;
 
-use super::VectorOptions;
-use crate::core::{Paged, VectorRows, VectorTable};
-use crate::indexing::{Index, unwatched};
+use super::builder::{Builder, Watcher};
+use super::column::{Column, ColumnOptions, ColumnView};
+use super::dense::Dense;
+use super::options::CollectionOptions;
 
-/// Records on one page of the table of records.
-const RECORDS_PER_PAGE: usize = 512;
 /// Changes read from the log at once.
 const CHANGES_AT_ONCE: usize = 4_096;
 
-/// Changes at once that make an index be built anew, if they are more than this share of its vectors as well.
-const REBUILT_MIN: usize = 2_000;
-const REBUILT_SHARE: usize = 2;
-
-/// The index of one table. It takes its lock before any of the database's; the database calls nothing here.
+/// The vector columns of one table. It takes its lock before any of the database's; the database calls nothing here.
 pub(super) struct Follower {
     database: Database,
     table: Collection,
-    options: VectorOptions,
-    /// Position of the vector column.
-    column: usize,
+    options: Vec<ColumnOptions>,
+    /// Positions of the vector columns.
+    positions: Vec<usize>,
     reader: ReaderId,
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
+    builder: Arc<Builder>,
 }
 
-/// The table as of one commit: vectors and records by slot.
-struct State {
+/// The table as of one commit.
+pub(super) struct State {
     applied: Seq,
-    vectors: VectorTable,
-    index: Index,
-    /// Whether the index waits to be built anew from the vectors, and is told of no change until then.
-    is_stale: bool,
-    records: Paged<Option<Record>>,
-    slots: HashMap<RecordId, Slot, foldhash::fast::RandomState>,
-    /// Rows without a vector that the metric can compare.
-    unsearchable: HashSet<RecordId, foldhash::fast::RandomState>,
+    pub(super) columns: Vec<Column>,
 }
 
 /// The table as of one commit, for one reader; later commits do not show in it.
 pub(super) struct Indexed {
     pub(super) seq: Seq,
-    pub(super) rows: VectorRows,
-    pub(super) index: Index,
-    pub(super) records: Paged<Option<Record>>,
-    pub(super) unsearchable: usize,
+    pub(super) columns: Vec<ColumnView>,
 }
 
 impl Indexed {
-    pub(super) fn record(&self, slot: Slot) -> Option<&Record> {
-        self.records.get(slot.0 as usize)?.as_ref()
+    /// The column of this number.
+    pub(super) fn column(&self, number: usize) -> Result<&ColumnView> {
+        let column = self.columns.get(number);
+        column.ok_or_else(|| Error::not_found("the collection has no such column of vectors"))
     }
 }
 
@@ -63,200 +51,177 @@ impl Follower {
     pub(super) fn new(
         database: &Database,
         table: Collection,
-        options: &VectorOptions,
-        column: usize,
+        options: &CollectionOptions,
+        positions: Vec<usize>,
     ) -> Result<Self> {
+        let options = options.by_column();
+        let state = State::new(&options, &positions)?;
         // Registered first, so that the log keeps what is committed while the table is read.
         let reader =
             database.register_reader(format!("vectors of {}", table.name()), database.seq());
         let follower = Self {
             database: database.clone(),
             table,
-            column,
+            options,
+            positions,
             reader,
-            state: RwLock::new(State::new(options)?),
-            options: options.clone(),
+            builder: Arc::default(),
+            state: Arc::new(RwLock::new(state)),
         };
-        follower.rebuild(&mut follower.state.write())?;
+        let mut state = follower.state.write();
+        follower.read_again(&mut state)?;
+        drop(state);
+        follower.build_if_due();
+        follower.wait()?;
         Ok(follower)
     }
 
-    /// The table as of the last commit, in microseconds when the index is up to date.
-    pub(super) fn indexed(&self) -> Result<Indexed> {
+    /// The table as of the last commit, for a reader who asks for some rows by number of column and id. In
+    /// microseconds when the indexes are up to date.
+    pub(super) fn indexed(&self, rows: &[(usize, &RecordId)]) -> Result<Indexed> {
         self.follow()?;
         let state = self.state.read();
+        let columns = state.columns.iter().enumerate().map(|(at, column)| {
+            let rows = rows.iter().filter(|(column, _)| *column == at);
+            column.view(rows.map(|(_, id)| *id))
+        });
         Ok(Indexed {
             seq: state.applied,
-            rows: state.vectors.rows().clone(),
-            index: state.index.clone(),
-            records: state.records.clone(),
-            unsearchable: state.unsearchable.len(),
+            columns: columns.collect(),
         })
     }
 
-    /// Applies the commits that the index has not seen.
-    pub(super) fn follow(&self) -> Result<()> {
-        let target = self.database.seq();
-        {
-            let state = self.state.read();
-            if state.applied >= target && !state.is_stale {
-                return Ok(());
+    /// Number of rows with a vector that no search finds.
+    pub(super) fn unsearchable(&self) -> Result<usize> {
+        self.follow()?;
+        let state = self.state.read();
+        let ids: HashSet<_> = state
+            .columns
+            .iter()
+            .flat_map(Column::unsearchable)
+            .collect();
+        Ok(ids.len())
+    }
+
+    /// Bytes of the indexes by part, of all columns together.
+    pub(super) fn index_bytes(&self) -> Result<Vec<(&'static str, usize)>> {
+        self.follow()?;
+        let state = self.state.read();
+        let mut bytes: Vec<(&'static str, usize)> = Vec::new();
+        for (part, more) in state.columns.iter().flat_map(Column::index_bytes) {
+            match bytes.iter_mut().find(|(name, _)| *name == part) {
+                Some((_, bytes)) => *bytes += more,
+                None => bytes.push((part, more)),
             }
         }
-        let mut state = self.state.write();
+        Ok(bytes)
+    }
+
+    /// Applies the commits that have not been seen. Indexes that are to be built anew are so by a thread of their
+    /// own: nobody waits for that here.
+    pub(super) fn follow(&self) -> Result<()> {
+        let target = self.database.seq();
+        if self.state.read().applied >= target {
+            return Ok(());
+        }
+        self.catch_up(&mut self.state.write(), target)?;
+        self.build_if_due();
+        Ok(())
+    }
+
+    fn catch_up(&self, state: &mut State, target: Seq) -> Result<()> {
         while state.applied < target {
             let changes = match self.database.changes_since(state.applied, CHANGES_AT_ONCE) {
                 Ok(changes) => changes,
-                // The log was pruned past the index: read the table again.
+                // The log was pruned past what was applied.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return self.rebuild(&mut state);
+                    return self.read_again(state);
                 }
                 Err(error) => return Err(error),
             };
             // Commits come whole, so the last change's position is reached in full.
             state.applied = changes.last().map_or(target, |change| change.seq);
             let id = self.table.id();
-            // Many at once are cheaper to index together.
-            let many = state.vectors.rows().len() / REBUILT_SHARE;
-            state.is_stale |= changes.len() > many.max(REBUILT_MIN);
+            let own = changes.iter().filter(|change| change.table == id).count();
+            let dense = state.columns.iter_mut().filter_map(Column::dense_mut);
+            dense.for_each(|dense| dense.expect(own));
             for change in &changes {
-                self.apply(&mut state, id, change);
+                state.apply(id, change);
             }
         }
-        state.index_all()?;
         self.database.acknowledge(self.reader, state.applied)
     }
 
-    fn rebuild(&self, state: &mut State) -> Result<()> {
+    /// Reads the whole table.
+    fn read_again(&self, state: &mut State) -> Result<()> {
         let snapshot = self.database.snapshot();
-        let mut fresh = State::new(&self.options)?;
+        let mut fresh = State::new(&self.options, &self.positions)?;
         fresh.applied = snapshot.seq();
-        fresh.is_stale = true;
         snapshot.view().scan(&self.table, &mut |records| {
             for record in records {
-                self.put(&mut fresh, record);
+                fresh
+                    .columns
+                    .iter_mut()
+                    .for_each(|column| column.put(record));
             }
             std::ops::ControlFlow::Continue(())
         })?;
-        fresh.index_all()?;
         *state = fresh;
         self.database.acknowledge(self.reader, state.applied)
     }
 
-    fn apply(&self, state: &mut State, table: TableId, change: &Change) {
-        if change.table != table {
-            return;
-        }
-        match change.after() {
-            Some(record) => self.put(state, record),
-            None => state.remove(&change.id()),
+    fn build_if_due(&self) {
+        if self.state.read().is_due() {
+            self.builder.start(&self.state);
         }
     }
 
-    fn put(&self, state: &mut State, record: &Record) {
-        let id = record.id();
-        let slot = state.slots.get(&id).copied();
-        let known = slot.and_then(|slot| state.records.get(slot.0 as usize)?.as_ref());
-        if let (Some(slot), true) = (
-            slot,
-            known.is_some_and(|known| self.is_unmoved(known, record)),
-        ) {
-            state.records.set(slot.0 as usize, Some(record.clone()));
-            return;
-        }
-        let (metric, dimension) = (self.options.metric, self.options.dimension);
-        let prepared = record
-            .get(self.column)
-            .and_then(|value| value.as_vector()?.as_f32())
-            .and_then(|vector| metric.prepare(vector, dimension).ok());
-        let slot = match (prepared, slot) {
-            (Some(vector), Some(slot)) => {
-                state.forget(slot);
-                state.vectors.replace(slot, &vector);
-                state.take_in(slot);
-                Some(slot)
-            }
-            (Some(vector), None) => {
-                let slot = state.vectors.push(&vector);
-                if let Some(slot) = slot {
-                    state.take_in(slot);
-                }
-                slot
-            }
-            (None, _) => None,
-        };
-        match slot {
-            Some(slot) => {
-                state.unsearchable.remove(&id);
-                state.records.set(slot.0 as usize, Some(record.clone()));
-                state.slots.insert(id, slot);
-            }
-            None => {
-                state.remove(&id);
-                state.unsearchable.insert(id);
-            }
-        }
+    /// Waits until no index is being built.
+    ///
+    /// # Errors
+    /// That of the last build, if it failed.
+    pub(super) fn wait(&self) -> Result<()> {
+        self.builder.wait()
     }
 
-    /// Whether both records share their vector, as versions do between which only metadata changed. Seen from
-    /// the records alone, so that it also holds when the table is read afresh.
-    fn is_unmoved(&self, a: &Record, b: &Record) -> bool {
-        match (a.get(self.column), b.get(self.column)) {
-            (Some(Value::Vector(a)), Some(Value::Vector(b))) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
+    pub(super) fn watch(&self, watcher: Watcher) {
+        self.builder.watch(watcher);
     }
 }
 
 impl State {
-    fn new(options: &VectorOptions) -> Result<Self> {
+    fn new(options: &[ColumnOptions], positions: &[usize]) -> Result<Self> {
+        let columns = options
+            .iter()
+            .zip(positions)
+            .map(|(options, position)| Column::new(options, *position, positions.len() > 1));
         Ok(Self {
             applied: Seq::ZERO,
-            vectors: VectorTable::new(options.dimension),
-            index: Index::new(&options.index, options.metric)?,
-            is_stale: false,
-            records: Paged::new(RECORDS_PER_PAGE),
-            slots: HashMap::default(),
-            unsearchable: HashSet::default(),
+            columns: columns.collect::<Result<_>>()?,
         })
     }
 
-    /// Indexes what the index was not told of, and builds it where the table has become large enough.
-    fn index_all(&mut self) -> Result<()> {
-        let rows = self.vectors.rows();
-        if self.is_stale || self.index.is_due(rows) {
-            self.index.rebuild(rows, &unwatched)?;
-            self.is_stale = false;
-        }
-        Ok(())
+    pub(super) fn is_due(&self) -> bool {
+        let mut dense = self.columns.iter().filter_map(Column::dense);
+        dense.any(Dense::is_due)
     }
 
-    /// Tells the index of a vector that came.
-    fn take_in(&mut self, slot: Slot) {
-        if !self.is_stale {
-            self.index.insert(self.vectors.rows(), slot);
+    fn apply(&mut self, table: TableId, change: &Change) {
+        if change.table != table {
+            return;
         }
-    }
-
-    /// Tells the index of a vector that goes.
-    fn forget(&mut self, slot: Slot) {
-        if !self.is_stale {
-            self.index.remove(self.vectors.rows(), slot);
-        }
-    }
-
-    fn remove(&mut self, id: &RecordId) {
-        self.unsearchable.remove(id);
-        if let Some(slot) = self.slots.remove(id) {
-            self.forget(slot);
-            self.vectors.remove(slot);
-            self.records.set(slot.0 as usize, None);
+        for column in &mut self.columns {
+            match change.after() {
+                Some(record) => column.put(record),
+                None => column.remove(&change.id()),
+            }
         }
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        self.builder.stop();
         self.database.unregister_reader(self.reader);
     }
 }

@@ -28,6 +28,8 @@ const EFFORT: usize = 64;
 const PROBED_SHARE: usize = 16;
 /// A clustered index scans all rows that pass a filter if these are fewer than one in so many.
 const FILTERED_SHARE: usize = 50;
+/// All candidates are compared if more than one in so many is wanted.
+const WANTED_SHARE: usize = 16;
 
 /// A vector that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +66,8 @@ pub struct Index {
     structure: Structure,
     /// The file that parts of it may still lie in.
     source: Option<PageSource>,
+    /// Most threads of one scan.
+    threads: usize,
 }
 
 /// What there is beside the vectors.
@@ -101,7 +105,15 @@ impl Index {
             metric,
             structure: Structure::None,
             source: None,
+            threads: 1,
         })
+    }
+
+    /// Sets the most threads that one search runs on where it scans; one if not set.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
     }
 
     /// An index of the vectors of a table; tables of fewer than 2,000 vectors are scanned by any index.
@@ -228,6 +240,18 @@ impl Index {
         Ok(answer.nearest)
     }
 
+    /// Whether all candidates are compared, for there is no structure.
+    pub(crate) fn is_scan(&self) -> bool {
+        matches!(self.structure, Structure::None)
+    }
+
+    /// Whether all candidates are compared: there is no structure, or so many are wanted that nearly all would be met
+    /// on the way to them.
+    pub(super) fn is_scan_for(&self, request: &Request<'_>) -> bool {
+        let matched = request.filter.map_or(request.rows.len(), SlotSet::len);
+        self.is_scan() || request.k.saturating_mul(WANTED_SHARE) >= matched
+    }
+
     /// Whether all that was read so far of files was whole: to be asked after a search.
     ///
     /// # Errors
@@ -246,9 +270,12 @@ impl Index {
                 work: Work::default(),
             };
         }
+        if self.is_scan_for(request) {
+            return self.scan(request);
+        }
         match &self.structure {
-            Structure::None => scan(request),
-            Structure::Clustered(index) => clustered(index, request, effort),
+            Structure::None => self.scan(request),
+            Structure::Clustered(index) => self.clustered(index, request, effort),
             Structure::Graph(graph) => {
                 let (nearest, work) = graph.search(request, effort.unwrap_or(EFFORT));
                 Answer {
@@ -262,67 +289,98 @@ impl Index {
             }
         }
     }
+
+    /// All candidates no farther than a distance, nearest first, at most `k` of them: always by a scan. Codes and
+    /// links tell what is near, and never that nothing else is.
+    pub(crate) fn within(&self, request: &Request<'_>, distance: f64) -> Answer {
+        let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
+        let scan = self.scan_of(request);
+        let nearest = scan.within(request.query, distance, request.k, &tie);
+        Answer {
+            nearest,
+            ..scanned(request)
+        }
+    }
+
+    fn scan_of<'a>(&self, request: &Request<'a>) -> Scan<'a> {
+        Scan {
+            rows: request.rows,
+            metric: request.metric,
+            among: request.filter,
+            threads: self.threads,
+        }
+    }
+
+    /// Compares all candidates.
+    pub(crate) fn scan(&self, request: &Request<'_>) -> Answer {
+        let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
+        let nearest = self
+            .scan_of(request)
+            .nearest(request.query, request.k, &tie);
+        Answer {
+            nearest,
+            ..scanned(request)
+        }
+    }
+
+    fn clustered(
+        &self,
+        index: &ClusteredIndex,
+        request: &Request<'_>,
+        effort: Option<usize>,
+    ) -> Answer {
+        let clusters = index.clusters();
+        let mut probes = effort.unwrap_or_else(|| (clusters / PROBED_SHARE).max(1));
+        if let Some(filter) = request.filter {
+            let (matched, all) = (filter.len(), index.len());
+            if matched.saturating_mul(FILTERED_SHARE) < all {
+                return self.scan(request);
+            }
+            // As many that pass as there would be without a filter.
+            probes = probes.saturating_mul(all.div_ceil(matched.max(1)));
+        }
+        let wanted = request
+            .k
+            .min(request.filter.map_or(index.len(), SlotSet::len));
+        let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
+        let found = index.search(
+            request.rows,
+            request.metric,
+            request.query,
+            wanted,
+            probes.min(clusters),
+            request.filter,
+            &tie,
+        );
+        if found.nearest.len() < wanted {
+            // The lists near the query have too few that pass.
+            return self.scan(request);
+        }
+        Answer {
+            nearest: found.nearest,
+            method: match request.filter {
+                None => Method::Clustered,
+                Some(_) => Method::ClusteredMatching,
+            },
+            work: Work {
+                compared: found.estimated,
+                ranked: found.compared,
+            },
+        }
+    }
 }
 
-fn scan(request: &Request<'_>) -> Answer {
-    let scan = Scan {
-        rows: request.rows,
-        metric: request.metric,
-        among: request.filter,
-        threads: 1,
-    };
-    let matched = request.filter.map_or(request.rows.len(), SlotSet::len);
-    let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
+/// The account of a scan, without its answer.
+pub(super) fn scanned(request: &Request<'_>) -> Answer {
     Answer {
-        nearest: scan.nearest(request.query, request.k, &tie),
+        nearest: Vec::new(),
         method: match request.filter {
             None => Method::ScanAll,
             Some(_) => Method::ScanMatching,
         },
         work: Work {
             compared: 0,
-            ranked: matched,
-        },
-    }
-}
-
-fn clustered(index: &ClusteredIndex, request: &Request<'_>, effort: Option<usize>) -> Answer {
-    let clusters = index.clusters();
-    let mut probes = effort.unwrap_or_else(|| (clusters / PROBED_SHARE).max(1));
-    if let Some(filter) = request.filter {
-        let (matched, all) = (filter.len(), index.len());
-        if matched.saturating_mul(FILTERED_SHARE) < all {
-            return scan(request);
-        }
-        // As many that pass as there would be without a filter.
-        probes = probes.saturating_mul(all.div_ceil(matched.max(1)));
-    }
-    let wanted = request
-        .k
-        .min(request.filter.map_or(index.len(), SlotSet::len));
-    let tie = |a: Slot, b: Slot| -> Ordering { (request.tie)(a, b) };
-    let found = index.search(
-        request.rows,
-        request.metric,
-        request.query,
-        wanted,
-        probes.min(clusters),
-        request.filter,
-        &tie,
-    );
-    if found.nearest.len() < wanted {
-        // The lists near the query have too few that pass.
-        return scan(request);
-    }
-    Answer {
-        nearest: found.nearest,
-        method: match request.filter {
-            None => Method::Clustered,
-            Some(_) => Method::ClusteredMatching,
-        },
-        work: Work {
-            compared: found.estimated,
-            ranked: found.compared,
+            ranked: request.filter.map_or(request.rows.len(), SlotSet::len),
         },
     }
 }

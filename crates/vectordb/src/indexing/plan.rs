@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use common::{Error, Result, Seq};
+use common::{Error, Result, Seq, Text};
 
 /// Most neighbours that one search returns.
 pub const SEARCH_K_MAX: usize = 1 << 20;
@@ -24,12 +24,18 @@ pub enum Method {
     Graph,
     /// As [`Method::Graph`] among the rows that pass the filter; where few do, their codes are scanned.
     GraphMatching,
+    /// The postings of a sparse query's positions are gone through, exactly, past those that cannot matter.
+    Postings,
+    /// As [`Method::Postings`] among the rows that pass the filter.
+    PostingsMatching,
 }
 
 /// What a search did: for people, and for tests that care.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Explanation {
+    /// The column of vectors that was searched.
+    pub column: Text,
     /// How candidates were found.
     pub method: Method,
     /// State that was searched.
@@ -42,6 +48,12 @@ pub struct Explanation {
     pub compared: usize,
     /// Rows whose vector was compared with the query.
     pub visited: usize,
+    /// Of these, rows that were compared beside the index, which does not know them until it has been built anew.
+    pub beside: usize,
+    /// What the index was allowed, where the search or its recall said so.
+    pub effort: Option<usize>,
+    /// Rows from which those that differ were chosen; none where the nearest were wanted.
+    pub reranked: usize,
     /// Time for the filter.
     pub filter_time: Duration,
     /// Time for the comparison with candidates.
@@ -71,8 +83,14 @@ impl fmt::Display for Explanation {
             }
             Method::Graph => "graph",
             Method::GraphMatching => "graph, rows that pass the filter",
+            Method::Postings => "postings",
+            Method::PostingsMatching => "postings, rows that pass the filter",
         };
+        writeln!(f, "vectors  {}", self.column)?;
         writeln!(f, "method   {method}")?;
+        if let Some(effort) = self.effort {
+            writeln!(f, "effort   {effort}")?;
+        }
         writeln!(f, "state    commit {}", self.seq)?;
         writeln!(
             f,
@@ -81,6 +99,16 @@ impl fmt::Display for Explanation {
         )?;
         if self.compared > 0 {
             writeln!(f, "compared {} rows by their codes", self.compared)?;
+        }
+        if self.beside > 0 {
+            writeln!(
+                f,
+                "beside   {} rows, for the index is being built",
+                self.beside
+            )?;
+        }
+        if self.reranked > 0 {
+            writeln!(f, "reranked {} rows for diversity", self.reranked)?;
         }
         write!(
             f,

@@ -1,5 +1,7 @@
 //! Which effort a recall takes: tried out on queries like the vectors.
 
+use std::num::NonZeroUsize;
+
 use common::{Error, Result, Slot};
 
 use super::exact::Scan;
@@ -17,8 +19,8 @@ impl Index {
     /// [`Index::nearest`]. `None` if no effort does.
     ///
     /// It is tried out on a hundred queries, each half way between a vector of the table and one of its nearest:
-    /// where real queries lie elsewhere, more effort may be needed. Cost: a hundred scans of the table, and some
-    /// thousand searches.
+    /// where real queries lie elsewhere, more effort may be needed. Cost: two scans of the table for all of them
+    /// together, on all cores, and some thousand searches.
     ///
     /// ```
     /// use vectordb::core::VectorTable;
@@ -74,27 +76,39 @@ impl Index {
             rows,
             metric: self.metric(),
             among: None,
-            threads: 1,
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         };
         let tie = |a: Slot, b: Slot| a.cmp(&b);
         let dimension = rows.dimension();
-        let step = (rows.len() / QUERIES).max(1);
-        let query = |slot: Slot| {
-            let (mut own, mut other) = (vec![0.0; dimension], vec![0.0; dimension]);
-            rows.decode(slot, &mut own);
-            let prepared = self.metric().prepare_query(&own, dimension).ok()?;
-            let near = scan.nearest(&prepared, 2, &tie);
-            rows.decode(
-                near.iter().map(|n| n.slot).find(|n| *n != slot)?,
-                &mut other,
-            );
-            let half: Vec<f32> = own.iter().zip(&other).map(|(a, b)| (a + b) / 2.0).collect();
-            let prepared = self.metric().prepare_query(&half, dimension).ok()?;
-            let worst = scan.nearest(&prepared, k, &tie).last()?.distance;
-            Some((prepared, worst))
+        let vector = |slot: Slot| {
+            let mut vector = vec![0.0; dimension];
+            rows.decode(slot, &mut vector);
+            vector
         };
-        let slots = rows.slots().step_by(step).take(QUERIES);
-        slots.filter_map(query).collect()
+        let prepared = |vector: &[f32]| self.metric().prepare_query(vector, dimension).ok();
+        let step = (rows.len() / QUERIES).max(1);
+        let (slots, own): (Vec<Slot>, Vec<PreparedVector>) = rows
+            .slots()
+            .step_by(step)
+            .take(QUERIES)
+            .filter_map(|slot| Some((slot, prepared(&vector(slot))?)))
+            .unzip();
+        let near = scan.nearest_to_each(&own, 2, &tie);
+        let queries: Vec<PreparedVector> = slots
+            .iter()
+            .zip(near)
+            .filter_map(|(slot, near)| {
+                let other = near.iter().map(|n| n.slot).find(|n| n != slot)?;
+                let (own, other) = (vector(*slot), vector(other));
+                let half: Vec<f32> = own.iter().zip(&other).map(|(a, b)| (a + b) / 2.0).collect();
+                prepared(&half)
+            })
+            .collect();
+        let truth = scan.nearest_to_each(&queries, k, &tie);
+        let queries = queries.into_iter().zip(truth);
+        queries
+            .filter_map(|(query, truth)| Some((query, truth.last()?.distance)))
+            .collect()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
