@@ -62,6 +62,7 @@ pub(super) struct ColumnView {
 }
 
 /// The vectors of a column as of one commit.
+#[expect(clippy::large_enum_variant, reason = "one for each search")]
 pub(super) enum VectorsView {
     Dense(DenseView),
     Sparse(Arc<SparseOptions>, SparseIndex),
