@@ -12,3 +12,4 @@ pub(crate) mod rejected;
 pub(crate) mod replica;
 pub(crate) mod serve;
 mod synced;
+pub(crate) mod vectors;

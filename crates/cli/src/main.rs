@@ -43,6 +43,7 @@ enum Command {
     Rejected(commands::rejected::Rejected),
     Replica(commands::replica::Replica),
     Serve(commands::serve::Serve),
+    Vectors(commands::vectors::Vectors),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +72,7 @@ impl Cli {
             Command::Rejected(command) => command.run(),
             Command::Replica(command) => command.run(),
             Command::Serve(command) => command.run(),
+            Command::Vectors(command) => command.run(),
         }
     }
 }

@@ -16,6 +16,8 @@
 //! A file is read twice: once to find out what its columns hold, unless a schema says so, and once to turn
 //! every cell into a value. What cannot be read is a [`Refusal`] with line, column and reason; the caller
 //! decides whether one refusal stops everything.
+//!
+//! Files of [`vectors`] are read row by row instead: they have one column, of one type, and may be large.
 
 mod cell;
 mod csv;
@@ -25,6 +27,7 @@ mod infer;
 mod jsonl;
 mod load;
 mod parquet;
+pub mod vectors;
 
 use std::fmt;
 use std::io::Read as _;

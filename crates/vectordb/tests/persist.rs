@@ -5,7 +5,6 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
@@ -384,14 +383,14 @@ fn set_number(value: &mut serde_json::Value, at: &mut usize, number: u64) {
             *at = at.wrapping_sub(1);
         }
         serde_json::Value::Array(values) => {
-            values
-                .iter_mut()
-                .for_each(|value| set_number(value, at, number));
+            for value in values {
+                set_number(value, at, number);
+            }
         }
         serde_json::Value::Object(fields) => {
-            fields
-                .values_mut()
-                .for_each(|value| set_number(value, at, number));
+            for value in fields.values_mut() {
+                set_number(value, at, number);
+            }
         }
         _ => {}
     }

@@ -7,4 +7,5 @@ mod migrate;
 mod query;
 mod support;
 mod synced;
+mod vectors;
 mod versions;

@@ -4,6 +4,8 @@
 //! Files of other programs are read with any of Parquet's encodings, uncompressed or compressed with snappy or
 //! zstd; other compressions are [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported). Before a page is
 //! inflated, the sizes and counts that all pages declare are added up and checked against the limits.
+//!
+//! [`Batches`] and [`Writer`] read and write files that are larger than memory, batch by batch.
 
 #![deny(
     clippy::cast_possible_truncation,
@@ -16,15 +18,15 @@
 )]
 
 mod pages;
+mod stream;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+
+pub use self::stream::{Batches, Writer};
 
 use super::arrow::{self, arrow_schema, infer_schema};
 use super::format::Encoding;
@@ -33,9 +35,6 @@ use crate::core::base::{Record, Value};
 use crate::core::schema::Schema;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-
-/// Most rows of one row group: what a reader that wants parts of a file reads at once.
-const ROW_GROUP_ROWS: usize = 128 << 10;
 
 /// The encoding behind [`Format::Parquet`](super::Format::Parquet).
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,21 +61,18 @@ impl Encoding for Parquet {
 
     fn encode_rows(&self, schema: &Schema, records: &[Record], out: &mut Vec<u8>) -> Result<()> {
         let arrow = Arc::new(arrow_schema(schema)?);
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            // A fixed name: the same rows make the same file whatever version wrote it.
-            .set_created_by("TandemDB".to_owned())
-            .build();
         // Written apart: positions in the file count from its first byte, and `out` may hold others already.
         let mut file = Vec::new();
-        let writer = ArrowWriter::try_new(&mut file, arrow.clone(), Some(properties));
-        let mut writer = writer.map_err(failed)?;
+        let mut writer = Writer::new(&mut file, arrow.clone())?;
         for (i, chunk) in records.chunks(arrow::BATCH_ROWS).enumerate() {
-            let batch = arrow::write_batch(schema, &arrow, i * arrow::BATCH_ROWS, chunk)?;
-            writer.write(&batch).map_err(failed)?;
+            writer.write(&arrow::write_batch(
+                schema,
+                &arrow,
+                i * arrow::BATCH_ROWS,
+                chunk,
+            )?)?;
         }
-        writer.close().map_err(failed)?;
+        writer.finish()?;
         out.append(&mut file);
         Ok(())
     }
@@ -89,8 +85,8 @@ impl Encoding for Parquet {
     ) -> Result<Vec<Vec<Value>>> {
         contained(|| {
             let mut guard = Guard::new(limits, bytes)?;
-            let builder = open(bytes, limits)?;
-            pages::check(builder.metadata(), bytes, limits)?;
+            let (file, builder) = open(bytes, limits)?;
+            pages::check(builder.metadata(), &file, pages::Scope::File, limits)?;
             let reader = builder.with_batch_size(arrow::BATCH_ROWS).build();
             let mut found = Vec::new();
             for batch in reader.map_err(corrupt)? {
@@ -107,7 +103,7 @@ impl Encoding for Parquet {
 /// # Errors
 /// As [`infer_schema`]; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the bytes are no Parquet file.
 pub fn infer(bytes: &[u8], table: &str, key: &[&str], limits: &Limits) -> Result<Schema> {
-    let file = contained(|| open(bytes, limits).map(|file| file.schema().as_ref().clone()))?;
+    let file = contained(|| open(bytes, limits).map(|(_, file)| file.schema().as_ref().clone()))?;
     infer_schema(&file, table, key)
 }
 
@@ -116,7 +112,7 @@ pub fn infer(bytes: &[u8], table: &str, key: &[&str], limits: &Limits) -> Result
 /// # Errors
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the bytes are no Parquet file.
 pub fn column_names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>> {
-    let file = contained(|| open(bytes, limits).map(|file| file.schema().as_ref().clone()))?;
+    let file = contained(|| open(bytes, limits).map(|(_, file)| file.schema().as_ref().clone()))?;
     Ok(file
         .fields()
         .iter()
@@ -124,10 +120,11 @@ pub fn column_names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>> {
         .collect())
 }
 
-fn open(bytes: &[u8], limits: &Limits) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
+fn open(bytes: &[u8], limits: &Limits) -> Result<(Bytes, ParquetRecordBatchReaderBuilder<Bytes>)> {
     limits.check_total(bytes.len())?;
     let file = Bytes::copy_from_slice(bytes);
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(corrupt)
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(corrupt)?;
+    Ok((file, builder))
 }
 
 fn failed(error: ParquetError) -> Error {
@@ -137,6 +134,14 @@ fn failed(error: ParquetError) -> Error {
 fn corrupt(error: ParquetError) -> Error {
     match error {
         ParquetError::NYI(_) => Error::unsupported(error.to_string()),
+        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            // The file is not damaged: it cannot be read.
+            Ok(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                return Error::from(*error);
+            }
+            Ok(error) => return Error::corrupt(error.to_string()),
+            Err(cause) => return Error::corrupt(cause.to_string()),
+        },
         _ => Error::corrupt(error.to_string()),
     }
     .caused_by(error)

@@ -14,7 +14,10 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::ops::Range;
+
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -25,8 +28,25 @@ const VALUE_BYTES: u64 = 8;
 /// Most structs inside one another in a page's header; the real ones have three.
 const DEPTH_MAX: usize = 8;
 
+/// Bytes of the file that are looked at for a page's header; more only for one that is longer.
+const HEADER_BYTES: u64 = 4 << 10;
+
+/// What is in memory at once, and so counts against [`Limits::total_bytes_max`] together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All pages.
+    File,
+    /// One page: the file is read batch by batch.
+    Page,
+}
+
 /// Checks the declared rows, inflated sizes and values of all pages against the limits.
-pub(super) fn check(metadata: &ParquetMetaData, bytes: &[u8], limits: &Limits) -> Result<()> {
+pub(super) fn check(
+    metadata: &ParquetMetaData,
+    file: &impl ChunkReader,
+    scope: Scope,
+    limits: &Limits,
+) -> Result<()> {
     let rows = metadata.file_metadata().num_rows();
     limits.check_rows(usize::try_from(rows).unwrap_or(usize::MAX))?;
     let mut declared: u64 = 0;
@@ -42,14 +62,11 @@ pub(super) fn check(metadata: &ParquetMetaData, bytes: &[u8], limits: &Limits) -
                 return Err(place(Error::corrupt("a position lies before the file")));
             }
             let (start, len) = chunk.byte_range();
-            let part = usize::try_from(start)
-                .ok()
-                .zip(usize::try_from(start.saturating_add(len)).ok())
-                .and_then(|(start, end)| bytes.get(start..end));
-            let Some(part) = part else {
+            let end = start.checked_add(len).filter(|end| *end <= file.len());
+            let Some(end) = end else {
                 return Err(place(Error::corrupt("its pages lie outside the file")));
             };
-            declared = chunk_size(part, declared, limits).map_err(place)?;
+            declared = chunk_size(file, start..end, declared, scope, limits).map_err(place)?;
         }
     }
     if usize::try_from(group_rows).ok() != usize::try_from(rows).ok() {
@@ -60,23 +77,50 @@ pub(super) fn check(metadata: &ParquetMetaData, bytes: &[u8], limits: &Limits) -
     Ok(())
 }
 
-/// Adds what the pages of one column chunk declare to `declared`.
-fn chunk_size(part: &[u8], mut declared: u64, limits: &Limits) -> Result<u64> {
-    let mut reader = Thrift { rest: part };
-    while !reader.rest.is_empty() {
-        let page = reader.page()?;
+/// Adds what the pages of one column chunk declare to `declared`; how much there is at once then.
+fn chunk_size(
+    file: &impl ChunkReader,
+    chunk: Range<u64>,
+    mut declared: u64,
+    scope: Scope,
+    limits: &Limits,
+) -> Result<u64> {
+    let mut at = chunk.start;
+    while at < chunk.end {
+        let (page, header) = page_at(file, at..chunk.end)?;
         let values = u64::from(page.values).saturating_mul(VALUE_BYTES);
+        if scope == Scope::Page {
+            declared = 0;
+        }
         declared = declared
             .saturating_add(u64::from(page.inflated))
             .saturating_add(values);
         limits.check_total(usize::try_from(declared).unwrap_or(usize::MAX))?;
-        let body = usize::try_from(page.compressed).unwrap_or(usize::MAX);
-        reader.rest = reader
-            .rest
-            .get(body..)
-            .ok_or_else(|| Error::corrupt("a page lies beyond its column chunk"))?;
+        // Positions lie within the file, and these are small.
+        at += header + u64::from(page.compressed);
+        if at > chunk.end {
+            return Err(Error::corrupt("a page lies beyond its column chunk"));
+        }
     }
     Ok(declared)
+}
+
+/// The header of the page at the beginning of `rest`, and its length.
+fn page_at(file: &impl ChunkReader, rest: Range<u64>) -> Result<(Page, u64)> {
+    let left = rest.end - rest.start;
+    let mut len = HEADER_BYTES.min(left);
+    loop {
+        let bytes = file
+            .get_bytes(rest.start, usize::try_from(len).unwrap_or(usize::MAX))
+            .map_err(super::corrupt)?;
+        let mut reader = Thrift { rest: &bytes };
+        match reader.page() {
+            Ok(page) => return Ok((page, (bytes.len() - reader.rest.len()) as u64)),
+            // The header may go on beyond what was looked at.
+            Err(_) if len < left => len = len.saturating_mul(16).min(left),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What a page's header declares.
