@@ -267,7 +267,40 @@ fn mistakes_about_columns_are_named() {
         db.create_collection("none", threads, []).map(|_| ()),
         ErrorKind::Invalid,
     );
+    let text =
+        CollectionOptions::new().vectors(VectorOptions::new(1, Metric::Dot).key(FieldType::Text));
+    message(
+        db.create_collection("none", text, []).map(|_| ()),
+        ErrorKind::Invalid,
+    );
     assert!(db.database().collection("none").is_err());
+}
+
+#[test]
+fn rows_that_no_search_finds_are_counted_and_those_without_a_vector_are_not() {
+    let (_, things) = two_columns();
+    let put = |text: Option<Vec<f32>>| {
+        let row = row! { "id": "a", "text": text, "image": vec![1.0_f32] };
+        things.table().upsert(row).unwrap();
+        things.unsearchable().unwrap()
+    };
+    // Written past the collection, a vector without a direction.
+    assert_eq!(put(Some(vec![0.0, 0.0])), 1);
+    assert!(things.search(&Search::like("a", 1).on("text")).is_err());
+    assert_eq!(put(None), 0);
+    assert_eq!(put(Some(vec![0.0, 1.0])), 0);
+}
+
+#[test]
+fn all_are_compared_where_many_are_wanted() {
+    for index in indexes() {
+        let things = things(VectorOptions::new(3, Metric::Euclidean).index(index), 3_000);
+        let search = Search::new([1.0, 2.0, 3.0], 1_000);
+        let expect = truth(Metric::Euclidean, &[1.0, 2.0, 3.0], 3_000, None);
+        let expect: Vec<i64> = expect.iter().map(|(_, id)| *id).take(1_000).collect();
+        assert_eq!(ids(&things.search(&search).unwrap()), expect);
+        assert_eq!(things.explain(&search).unwrap().method, Method::ScanAll);
+    }
 }
 
 #[test]

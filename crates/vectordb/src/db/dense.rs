@@ -281,12 +281,14 @@ impl DenseView {
             return (self.index.search(request, effort), 0);
         };
         let is_known = |slot: &Slot| request.accepts(*slot) && !changed.contains(*slot);
-        let known: SlotSet = rows.slots().filter(is_known).collect();
+        let are_all_known = request.filter.is_none() && !changed.iter().any(|s| rows.contains(s));
+        let known: Option<SlotSet> =
+            (!are_all_known).then(|| rows.slots().filter(is_known).collect());
         let is_new = |slot: &Slot| request.accepts(*slot) && request.rows.contains(*slot);
         let new: SlotSet = changed.iter().filter(is_new).collect();
         let old = Request {
             rows,
-            filter: (known.len() < rows.len()).then_some(&known),
+            filter: known.as_ref(),
             ..*request
         };
         let mut answer = self.index.search(&old, effort);

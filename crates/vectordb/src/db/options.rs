@@ -292,6 +292,13 @@ impl CollectionOptions {
                 .map_err(|error| error.at(format!("vectors `{}`", options.column)))?;
             Ok((options.column.clone(), ty))
         });
+        let other = |options: &&VectorOptions| ![&integers(), &self.key].contains(&&options.key);
+        if let Some(options) = self.vectors.iter().find(other) {
+            return Err(Error::invalid(format!(
+                "the ids of the collection are {}, those of its vectors `{}` {}; set the type for the collection",
+                self.key, options.column, options.key
+            )));
+        }
         let sparse = self.sparse.iter().map(|options| {
             let ty = FieldType::Vector {
                 element: VectorElement::Sparse,
