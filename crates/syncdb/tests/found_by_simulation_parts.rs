@@ -479,3 +479,21 @@ fn a_row_that_its_replica_makes_outside_and_moves_in_is_there() {
     sync(&phone, &server);
     assert_eq!(task(phone.database(), 9).unwrap()[1], Value::Int(1));
 }
+
+#[test]
+fn an_edit_is_not_covered_by_rows_of_a_joining_subscription_that_are_older() {
+    let server = served();
+    let phone = near(&server);
+    phone.subscribe(&places("far", &[2])).unwrap();
+    sync(&phone, &server);
+    phone.subscribe(&places("far", &[0, 2])).unwrap();
+    // Its answer is lost, and the server keeps the rows that it began to send.
+    let request = phone.session().unwrap().next_message().unwrap();
+    server.handle(&request.unwrap()).unwrap();
+    phone
+        .update("tasks", 0, row! { "place": 1, "text": "of phone" })
+        .unwrap();
+    sync(&phone, &server);
+    let here = task(phone.database(), 0).unwrap();
+    assert_eq!(here[2], Value::from("of phone"));
+}
