@@ -10,7 +10,7 @@ use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::utils::time::{Clock, ManualClock};
 use common::versioning::Hlc;
 use common::{Collection, Database, Record, Row, Value, row};
-use syncdb::sync::protocol::frame_limits;
+use syncdb::sync::protocol::{OUTCOMES_KEPT, frame_limits};
 use syncdb::sync::wire::decode_request;
 use syncdb::{Policy, Strategy, SyncDb, SyncReport, SyncServer, SyncServerOptions};
 
@@ -272,4 +272,30 @@ fn an_edit_after_one_that_waits_is_later_though_the_clock_went_back_and_it_was_r
     let phone = reopened(&backup, &here);
     sync(&phone, &server);
     assert_a(&phone, &server, 2);
+}
+
+#[test]
+fn what_is_written_after_a_replica_was_set_back_is_not_taken_for_what_the_server_forgot() {
+    let (server, phone, [there, here]) = with_clocks();
+    let backup = copied(phone.database());
+    for a in 0..=OUTCOMES_KEPT + 1 {
+        phone
+            .update("notes", 0, row! { "a": a.cast_signed() + 1 })
+            .unwrap();
+        sync(&phone, &server);
+    }
+    for clock in [&there, &here] {
+        clock.advance(Duration::from_mins(10));
+    }
+    // Under a number that the server has seen so long ago that it has forgotten what it was.
+    let phone = reopened(&backup, &here);
+    phone.update("notes", 0, row! { "a": -1 }).unwrap();
+    let waiting = copied(phone.database());
+    sync(&phone, &server);
+    assert_a(&phone, &server, -1);
+    // And again, when it is known under the number that it has taken.
+    let phone = reopened(&waiting, &here);
+    sync(&phone, &server);
+    assert_eq!(phone.rejected().unwrap(), []);
+    assert_a(&phone, &server, -1);
 }

@@ -479,3 +479,72 @@ fn a_row_that_its_replica_makes_outside_and_moves_in_is_there() {
     sync(&phone, &server);
     assert_eq!(task(phone.database(), 9).unwrap()[1], Value::Int(1));
 }
+
+#[test]
+fn an_edit_is_not_covered_by_rows_of_a_joining_subscription_that_are_older() {
+    let server = served();
+    let phone = near(&server);
+    phone.subscribe(&places("far", &[2])).unwrap();
+    sync(&phone, &server);
+    phone.subscribe(&places("far", &[0, 2])).unwrap();
+    // Its answer is lost, and the server keeps the rows that it began to send.
+    let request = phone.session().unwrap().next_message().unwrap();
+    server.handle(&request.unwrap()).unwrap();
+    phone
+        .update("tasks", 0, row! { "place": 1, "text": "of phone" })
+        .unwrap();
+    sync(&phone, &server);
+    let here = task(phone.database(), 0).unwrap();
+    assert_eq!(here[2], Value::from("of phone"));
+}
+
+#[test]
+fn an_edit_is_not_covered_by_long_changes_that_are_older() {
+    let server = served();
+    let phones = ["0", "1", "2"].map(|name| {
+        let phone = SyncDb::client(name).unwrap();
+        let few = places("few", &[0, 1, 2]).columns(["place", "text"]);
+        for subscription in [&few, &places("all", &[9])] {
+            phone.subscribe(subscription).unwrap();
+        }
+        sync(&phone, &server);
+        phone
+    });
+    let tasks = server.database().collection("tasks").unwrap();
+    let mut number = 1_u64;
+    for id in 10..13 {
+        // Too long for one answer, also when it is packed.
+        let mut noise = String::new();
+        while noise.len() < 3 << 20 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            noise.push_str(&number.to_string());
+        }
+        tasks
+            .insert(row! { "id": id, "place": 9, "text": noise })
+            .unwrap();
+    }
+    for id in 0..3 {
+        // To where there are more columns, so that the row comes whole.
+        tasks.update(id, row! { "place": 9 }).unwrap();
+    }
+    for (before, phone) in (0..).zip(&phones) {
+        let mut session = phone.session().unwrap();
+        let key = i64::from(before);
+        loop {
+            if session.report().round_trips == before {
+                phone
+                    .update("tasks", key, row! { "text": "edited" })
+                    .unwrap();
+            }
+            let Some(request) = session.next_message().unwrap() else {
+                break;
+            };
+            session.receive(&server.handle(&request).unwrap()).unwrap();
+        }
+        let report = session.into_report();
+        assert!(report.converged && !report.repaired, "{report:?}");
+        assert!(report.round_trips > 2, "{report:?}");
+        let here = task(phone.database(), key).unwrap();
+        assert_eq!(here[2], Value::from("edited"));
+    }
+}

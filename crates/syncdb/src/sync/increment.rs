@@ -61,7 +61,7 @@ pub(crate) struct Audience<'a> {
     pub(crate) joined: u64,
     /// Bit of a scope that it is receiving, as of some commit in between.
     pub(crate) joining: u64,
-    /// Commits that the replica made itself and got the outcome of in the same answer.
+    /// Commits that the replica made itself and got the outcome of in the same answer; none where rows were staged.
     pub(crate) own: &'a HashSet<Seq>,
 }
 
@@ -136,7 +136,7 @@ impl Delta {
         } else {
             set.covering(joined | joining, id, &net.last)
         };
-        if net.only_own && joining == 0 {
+        if net.only_own {
             return;
         }
         let (kind, columns) = if now == 0 {

@@ -57,12 +57,12 @@ pub(crate) fn push(
         let client = Client::read(&tx, server, &request.replica)?;
         let is_new = planted::has(Bug::ForgottenIdempotence);
         if mutation.client_seq <= client.last && !is_new {
-            let number = mutation.client_seq;
-            let outcome = match stored(&tx, server, &request.replica, number, &identity)? {
+            let outcome = match stored(&tx, server, &request.replica, &client, mutation, &identity)?
+            {
                 Stored::Outcome(outcome) => outcome,
                 // It takes a new number for it.
                 Stored::Another => break,
-                Stored::Forgotten => forgotten(number),
+                Stored::Forgotten => forgotten(mutation.client_seq),
             };
             // What happened to these rows since, the changes after the position need not show: of a row that was inserted by
             // this mutation and deleted after it, they say nothing to a replica that should never have had it.
@@ -100,7 +100,8 @@ pub(crate) fn push(
                 client_seq: mutation.client_seq,
             },
         };
-        if let Some(outcome) = push.said_before(&tx)? {
+        let known = said_before(&tx, server, &request.replica, mutation, &push.identity)?;
+        if let Some(outcome) = known {
             // Under another number, before the replica was set back to an old copy of itself.
             push.repeat(tx, &outcome)?;
             pushed.differing.extend(rows_of(mutation));
@@ -253,11 +254,19 @@ fn stored(
     tx: &Transaction<'_>,
     server: &Authority,
     replica: &ReplicaId,
-    client_seq: u64,
+    client: &Client,
+    mutation: &Mutation,
     identity: &[u8],
 ) -> Result<Stored> {
-    let Some(record) = tx.get(&server.tables.outcomes, outcome_key(replica, client_seq))? else {
-        return Ok(Stored::Forgotten);
+    let key = outcome_key(replica, mutation.client_seq);
+    let Some(record) = tx.get(&server.tables.outcomes, key)? else {
+        let known = said_before(tx, server, replica, mutation, identity)?;
+        return Ok(match known {
+            Some(outcome) => Stored::Outcome(outcome),
+            // Later than all that was received: made after the replica was set back.
+            None if mutation.stamp > client.stamped => Stored::Another,
+            None => Stored::Forgotten,
+        });
     };
     if record.get(3).and_then(Value::as_bytes) != Some(identity) {
         return Ok(Stored::Another);
@@ -267,6 +276,26 @@ fn stored(
 
 fn read_stored(record: &Record) -> Result<Outcome> {
     wire::read_outcome(&record.get(4).cloned().unwrap_or_default())
+}
+
+/// The outcome that a mutation has under another number.
+fn said_before(
+    tx: &Transaction<'_>,
+    server: &Authority,
+    replica: &ReplicaId,
+    mutation: &Mutation,
+    identity: &[u8],
+) -> Result<Option<Outcome>> {
+    let outcomes = &server.tables.outcomes;
+    let Some(index) = outcomes.indexes().first().cloned() else {
+        return Ok(None);
+    };
+    if mutation.ops.is_empty() || planted::has(Bug::ForgottenIdempotence) {
+        return Ok(None);
+    }
+    let key = [Value::Text(replica.0.clone()), Value::from(identity)];
+    let found = tx.view().equal(outcomes, &index, &key)?;
+    found.first().map(read_stored).transpose()
 }
 
 /// One mutation on its way into the database.
@@ -289,23 +318,6 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// The outcome that the mutation has under an earlier number.
-    fn said_before(&self, tx: &Transaction<'_>) -> Result<Option<Outcome>> {
-        let outcomes = &self.server.tables.outcomes;
-        let Some(index) = outcomes.indexes().first().cloned() else {
-            return Ok(None);
-        };
-        if self.mutation.ops.is_empty() || planted::has(Bug::ForgottenIdempotence) {
-            return Ok(None);
-        }
-        let key = [
-            Value::Text(self.replica.0.clone()),
-            Value::from(&*self.identity),
-        ];
-        let found = tx.view().equal(outcomes, &index, &key)?;
-        found.first().map(read_stored).transpose()
-    }
-
     /// Gives the mutation, under its new number, the outcome that it had.
     fn repeat(&self, mut tx: Transaction<'_>, outcome: &Outcome) -> Result<()> {
         self.server.account_for_direct_writes(&mut tx)?;

@@ -580,7 +580,10 @@ impl Plan<'_> {
             ..
         } = *self.reading;
         let now = snapshot.seq();
-        let audience = self.audience(own);
+        // What was staged may be older than a commit of the replica's own, and covers what the replica has of it.
+        let none = HashSet::new();
+        let nothing_staged = self.set.next().is_none() && self.reading.cursor == Some(from);
+        let audience = self.audience(if nothing_staged { own } else { &none });
         let delta = Delta::read(db, from, now, &audience)?;
         if delta.memory > ANSWER_MEMORY_MAX || (bytes > 0 && delta.memory > ANSWER_BYTES_TARGET) {
             return Ok(Err(Step::Changes { to: now, next: 0 }));

@@ -134,11 +134,22 @@ impl Oracle {
                 below.entry(write.token).or_default().extend(seen);
             }
         }
+        // What was tried again stands anew: who saw it before it was rejected has not replaced it.
+        let mut written: HashMap<(Cell, u64), usize> = HashMap::new();
+        for (at, tx) in self.txs.iter().enumerate() {
+            written.extend(
+                tx.writes
+                    .iter()
+                    .map(|write| ((write.cell, write.token), at)),
+            );
+        }
         let mut replace = |at: usize, cell: Cell, seen: u64, by: (bool, Option<u64>)| {
             let (mut known, mut rest) = (HashSet::new(), vec![seen]);
             while let Some(token) = rest.pop() {
                 if known.insert(token) {
-                    replaced.entry((cell, token)).or_default().push(by);
+                    if written.get(&(cell, token)).is_none_or(|since| *since < at) {
+                        replaced.entry((cell, token)).or_default().push(by);
+                    }
                     let below = below.get(&token).into_iter().flatten();
                     rest.extend(
                         below

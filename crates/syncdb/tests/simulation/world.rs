@@ -813,7 +813,7 @@ impl<'a> World<'a> {
         for (number, client) in self.clients.iter().enumerate() {
             let db = client.db.unwrap();
             let name = tables::name(number);
-            rejected.extend(db.rejected().map_err(Failure::error)?);
+            rejected.extend(self.rejected_by(number, db)?);
             let tables = db.database().collections();
             let tables: Vec<_> = tables
                 .into_iter()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use common::query::Filter;
 use common::schema::{Field, FieldType, Schema};
 use common::{Record, Row};
+use syncdb::sync::protocol::OUTCOME_UNKNOWN;
 use syncdb::{
     LedgerEntry, Permission, Permissions, Rejected, RevertOptions, Reverted, Rule, SyncDb,
     SyncServerOptions,
@@ -127,6 +128,22 @@ impl World<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// What a client has that was rejected. Outcomes that a replica has not received are not forgotten while it lives.
+    pub(super) fn rejected_by(&self, client: usize, db: &SyncDb) -> Result<Vec<Rejected>, Failure> {
+        let rejected = db.rejected().map_err(Failure::error)?;
+        let unknown = rejected.iter().find(|r| r.code == OUTCOME_UNKNOWN);
+        match unknown.filter(|_| !self.clients[client].was_set_back) {
+            None => Ok(rejected),
+            Some(unknown) => Err(Failure::new(
+                "outcome forgotten",
+                format!(
+                    "{}, which was never set back: {unknown}",
+                    tables::name(client)
+                ),
+            )),
+        }
     }
 
     pub(super) fn new_table(&mut self, choice: u64) -> Result<(), Failure> {
