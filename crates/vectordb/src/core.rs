@@ -1,6 +1,7 @@
 //! Vectors by slot, and distances between them.
 
 pub mod distance;
+mod elements;
 mod floats;
 mod paged;
 mod precision;
@@ -9,6 +10,7 @@ mod slot_set;
 mod vector_table;
 mod wide;
 
+pub(crate) use elements::floats;
 pub use paged::Paged;
 pub use precision::Precision;
 pub use rows::{LINE_BYTES, Line, Rows};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use common::limits::VECTOR_DIMENSION_MAX;
 use common::schema::{Field, FieldType, Rule, Schema};
-use common::{Database, Error, Result, Text, VectorElement};
+use common::{Database, Error, Result, Text};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub const VECTOR_COLUMN: &str = "vector";
 pub struct VectorOptions {
     /// Number of elements of each vector: 1 to [`VECTOR_DIMENSION_MAX`].
     pub dimension: usize,
-    /// How far two vectors are from each other.
+    /// How far two vectors are from each other. It decides how they are stored: [`Metric::element`].
     pub metric: Metric,
     /// Type of the ids. Default: integers.
     pub key: FieldType,
@@ -40,7 +40,7 @@ pub struct VectorOptions {
 }
 
 impl VectorOptions {
-    /// Vectors of `dimension` 32-bit floats, compared by `metric`, with integers as ids.
+    /// Vectors of `dimension` elements, compared by `metric`, with integers as ids.
     pub fn new(dimension: usize, metric: Metric) -> Self {
         Self {
             dimension,
@@ -77,7 +77,7 @@ impl VectorOptions {
         match self.dimension {
             0 => Err(Error::invalid("a vector has at least one dimension")),
             1..=VECTOR_DIMENSION_MAX => Ok(FieldType::Vector {
-                element: VectorElement::F32,
+                element: self.metric.element(),
                 dimension: u32::try_from(self.dimension).ok(),
             }),
             dimension => Err(Error::limit_exceeded(format!(

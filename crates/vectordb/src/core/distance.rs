@@ -1,5 +1,6 @@
 //! How far two vectors are from each other.
 
+mod bits;
 mod bytes;
 mod kernels;
 mod level;
@@ -9,6 +10,7 @@ pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use bits::distance as bit_distance;
 pub(crate) use bytes::{ByteKernel, byte_kernel};
 pub(crate) use kernels::RowKernels;
 pub use metric::{Metric, PreparedVector};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use common::Slot;
 
-use super::distance::{Metric, PreparedVector, RowKernels, prefetch};
+use super::distance::{Metric, PreparedVector, RowKernels, bit_distance, prefetch};
 use super::paged::Paged;
 use super::precision::Precision;
 use super::rows::{Line, Rows};
@@ -169,7 +169,7 @@ impl VectorRows {
     pub fn row(&self, slot: Slot) -> Option<&[f32]> {
         match self.precision {
             Precision::F32 => self.stored(slot).map(bytemuck::cast_slice),
-            Precision::F16 | Precision::I8 => None,
+            _ => None,
         }
     }
 
@@ -206,7 +206,7 @@ impl VectorRows {
         slot: Slot,
     ) -> Option<f32> {
         let row = self.stored(slot)?;
-        Some((kernels.one)(query.values.wide(), row))
+        Some((kernels.one)(query.lines(), row))
     }
 
     /// The distance to the vector of a slot, in 64-bit floats: what hits report; `None` if none lives there.
@@ -215,6 +215,10 @@ impl VectorRows {
     pub fn distance_to(&self, metric: Metric, query: &PreparedVector, slot: Slot) -> Option<f64> {
         if let Some(row) = self.row(slot) {
             return Some(metric.distance(&query.values, row));
+        }
+        if self.precision == Precision::Bits && metric.compares_bits() {
+            let row = self.stored(slot)?;
+            return Some(bit_distance(metric, query.lines(), row));
         }
         let mut vector = vec![0.0; self.dimension];
         self.decode(slot, &mut vector)
@@ -238,7 +242,7 @@ impl VectorRows {
     pub fn for_each(&self, mut visit: impl FnMut(Slot, &[f32])) {
         let mut vector = match self.precision {
             Precision::F32 => Vec::new(),
-            Precision::F16 | Precision::I8 => vec![0.0; self.stride()],
+            _ => vec![0.0; self.stride()],
         };
         for slot in self.slots() {
             if let Some(row) = self.row(slot) {

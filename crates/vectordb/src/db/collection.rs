@@ -10,13 +10,12 @@ use common::query::Predicate;
 use common::schema::Schema;
 use common::{
     Collection, Committed, Database, Error, Record, RecordId, Result, Row, Slot, Text, Value,
-    Vector,
 };
 
 use super::VectorOptions;
 use super::follower::{Follower, Indexed};
 use super::search::{Found, Hit, Search};
-use crate::core::SlotSet;
+use crate::core::{SlotSet, floats};
 use crate::indexing::{Explanation, Neighbour, Request, check_k};
 
 /// Vectors with metadata. A handle; clones share the collection.
@@ -196,7 +195,7 @@ impl VectorCollection {
         for (field, value) in key.iter().zip(id.values()) {
             row.set(field.name.clone(), value.clone());
         }
-        row.set(column.clone(), Value::from(Vector::from(vector)));
+        row.set(column.clone(), Value::from(metric.column_value(vector)?));
         Ok(row)
     }
 
@@ -234,11 +233,11 @@ impl VectorCollection {
         self.inner.table.get(id)
     }
 
-    /// The vector of this id, as it was given.
+    /// The vector of this id, as it was given; where bits are compared, zeros and ones.
     pub fn vector(&self, id: impl Into<RecordId>) -> Option<Vec<f32>> {
         let record = self.get(id)?;
-        let vector = record.get(self.inner.column)?.as_vector()?.as_f32()?;
-        Some(vector.to_vec())
+        let vector = floats(record.get(self.inner.column)?.as_vector()?)?;
+        Some(vector.into_owned())
     }
 
     /// The nearest rows, nearest first; rows at the same distance in the order of their ids.

@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
 use super::VectorOptions;
-use crate::core::{Paged, VectorRows, VectorTable};
+use crate::core::{Paged, VectorRows, VectorTable, floats};
 use crate::indexing::{Index, unwatched};
 
 /// Records on one page of the table of records.
@@ -167,8 +167,8 @@ impl Follower {
         let (metric, dimension) = (self.options.metric, self.options.dimension);
         let prepared = record
             .get(self.column)
-            .and_then(|value| value.as_vector()?.as_f32())
-            .and_then(|vector| metric.prepare(vector, dimension).ok());
+            .and_then(|value| floats(value.as_vector()?))
+            .and_then(|vector| metric.prepare(&vector, dimension).ok());
         let slot = match (prepared, slot) {
             (Some(vector), Some(slot)) => {
                 state.forget(slot);
@@ -212,7 +212,7 @@ impl State {
     fn new(options: &VectorOptions) -> Result<Self> {
         Ok(Self {
             applied: Seq::ZERO,
-            vectors: VectorTable::new(options.dimension),
+            vectors: VectorTable::with_precision(options.dimension, options.metric.precision()),
             index: Index::new(&options.index, options.metric)?,
             is_stale: false,
             records: Paged::new(RECORDS_PER_PAGE),

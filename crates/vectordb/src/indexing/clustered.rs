@@ -78,9 +78,11 @@ fn rank_of(metric: Metric) -> Result<Rank> {
     match metric {
         Metric::Euclidean | Metric::SquaredEuclidean | Metric::Cosine => Ok(Rank::Squared),
         Metric::Dot => Ok(Rank::Dot),
-        Metric::Manhattan | Metric::Chebyshev => Err(Error::unsupported(format!(
-            "a clustered index has no {metric} distance; use an exact one, or another metric"
-        ))),
+        Metric::Manhattan | Metric::Chebyshev | Metric::Hamming | Metric::Jaccard => {
+            Err(Error::unsupported(format!(
+                "a clustered index has no {metric} distance; use an exact one, or another metric"
+            )))
+        }
     }
 }
 

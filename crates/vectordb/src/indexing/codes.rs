@@ -1,4 +1,4 @@
-//! [`Codes`]: vectors in one byte a dimension, for traversal; what they find is ranked anew by full vectors.
+//! [`Codes`]: vectors in one byte a dimension, or one bit where bits are compared, for traversal; what they find is ranked anew by full vectors.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use common::Slot;
 
 use crate::core::distance::Metric;
 use crate::core::distance::{ByteKernel, byte_kernel};
-use crate::core::{LINE_BYTES, Line, Rows, VectorRows, wide};
+use crate::core::{LINE_BYTES, Line, Precision, Rows, VectorRows, wide};
 
 /// Most vectors that the range of the codes is learned from.
 const SAMPLE_MAX: usize = 4_096;
@@ -19,10 +19,11 @@ const LIFT_BYTES_MIN: usize = 16;
 ///
 /// All dimensions share one scale and each has its own offset, so that the distance of two codes is that of
 /// their vectors over a constant, and integers compute it without rounding. Elements outside the range are
-/// moved to its end.
+/// moved to its end. Where the metric compares bits, codes are these bits.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
-    range: Arc<Range>,
+    /// None where codes are bits.
+    range: Option<Arc<Range>>,
     kernel: ByteKernel,
     rows: Rows,
 }
@@ -51,6 +52,13 @@ impl Codes {
     /// Codes without rows, for vectors like those of a table.
     pub(crate) fn learn(metric: Metric, rows: &VectorRows) -> Self {
         let dimension = rows.dimension();
+        if metric.compares_bits() {
+            return Self {
+                kernel: byte_kernel(metric),
+                rows: Rows::new(Precision::Bits.row_bytes(dimension)),
+                range: None,
+            };
+        }
         let step = (rows.len() / SAMPLE_MAX).max(1);
         let sample: Vec<Vec<f32>> = rows
             .slots()
@@ -94,11 +102,11 @@ impl Codes {
         Self {
             kernel: byte_kernel(metric),
             rows: Rows::new(offsets.len()),
-            range: Arc::new(Range {
+            range: Some(Arc::new(Range {
                 offsets,
                 per_unit,
                 lift,
-            }),
+            })),
         }
     }
 
@@ -121,21 +129,26 @@ impl Codes {
 
     /// How many steps between codes are one unit between elements.
     pub(crate) fn per_unit(&self) -> f32 {
-        self.range.per_unit
+        self.range.as_ref().map_or(1.0, |range| range.per_unit)
     }
 
     /// The square, in steps, of what a stored vector's added dimensions are in all: nothing but for products.
     pub(crate) fn lift_squared(&self, vector: &[f32]) -> f32 {
-        let lift = self.range.lift.as_ref();
-        let per_unit = self.range.per_unit;
+        let lift = self.range.as_ref().and_then(|range| range.lift.as_ref());
+        let per_unit = self.per_unit();
         lift.map_or(0.0, |lift| lift.missing(vector) * per_unit * per_unit)
     }
 
     /// Sets the code of a slot to that of a stored vector.
     pub(crate) fn set(&mut self, slot: Slot, vector: &[f32]) {
-        let range = Arc::clone(&self.range);
-        let lift = range.lift.as_ref().map_or(0.0, |lift| lift.element(vector));
-        range.write(vector, lift, self.rows.row_mut(slot));
+        let lines = self.rows.row_mut(slot);
+        match &self.range {
+            Some(range) => {
+                let lift = range.lift.as_ref().map_or(0.0, |lift| lift.element(vector));
+                range.write(vector, lift, lines);
+            }
+            None => Precision::Bits.encode(vector, lines),
+        }
     }
 
     /// Sets the codes of all vectors of a table.
@@ -146,7 +159,10 @@ impl Codes {
     /// The code of a query.
     pub(crate) fn query(&self, vector: &[f32]) -> Vec<Line> {
         let mut lines = vec![Line::default(); self.rows.stride()];
-        self.range.write(vector, 0.0, &mut lines);
+        match &self.range {
+            Some(range) => range.write(vector, 0.0, &mut lines),
+            None => Precision::Bits.encode(vector, &mut lines),
+        }
         lines
     }
 }

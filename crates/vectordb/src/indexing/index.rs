@@ -101,7 +101,8 @@ impl Index {
     /// The same options and vectors give the same index, whatever the number of threads.
     ///
     /// # Errors
-    /// As [`Index::new`]; [`common::ErrorKind::LimitExceeded`] for a graph of more than 2^31 vectors,
+    /// As [`Index::new`], and as [`Metric::check`] for the rows' precision;
+    /// [`common::ErrorKind::LimitExceeded`] for a graph of more than 2^31 vectors,
     /// [`common::ErrorKind::Closed`] when cancelled.
     pub fn build(
         options: &IndexOptions,
@@ -119,6 +120,7 @@ impl Index {
     /// # Errors
     /// As [`Index::build`].
     pub fn rebuild(&mut self, rows: &VectorRows, progress: Progress<'_>) -> Result<()> {
+        self.metric.check(rows.precision())?;
         self.structure = match &*self.options {
             _ if rows.len() < INDEXED_MIN => Structure::None,
             IndexOptions::Exact => Structure::None,

@@ -10,6 +10,7 @@
 
 pub(super) mod avx2;
 pub(super) mod avx512;
+pub(super) mod bits;
 pub(super) mod bytes;
 mod rows;
 

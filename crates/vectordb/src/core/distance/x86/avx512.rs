@@ -30,6 +30,7 @@ pub(in super::super) fn rows(_: Avx512, form: Form, precision: Precision) -> Row
         (Form::Greatest, Precision::F32) => greatest_f32::all(),
         (Form::Greatest, Precision::F16) => greatest_f16::all(),
         (Form::Greatest, Precision::I8) => greatest_i8::all(),
+        (_, Precision::Bits) => RowKernels::NONE,
     }
 }
 
