@@ -5,6 +5,7 @@
 //! threads, and whether queries come alone or many at once.
 
 mod codes;
+mod custom;
 mod shortlist;
 
 use std::cmp::Ordering;

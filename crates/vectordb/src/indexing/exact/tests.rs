@@ -256,3 +256,89 @@ fn codes_of_few_or_equal_vectors() {
         }
     }
 }
+
+#[test]
+fn a_function_of_the_callers_own_ranks() {
+    for (precision, dimension) in [
+        (Precision::F32, 5),
+        (Precision::F16, 40),
+        (Precision::I8, 130),
+        (Precision::Bits, 70),
+    ] {
+        let rows = vectors(3_000, dimension, 1e6, 1.0, 13);
+        let metric = if precision == Precision::Bits {
+            Metric::Hamming
+        } else {
+            Metric::Manhattan
+        };
+        let table = table(&rows, metric, precision);
+        let query = vectors(1, dimension, 1e6, 1.0, 14).remove(0);
+        let prepared = metric.prepare_query(&query, dimension).unwrap();
+        let some: SlotSet = (0..3_000).step_by(3).map(Slot).collect();
+        for (among, threads) in [(None, 1), (Some(&some), 3)] {
+            let scan = Scan {
+                among,
+                threads,
+                ..Scan::new(table.rows(), metric).unwrap()
+            };
+            for k in [0, 1, 20, usize::MAX] {
+                // A metric that there is, by another way.
+                let own = |a: &[f32], b: &[f32]| metric.distance(a, b);
+                let query = &prepared.values[..dimension];
+                let found = scan.nearest_by(query, k, own, &tie).unwrap();
+                let expect = scan.nearest(&prepared, k, &tie);
+                assert_eq!(found.len(), expect.len());
+                for (found, expect) in found.iter().zip(&expect) {
+                    assert_eq!(found.slot, expect.slot, "{precision} {k}");
+                    assert!((found.distance - expect.distance).abs() < 1e-9);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn t28_a_function_that_answers_nan_is_told_of() {
+    let rows = vectors(3_000, 2, 1e6, 1.0, 15);
+    let table = table(&rows, Metric::Euclidean, Precision::F32);
+    let first = |a: &[f32], b: &[f32]| f64::from(a[0] - b[0]).abs();
+    let bad = |count: usize| {
+        // Everything from a distance on is NaN.
+        let mut distances: Vec<f64> = table
+            .rows()
+            .slots()
+            .map(|slot| first(&[0.0], table.rows().row(slot).unwrap()))
+            .collect();
+        distances.sort_by(f64::total_cmp);
+        distances[distances.len() - count]
+    };
+    for threads in [1, 4] {
+        let scan = Scan {
+            threads,
+            ..Scan::new(table.rows(), Metric::Euclidean).unwrap()
+        };
+        for count in [1, 500] {
+            let bound = bad(count);
+            let function = |a: &[f32], b: &[f32]| {
+                let distance = first(a, b);
+                if distance < bound { distance } else { f64::NAN }
+            };
+            let error = scan.nearest_by(&[0.0, 0.0], 3, function, &tie).unwrap_err();
+            let slot = table
+                .rows()
+                .slots()
+                .find(|slot| first(&[0.0], table.rows().row(*slot).unwrap()) >= bound)
+                .unwrap();
+            assert_eq!(error.kind(), common::ErrorKind::Invalid);
+            let place = format!("slot {} ", slot.0);
+            assert!(error.to_string().contains(&place), "{error} {place}");
+        }
+        // Infinities are in order.
+        let ends = |_: &[f32], b: &[f32]| f64::from(b[0]) / 0.0;
+        let found = scan.nearest_by(&[0.0, 0.0], 5_000, ends, &tie).unwrap();
+        assert_eq!(found.len(), table.rows().len());
+        assert!(found.is_sorted_by(|a, b| a.distance < b.distance
+            || a.distance.total_cmp(&b.distance).is_eq() && tie(a.slot, b.slot).is_lt()));
+        assert!(scan.nearest_by(&[0.0], 1, first, &tie).is_err());
+    }
+}
