@@ -1,11 +1,15 @@
 //! How far two vectors are from each other.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod bits;
 mod bytes;
 mod kernels;
 mod level;
 mod metric;
 mod prefetch;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod rows;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -1,5 +1,7 @@
 //! Kernels over rows of unsigned bytes: exact, and with a quarter of the memory of floats.
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64;
 use super::bits::BitKernels;
 use super::level::Level;
 use super::metric::Metric;
@@ -46,6 +48,8 @@ impl ByteKernels {
             Level::Avx512(proof) => x86::avx512(proof),
             #[cfg(target_arch = "x86_64")]
             Level::Vnni(proof) => x86::vnni(proof),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(proof) => aarch64::bytes::neon(proof),
             Level::Scalar => Self {
                 squared: squared_bytes,
                 absolute: absolute_bytes,

@@ -1,5 +1,7 @@
 //! [`RowKernels`]: the kernels that compare queries with stored rows, chosen once for each search or index.
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64;
 use super::bits::BitKernels;
 use super::level::Level;
 use super::metric::Metric;
@@ -84,6 +86,8 @@ impl RowKernels {
             Level::Avx512(proof) => x86::avx512::rows(proof, form, precision),
             #[cfg(target_arch = "x86_64")]
             Level::Vnni(proof) => x86::avx512::rows(proof.into(), form, precision),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(proof) => aarch64::neon::rows(proof, form, precision),
             Level::Scalar => scalar::rows(form, precision),
         }
     }
@@ -98,6 +102,8 @@ pub(crate) fn flat(level: Level, form: Form) -> Kernel {
         Level::Avx512(proof) => x86::avx512::flat(proof, form),
         #[cfg(target_arch = "x86_64")]
         Level::Vnni(proof) => x86::avx512::flat(proof.into(), form),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(proof) => aarch64::neon::flat(proof, form),
         Level::Scalar => scalar::flat(form),
     }
 }

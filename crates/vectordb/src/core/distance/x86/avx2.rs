@@ -6,9 +6,9 @@ use std::arch::x86_64::{
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_sub_ps,
 };
 
-use super::rows::{chunks, kernels};
 use super::{Avx2, entry};
 use crate::core::distance::kernels::{Form, RowKernels};
+use crate::core::distance::rows::{chunks, kernels};
 use crate::core::distance::scalar::Kernel;
 use crate::core::{Line, Precision};
 

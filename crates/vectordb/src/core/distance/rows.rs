@@ -3,6 +3,7 @@
 /// Makes the kernels of one form of distance over rows of one kind of element: `one`, `four` and `tile`, and
 /// the [`RowKernels`](crate::core::distance::kernels::RowKernels) of them. Where it is used, there are
 ///
+/// - `entry`, which makes a function of any context from one that enables instructions;
 /// - `Register` and `LANES`, the floats of it; `zero` and `load`, of floats of a query; `tiled`, which does four
 ///   queries by `block` in as many steps as the registers ask for;
 /// - `$scale`, what elements of a row are multiplied by, in each lane;
