@@ -10,7 +10,7 @@ mod slot_set;
 mod vector_table;
 mod wide;
 
-pub(crate) use elements::floats;
+pub(crate) use elements::{check_dimension, floats};
 pub use paged::Paged;
 pub use precision::Precision;
 pub use rows::{LINE_BYTES, Line, Rows};

@@ -7,7 +7,6 @@ mod search;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::limits::VECTOR_DIMENSION_MAX;
 use common::schema::{Field, FieldType, Rule, Schema};
 use common::{Database, Error, Result, Text};
 use parking_lot::RwLock;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::collection::VectorCollection;
 pub use self::search::{Found, Hit, Search};
+use crate::core::check_dimension;
 use crate::core::distance::Metric;
 use crate::indexing::{Index, IndexOptions};
 
@@ -26,7 +26,7 @@ pub const VECTOR_COLUMN: &str = "vector";
 /// What the vectors of a collection are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VectorOptions {
-    /// Number of elements of each vector: 1 to [`VECTOR_DIMENSION_MAX`].
+    /// Number of elements of each vector: 1 to [`VECTOR_DIMENSION_MAX`](common::limits::VECTOR_DIMENSION_MAX).
     pub dimension: usize,
     /// How far two vectors are from each other. It decides how they are stored: [`Metric::element`].
     pub metric: Metric,
@@ -74,16 +74,11 @@ impl VectorOptions {
 
     /// The type of the vector column.
     fn vector_type(&self) -> Result<FieldType> {
-        match self.dimension {
-            0 => Err(Error::invalid("a vector has at least one dimension")),
-            1..=VECTOR_DIMENSION_MAX => Ok(FieldType::Vector {
-                element: self.metric.element(),
-                dimension: u32::try_from(self.dimension).ok(),
-            }),
-            dimension => Err(Error::limit_exceeded(format!(
-                "a vector has at most {VECTOR_DIMENSION_MAX} dimensions, not {dimension}"
-            ))),
-        }
+        check_dimension(self.dimension)?;
+        Ok(FieldType::Vector {
+            element: self.metric.element(),
+            dimension: u32::try_from(self.dimension).ok(),
+        })
     }
 }
 
@@ -122,7 +117,7 @@ impl VectorDb {
     /// # Errors
     /// [`common::ErrorKind::Conflict`] when there is a table of this name,
     /// [`common::ErrorKind::Invalid`] for dimension 0 and for columns that make no schema,
-    /// [`common::ErrorKind::LimitExceeded`] above [`VECTOR_DIMENSION_MAX`] dimensions; as [`Index::build`] for the
+    /// [`common::ErrorKind::LimitExceeded`] above [`VECTOR_DIMENSION_MAX`](common::limits::VECTOR_DIMENSION_MAX) dimensions; as [`Index::build`] for the
     /// index.
     ///
     /// [`Index::build`]: crate::Index::build

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use common::{Vector, VectorElement};
+use common::limits::VECTOR_DIMENSION_MAX;
+use common::{Error, Result, Vector, VectorElement};
 
 use super::distance::Metric;
 use super::precision::Precision;
@@ -19,9 +20,9 @@ impl Metric {
         }
     }
 
-    /// A vector of at most [`VECTOR_DIMENSION_MAX`](common::limits::VECTOR_DIMENSION_MAX) elements for such a column:
+    /// A vector of at most [`VECTOR_DIMENSION_MAX`] elements for such a column:
     /// where bits are compared, 1 for each element above zero.
-    pub(crate) fn column_value(self, vector: Vec<f32>) -> common::Result<Vector> {
+    pub(crate) fn column_value(self, vector: Vec<f32>) -> Result<Vector> {
         if !self.compares_bits() {
             return Ok(Vector::from(vector));
         }
@@ -30,6 +31,20 @@ impl Metric {
         let bits: &[u8] = bytemuck::cast_slice(&row);
         let bits = bits.get(..vector.len().div_ceil(8)).unwrap_or_default();
         Vector::binary(u32::try_from(vector.len()).unwrap_or(u32::MAX), bits)
+    }
+}
+
+/// Checks the dimension of vectors that are to be indexed.
+///
+/// # Errors
+/// [`common::ErrorKind::Invalid`] for 0, [`common::ErrorKind::LimitExceeded`] above [`VECTOR_DIMENSION_MAX`].
+pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
+    match dimension {
+        0 => Err(Error::invalid("a vector has at least one dimension")),
+        1..=VECTOR_DIMENSION_MAX => Ok(()),
+        _ => Err(Error::limit_exceeded(format!(
+            "a vector has at most {VECTOR_DIMENSION_MAX} dimensions, not {dimension}"
+        ))),
     }
 }
 

@@ -53,12 +53,16 @@ impl Precision {
     /// Bytes of a stored vector: whole cache lines.
     pub const fn row_bytes(self, dimension: usize) -> usize {
         let bytes = match self {
-            Self::F32 => dimension * size_of::<f32>(),
-            Self::F16 => dimension * size_of::<f16>(),
-            Self::I8 => dimension + SCALE_BYTES,
+            Self::F32 => dimension.saturating_mul(size_of::<f32>()),
+            Self::F16 => dimension.saturating_mul(size_of::<f16>()),
+            Self::I8 => dimension.saturating_add(SCALE_BYTES),
             Self::Bits => dimension.div_ceil(8),
         };
-        bytes.next_multiple_of(LINE_BYTES)
+        // Whole lines also of more bytes than there can be.
+        match bytes.checked_next_multiple_of(LINE_BYTES) {
+            Some(bytes) => bytes,
+            None => usize::MAX - (LINE_BYTES - 1),
+        }
     }
 
     /// Checks that a finite vector can be stored so.

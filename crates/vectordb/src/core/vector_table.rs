@@ -1,5 +1,6 @@
 //! [`VectorTable`]: vectors by slot.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use common::Slot;
@@ -101,6 +102,10 @@ impl VectorTable {
         );
         let row = rows.values.row_mut(slot);
         rows.precision.encode(vector, row);
+        if rows.precision == Precision::Bits {
+            // Counting needs to know of no lengths and of nothing small.
+            return;
+        }
         let decoded;
         let stored = if rows.precision == Precision::F32 {
             vector
@@ -171,6 +176,16 @@ impl VectorRows {
             Precision::F32 => self.stored(slot).map(bytemuck::cast_slice),
             _ => None,
         }
+    }
+
+    /// The vector of a slot as floats, whatever the precision, `None` if none lives there: without the padding unless
+    /// the table stores them.
+    pub(crate) fn floats(&self, slot: Slot) -> Option<Cow<'_, [f32]>> {
+        if let Some(row) = self.row(slot) {
+            return Some(Cow::Borrowed(row));
+        }
+        let mut vector = vec![0.0; self.dimension];
+        self.decode(slot, &mut vector).then_some(Cow::Owned(vector))
     }
 
     /// The row of a slot as it is stored, `None` if no vector lives there.

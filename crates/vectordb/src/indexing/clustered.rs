@@ -122,11 +122,11 @@ impl ClusteredIndex {
     /// Clusters stay where they are: where data moves away from what the index was built with, build it anew.
     pub(crate) fn insert(&mut self, rows: &VectorRows, slot: Slot) {
         self.lists.remove(slot);
-        let Some(row) = rows.row(slot) else {
+        let Some(row) = rows.floats(slot) else {
             return;
         };
         let mut vector = vec![0.0; self.shared.frame.padded()];
-        self.shared.frame.apply(row, &mut vector);
+        self.shared.frame.apply(&row, &mut vector);
         let near = self.shared.centres.near(&vector, &Query::new(&vector), 1);
         let list = near.first().map_or(0, |(list, _)| *list);
         let code = self.shared.encode(&vector, self.shared.centres.get(list));

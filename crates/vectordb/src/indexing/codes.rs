@@ -42,8 +42,8 @@ struct Range {
 /// in which a query is 0, so that all have the same length (Bachrach et al., 2014).
 #[derive(Debug)]
 struct Lift {
-    /// That length, squared.
-    norm_squared: f32,
+    /// That length, squared: in 64 bits, for squares of small elements are none in 32.
+    norm_squared: f64,
     /// Number of dimensions that are added.
     dimensions: usize,
 }
@@ -72,7 +72,7 @@ impl Codes {
         let lift = (metric == Metric::Dot).then(|| {
             let free = dimension.next_multiple_of(LINE_BYTES) - dimension;
             Lift {
-                norm_squared: sample.iter().map(|v| norm_squared(v)).fold(0.0, f32::max),
+                norm_squared: sample.iter().map(|v| norm_squared(v)).fold(0.0, f64::max),
                 dimensions: if free < LIFT_BYTES_MIN {
                     free + LINE_BYTES
                 } else {
@@ -133,10 +133,16 @@ impl Codes {
     }
 
     /// The square, in steps, of what a stored vector's added dimensions are in all: nothing but for products.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "steps are few where units are many"
+    )]
     pub(crate) fn lift_squared(&self, vector: &[f32]) -> f32 {
         let lift = self.range.as_ref().and_then(|range| range.lift.as_ref());
-        let per_unit = self.per_unit();
-        lift.map_or(0.0, |lift| lift.missing(vector) * per_unit * per_unit)
+        let per_unit = f64::from(self.per_unit());
+        lift.map_or(0.0, |lift| {
+            (lift.missing(vector) * per_unit * per_unit) as f32
+        })
     }
 
     /// Sets the code of a slot to that of a stored vector.
@@ -192,12 +198,16 @@ impl Range {
 
 impl Lift {
     /// What each added dimension of a stored vector is.
-    #[expect(clippy::cast_precision_loss, reason = "at most 80 dimensions")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "at most 80 dimensions; no longer than a vector"
+    )]
     fn element(&self, vector: &[f32]) -> f32 {
-        (self.missing(vector) / self.dimensions as f32).sqrt()
+        (self.missing(vector) / self.dimensions as f64).sqrt() as f32
     }
 
-    fn missing(&self, vector: &[f32]) -> f32 {
+    fn missing(&self, vector: &[f32]) -> f64 {
         (self.norm_squared - norm_squared(vector)).max(0.0)
     }
 }
@@ -214,8 +224,8 @@ fn code(place: f32) -> u8 {
     (place + 0.5) as u8
 }
 
-fn norm_squared(vector: &[f32]) -> f32 {
-    vector.iter().map(|v| v * v).sum()
+fn norm_squared(vector: &[f32]) -> f64 {
+    vector.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
 }
 
 /// The range of all values but a few outliers.
