@@ -10,6 +10,7 @@ mod bench;
 mod coverage;
 mod deny;
 mod fuzz;
+mod neon;
 mod python;
 mod run;
 mod rust;

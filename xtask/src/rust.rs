@@ -113,7 +113,7 @@ pub(crate) fn doctests(context: &Context) -> Result<Report> {
 }
 
 /// Adds up the lines `test result: ok. 3 passed; 0 failed; ...`.
-fn libtest_counts(text: &str) -> Counts {
+pub(crate) fn libtest_counts(text: &str) -> Counts {
     let mut counts = Counts::default();
     for line in text.lines().filter(|line| line.starts_with("test result:")) {
         counts.add(Counts {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::run::{Context, Result, seconds};
-use crate::{architecture, coverage, deny, fuzz, python, rust};
+use crate::{architecture, coverage, deny, fuzz, neon, python, rust};
 
 const HELP: &str = "\
 Everything that must hold before a change lands. CI runs exactly this.
@@ -18,7 +18,7 @@ Options:
   --help        this text
 
 Tools that are missing are installed by the step that needs them, and it says so: Python tools into
-target/venv, cargo-nextest into target/tools, LLVM tools by apt-get.
+target/venv, cargo-nextest into target/tools; LLVM tools, an emulator and a linker for 64-bit ARM by apt-get.
 
 The last line counts every test of the test steps, and one for each other check: `N passed, N failed`.";
 
@@ -131,6 +131,11 @@ const STEPS: &[Step] = &[
         name: "examples",
         about: "every program in examples/ runs to its end",
         run: rust::examples,
+    },
+    Step {
+        name: "neon",
+        about: "the kernels of vectordb for 64-bit ARM, in an emulator",
+        run: neon::step,
     },
     Step {
         name: "python-tests",

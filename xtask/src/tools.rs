@@ -1,6 +1,6 @@
 //! Tools that the steps need: found, or installed with a word about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{Context, Result};
@@ -116,6 +116,44 @@ pub(crate) fn cxx(context: &Context) -> Result<()> {
         return Ok(());
     }
     apt(context, "g++")
+}
+
+/// Links programs for 64-bit ARM.
+pub(crate) const ARM64_LINKER: &str = "aarch64-linux-gnu-gcc";
+/// Where Debian has the libraries that such programs are linked with.
+const ARM64_LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+
+/// The command, with its options, that runs programs for 64-bit ARM; the linker and rustc's libraries for `target`
+/// are there as well.
+pub(crate) fn arm64(context: &Context, target: &str) -> Result<String> {
+    let has = |program: &str| {
+        let mut command = Command::new(program);
+        command.arg("--version");
+        answers(command)
+    };
+    let emulators = ["qemu-aarch64", "qemu-aarch64-static"];
+    let emulator = || emulators.into_iter().find(|program| has(program));
+    if emulator().is_none() {
+        apt(context, "qemu-user")?;
+    }
+    if !has(ARM64_LINKER) {
+        apt(context, "gcc-aarch64-linux-gnu")?;
+    }
+    if !Path::new(ARM64_LIBRARIES).join("lib/libc.so.6").exists() {
+        apt(context, "libc6-dev-arm64-cross")?;
+    }
+    let mut command = Command::new("rustc");
+    command.args(["--print", "target-libdir", "--target", target]);
+    let libraries = context.run("rustc-libdir", command.current_dir(&context.root))?;
+    if !Path::new(libraries.trim()).exists() {
+        println!("       installing Rust's libraries for {target} by rustup");
+        let mut command = Command::new("rustup");
+        command.args(["target", "add", target]);
+        context.run("rustup-target", command.current_dir(&context.root))?;
+    }
+    let program = emulator()
+        .ok_or("there is no qemu-aarch64: install the package qemu-user of your system")?;
+    Ok(format!("{program} -L {ARM64_LIBRARIES}"))
 }
 
 fn answers(mut command: Command) -> bool {

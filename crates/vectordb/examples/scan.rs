@@ -70,16 +70,14 @@ fn main() -> common::Result<()> {
         );
     };
     let mut base = None;
-    for precision in Precision::ALL {
+    for precision in [Precision::F32, Precision::F16, Precision::I8] {
         let mut table = VectorTable::with_precision(dimension, precision);
         for row in &rows {
             table.push(row);
         }
         let scan = Scan {
-            rows: table.rows(),
-            metric,
-            among: None,
             threads,
+            ..Scan::new(table.rows(), metric)?
         };
         let single = median(|| {
             for query in &queries {

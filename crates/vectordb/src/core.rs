@@ -1,6 +1,7 @@
 //! Vectors by slot, and distances between them.
 
 pub mod distance;
+mod elements;
 mod floats;
 pub(crate) mod image;
 mod paged;
@@ -11,6 +12,7 @@ mod slot_set;
 mod vector_table;
 mod wide;
 
+pub(crate) use elements::{check_dimension, floats};
 pub use paged::Paged;
 pub(crate) use pages::Packed;
 pub use precision::Precision;

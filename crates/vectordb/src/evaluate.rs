@@ -6,6 +6,7 @@
 use common::{Error, RecordId, Result, Value};
 
 use crate::core::distance::Metric;
+use crate::core::floats;
 use crate::{Search, VectorCollection};
 
 /// The distance of two vectors as given, in 64-bit floats: the textbook formula.
@@ -15,6 +16,10 @@ pub fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
     let dot = || pairs().map(|(a, b)| a * b).sum::<f64>();
     let squares = || pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+    let count = |pick: fn(bool, bool) -> bool| {
+        let bits = pairs().filter(|(a, b)| pick(*a > 0.0, *b > 0.0));
+        bits.map(|_| 1.0).sum::<f64>()
+    };
     match metric {
         Metric::Euclidean => squares().sqrt(),
         Metric::SquaredEuclidean => squares(),
@@ -30,6 +35,11 @@ pub fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
         Metric::Dot => -dot(),
         Metric::Manhattan => pairs().map(|(a, b)| (a - b).abs()).sum(),
         Metric::Chebyshev => pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
+        Metric::Hamming => count(|a, b| a != b),
+        Metric::Jaccard => match count(|a, b| a || b) {
+            0.0 => 0.0,
+            either => 1.0 - count(|a, b| a && b) / either,
+        },
     }
 }
 
@@ -56,8 +66,8 @@ pub fn nearest(
     let mut all: Vec<(RecordId, f64)> = Vec::new();
     snapshot.view().scan(collection.table(), &mut |records| {
         for record in records {
-            let vector = record.get(column).and_then(|v| v.as_vector()?.as_f32());
-            let distance = vector.map(|vector| distance(options.metric, query, vector));
+            let vector = record.get(column).and_then(|v| floats(v.as_vector()?));
+            let distance = vector.map(|vector| distance(options.metric, query, &vector));
             all.extend(distance.filter(|d| d.is_finite()).map(|d| (record.id(), d)));
         }
         std::ops::ControlFlow::Continue(())

@@ -21,6 +21,14 @@ fn padded(v: &[f32]) -> Vec<f32> {
 
 fn check(a: &[f32], b: &[f32]) {
     for metric in Metric::ALL {
+        let prepared = |v: &[f32]| -> Vec<f32> {
+            if metric.compares_bits() {
+                metric.prepare(v, v.len()).expect("finite")
+            } else {
+                v.to_vec()
+            }
+        };
+        let (a, b) = (&prepared(a)[..], &prepared(b)[..]);
         let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
         let (expect, terms) = match metric {
             Metric::Euclidean | Metric::SquaredEuclidean | Metric::Cosine => {
@@ -91,6 +99,8 @@ fn names_are_stable() {
         "dot",
         "manhattan",
         "chebyshev",
+        "hamming",
+        "jaccard",
     ];
     assert_eq!(Metric::ALL.map(Metric::name), names);
     for metric in Metric::ALL {

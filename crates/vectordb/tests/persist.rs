@@ -157,6 +157,19 @@ fn t31_a_reopened_index_answers_bit_for_bit_as_before() {
 }
 
 #[test]
+fn bits_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in &kinds()[..2] {
+        let built = build(options, Metric::Hamming, Precision::Bits, 2_100);
+        let path = folder.path().join("bits");
+        let mut file = IndexFile::open_or_create(&path).unwrap();
+        file.save(&built.0, &built.1).unwrap();
+        let opened = file.read().unwrap().unwrap();
+        assert_eq!(answers(&opened).unwrap(), answers(&built).unwrap());
+    }
+}
+
+#[test]
 fn only_pages_that_changed_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut file = IndexFile::open_or_create(folder.path().join("a")).unwrap();

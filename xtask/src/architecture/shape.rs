@@ -11,7 +11,8 @@ const UNSAFE: &[&str] = &[
     "crates/common/src/core/base/text.rs",
     // A file as memory.
     "crates/durable/src/page_file/map.rs",
-    // Calls of functions that enable instructions of the processor, and the prefetch instruction.
+    // Calls of functions that enable instructions of the processor; for x86, also the prefetch instruction.
+    "crates/vectordb/src/core/distance/aarch64.rs",
     "crates/vectordb/src/core/distance/x86.rs",
     // Inner products of vectors with 16 centres at a time, in the registers of one kind of machine.
     "crates/vectordb/src/indexing/clustered/panels/x86.rs",

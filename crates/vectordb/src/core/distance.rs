@@ -1,14 +1,20 @@
 //! How far two vectors are from each other.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+mod bits;
 mod bytes;
 mod kernels;
 mod level;
 mod metric;
 mod prefetch;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod rows;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use bits::distance as bit_distance;
 pub(crate) use bytes::{ByteKernel, byte_kernel};
 pub(crate) use kernels::RowKernels;
 pub use metric::{Metric, PreparedVector};

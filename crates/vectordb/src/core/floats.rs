@@ -30,9 +30,9 @@ impl Floats {
         }
     }
 
-    /// All floats there are, padding included: what kernels over rows take.
-    pub(crate) fn wide(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.lines)
+    /// All lines there are, padding included: what kernels over rows take.
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
     }
 }
 
@@ -40,6 +40,7 @@ impl Deref for Floats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.wide().get(..self.padded).unwrap_or_default()
+        let floats: &[f32] = bytemuck::cast_slice(&self.lines);
+        floats.get(..self.padded).unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use super::rows::{LINE_BYTES, Line};
 /// Bytes of the scale at the end of a row of bytes.
 pub(crate) const SCALE_BYTES: usize = size_of::<f32>();
 
-/// How the elements of stored vectors are kept, and with what error. Queries are always 32-bit floats.
+/// How the elements of stored vectors are kept, and with what error. Queries are always given as 32-bit floats.
 ///
 /// Names are stable: they are stored with collections.
 ///
@@ -31,11 +31,14 @@ pub enum Precision {
     /// Signed bytes times a scale of the row: 1 byte for each element and 4 for the scale. An element is off by
     /// at most 1/254 of the greatest of its vector; vectors of whole numbers from -127 to 127 are exact.
     I8,
+    /// One bit for each element, packed as [`common::Vector::Binary`] is: 1 for what is above zero, 0 for all else. So
+    /// vectors of zeros and ones are exact, and of others the sign is kept. For the metrics that compare bits.
+    Bits,
 }
 
 impl Precision {
     /// All precisions.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::I8];
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I8, Self::Bits];
 
     /// The stable name.
     pub const fn name(self) -> &'static str {
@@ -43,17 +46,23 @@ impl Precision {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::I8 => "i8",
+            Self::Bits => "bits",
         }
     }
 
     /// Bytes of a stored vector: whole cache lines.
     pub const fn row_bytes(self, dimension: usize) -> usize {
         let bytes = match self {
-            Self::F32 => dimension * size_of::<f32>(),
-            Self::F16 => dimension * size_of::<f16>(),
-            Self::I8 => dimension + SCALE_BYTES,
+            Self::F32 => dimension.saturating_mul(size_of::<f32>()),
+            Self::F16 => dimension.saturating_mul(size_of::<f16>()),
+            Self::I8 => dimension.saturating_add(SCALE_BYTES),
+            Self::Bits => dimension.div_ceil(8),
         };
-        bytes.next_multiple_of(LINE_BYTES)
+        // Whole lines also of more bytes than there can be.
+        match bytes.checked_next_multiple_of(LINE_BYTES) {
+            Some(bytes) => bytes,
+            None => usize::MAX - (LINE_BYTES - 1),
+        }
     }
 
     /// Checks that a finite vector can be stored so.
@@ -91,6 +100,13 @@ impl Precision {
                     *place = scale.to_le_bytes();
                 }
             }
+            Self::Bits => {
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(row);
+                for (byte, values) in bytes.iter_mut().zip(vector.chunks(8)) {
+                    let bits = values.iter().rev();
+                    *byte = bits.fold(0, |byte, v| byte << 1 | u8::from(*v > 0.0));
+                }
+            }
         }
     }
 
@@ -112,6 +128,14 @@ impl Precision {
                 copy(bytemuck::cast_slice(row), vector, |v: i8| {
                     f32::from(v) * scale
                 });
+            }
+            Self::Bits => {
+                let bytes: &[u8] = bytemuck::cast_slice(row);
+                for (values, byte) in vector.chunks_mut(8).zip(bytes) {
+                    for (at, value) in values.iter_mut().enumerate() {
+                        *value = f32::from(byte >> at & 1);
+                    }
+                }
             }
         }
     }
@@ -221,12 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn bits_are_those_of_a_binary_vector() {
+        let vector = [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5, 1e-45, 0.0];
+        let ones = [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+        assert_eq!(round_trip(Precision::Bits, &vector), ones);
+        let mut row = [Line::default()];
+        Precision::Bits.encode(&vector, &mut row);
+        assert_eq!(row[0].0[..3], [0b110, 0b10, 0]);
+        let long: Vec<f32> = (0..1_000_u16).map(|i| f32::from(i % 3 % 2)).collect();
+        assert_eq!(round_trip(Precision::Bits, &long), long);
+    }
+
+    #[test]
     fn names_are_stable() {
         for precision in Precision::ALL {
             let json = serde_json::to_string(&precision).expect("a name");
             assert_eq!(json, format!("\"{precision}\""));
         }
-        assert_eq!(Precision::ALL.map(Precision::name), ["f32", "f16", "i8"]);
+        assert_eq!(
+            Precision::ALL.map(Precision::name),
+            ["f32", "f16", "i8", "bits"]
+        );
         assert_eq!(Precision::I8.row_bytes(60), 64);
         assert_eq!(Precision::I8.row_bytes(61), 128);
     }

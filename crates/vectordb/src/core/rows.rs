@@ -41,7 +41,7 @@ impl Rows {
     /// No rows, each of `bytes` bytes rounded up to whole lines, at least one.
     pub fn new(bytes: usize) -> Self {
         let stride = bytes.div_ceil(LINE_BYTES).max(1);
-        let rows = (PAGE_BYTES / (stride * LINE_BYTES)).max(1);
+        let rows = (PAGE_BYTES / LINE_BYTES / stride).max(1);
         let page_shift = rows.ilog2();
         Self {
             stride,

@@ -1,10 +1,11 @@
 //! [`VectorTable`]: vectors by slot.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use common::{Result, Slot};
 
-use super::distance::{Metric, PreparedVector, RowKernels, prefetch};
+use super::distance::{Metric, PreparedVector, RowKernels, bit_distance, prefetch};
 use super::pages::Packed;
 use super::precision::Precision;
 use super::rows::{Line, Rows};
@@ -109,6 +110,10 @@ impl VectorTable {
         );
         let row = rows.values.row_mut(slot);
         rows.precision.encode(vector, row);
+        if rows.precision == Precision::Bits {
+            // Counting needs to know of no lengths and of nothing small.
+            return;
+        }
         let decoded;
         let stored = if rows.precision == Precision::F32 {
             vector
@@ -190,8 +195,18 @@ impl VectorRows {
     pub fn row(&self, slot: Slot) -> Option<&[f32]> {
         match self.precision {
             Precision::F32 => self.stored(slot).map(bytemuck::cast_slice),
-            Precision::F16 | Precision::I8 => None,
+            _ => None,
         }
+    }
+
+    /// The vector of a slot as floats, whatever the precision, `None` if none lives there: without the padding unless
+    /// the table stores them.
+    pub(crate) fn floats(&self, slot: Slot) -> Option<Cow<'_, [f32]>> {
+        if let Some(row) = self.row(slot) {
+            return Some(Cow::Borrowed(row));
+        }
+        let mut vector = vec![0.0; self.dimension];
+        self.decode(slot, &mut vector).then_some(Cow::Owned(vector))
     }
 
     /// The row of a slot as it is stored, `None` if no vector lives there.
@@ -227,7 +242,7 @@ impl VectorRows {
         slot: Slot,
     ) -> Option<f32> {
         let row = self.stored(slot)?;
-        Some((kernels.one)(query.values.wide(), row))
+        Some((kernels.one)(query.lines(), row))
     }
 
     /// The distance to the vector of a slot, in 64-bit floats: what hits report; `None` if none lives there.
@@ -236,6 +251,10 @@ impl VectorRows {
     pub fn distance_to(&self, metric: Metric, query: &PreparedVector, slot: Slot) -> Option<f64> {
         if let Some(row) = self.row(slot) {
             return Some(metric.distance(&query.values, row));
+        }
+        if self.precision == Precision::Bits && metric.compares_bits() {
+            let row = self.stored(slot)?;
+            return Some(bit_distance(metric, query.lines(), row));
         }
         let mut vector = vec![0.0; self.dimension];
         self.decode(slot, &mut vector)
@@ -259,7 +278,7 @@ impl VectorRows {
     pub fn for_each(&self, mut visit: impl FnMut(Slot, &[f32])) {
         let mut vector = match self.precision {
             Precision::F32 => Vec::new(),
-            Precision::F16 | Precision::I8 => vec![0.0; self.stride()],
+            _ => vec![0.0; self.stride()],
         };
         for slot in self.slots() {
             if let Some(row) = self.row(slot) {

@@ -11,8 +11,8 @@ use super::dense::DenseView;
 use super::diverse::choose;
 use super::run::{Matched, Ranked};
 use super::search::{Search, Target};
-use crate::core::SlotSet;
 use crate::core::distance::PreparedVector;
+use crate::core::{SlotSet, floats};
 use crate::indexing::{Answer, Explanation, Neighbour, Request, in_order, product};
 
 /// What is asked of a column.
@@ -144,7 +144,7 @@ impl ColumnView {
                         let elements = indices.iter().copied().zip(values.iter().copied());
                         Query::Sparse(elements.collect())
                     }
-                    vector => self.dense_query(vector.as_f32().unwrap_or_default())?,
+                    vector => self.dense_query(&floats(vector).unwrap_or_default())?,
                 };
                 (Some(slot), query)
             }

@@ -9,6 +9,7 @@ use common::{Collection, Database, Error, Record, RecordId, Result};
 
 use super::follower::{Follower, Indexed};
 use super::options::CollectionOptions;
+use crate::core::floats;
 
 /// Vectors with metadata. A handle; clones share the collection.
 ///
@@ -139,7 +140,8 @@ impl VectorCollection {
         self.inner.table.get(id)
     }
 
-    /// The dense vector of this id, as it was given, of a collection that has one column of them.
+    /// The dense vector of this id, as it was given, of a collection that has one column of them; where bits are
+    /// compared, zeros and ones.
     pub fn vector(&self, id: impl Into<RecordId>) -> Option<Vec<f32>> {
         let options = self.inner.options.vectors_of(None).ok()?;
         self.vector_of(id, &options.column)
@@ -149,8 +151,8 @@ impl VectorCollection {
     pub fn vector_of(&self, id: impl Into<RecordId>, column: &str) -> Option<Vec<f32>> {
         let at = self.schema().position_of(column).ok()?;
         let record = self.get(id)?;
-        let vector = record.get(at)?.as_vector()?.as_f32()?;
-        Some(vector.to_vec())
+        let vector = floats(record.get(at)?.as_vector()?)?;
+        Some(vector.into_owned())
     }
 }
 

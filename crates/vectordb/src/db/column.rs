@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::dense::{Dense, DenseView};
 use super::options::{SparseOptions, VectorOptions};
-use crate::core::Paged;
+use crate::core::{Paged, floats};
 use crate::indexing::SparseIndex;
 
 /// Records on one page of the table of records.
@@ -188,7 +188,7 @@ impl Column {
         let placed = match &mut self.vectors {
             Vectors::Dense(dense) => {
                 let (metric, dimension) = (dense.options.metric, dense.options.dimension);
-                new.and_then(|vector| metric.prepare(vector.as_f32()?, dimension).ok())
+                new.and_then(|vector| metric.prepare(&floats(vector)?, dimension).ok())
                     .and_then(|vector| dense.put(slot, &vector))
             }
             Vectors::Sparse(sparse) => new

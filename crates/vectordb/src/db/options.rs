@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use common::limits::VECTOR_DIMENSION_MAX;
 use common::schema::FieldType;
 use common::{Error, Result, Text, VectorElement};
 use serde::{Deserialize, Serialize};
 
 use super::VECTOR_COLUMN;
 use super::column::ColumnOptions;
-use crate::core::Precision;
 use crate::core::distance::Metric;
+use crate::core::{Precision, check_dimension};
 use crate::indexing::IndexOptions;
 
 /// Most threads that one search or build runs on.
@@ -32,7 +31,8 @@ pub struct VectorOptions {
     /// What finds the nearest vectors. Default: a scan of all, which is always right.
     #[serde(default)]
     pub index: IndexOptions,
-    /// How the vectors are kept for searching; rows keep them as they were given. Default: 32-bit floats.
+    /// How the vectors are kept for searching; rows keep them as they were given. Default: bits for metrics that compare
+    /// bits, 32-bit floats for all others.
     #[serde(default)]
     pub precision: Precision,
     /// Most threads, 1 to 1,024, that scan for one search, that answer many searches at once, and that build an
@@ -50,7 +50,7 @@ fn vector_column() -> Text {
 }
 
 impl VectorOptions {
-    /// Vectors of `dimension` 32-bit floats, compared by `metric`, with integers as ids.
+    /// Vectors of `dimension` elements, compared by `metric`, with integers as ids.
     pub fn new(dimension: usize, metric: Metric) -> Self {
         Self {
             dimension,
@@ -58,7 +58,7 @@ impl VectorOptions {
             key: integers(),
             column: vector_column(),
             index: IndexOptions::Exact,
-            precision: Precision::F32,
+            precision: metric.precision(),
             threads: None,
         }
     }
@@ -105,16 +105,12 @@ impl VectorOptions {
                 "`threads` of vectors is 1 to {THREADS_MAX}, not {threads}"
             )));
         }
-        match self.dimension {
-            0 => Err(Error::invalid("a vector has at least one dimension")),
-            1..=VECTOR_DIMENSION_MAX => Ok(FieldType::Vector {
-                element: VectorElement::F32,
-                dimension: u32::try_from(self.dimension).ok(),
-            }),
-            dimension => Err(Error::limit_exceeded(format!(
-                "a vector has at most {VECTOR_DIMENSION_MAX} dimensions, not {dimension}"
-            ))),
-        }
+        check_dimension(self.dimension)?;
+        self.metric.check(self.precision)?;
+        Ok(FieldType::Vector {
+            element: self.metric.element(),
+            dimension: u32::try_from(self.dimension).ok(),
+        })
     }
 }
 

@@ -62,7 +62,7 @@ impl Vectors {
                             Some(name) => error.at(format!("vector `{name}`")),
                             None => error,
                         })?;
-                    (options.column.clone(), Vector::from(vector))
+                    (options.column.clone(), options.metric.column_value(vector)?)
                 }
                 Given::Sparse(elements) => {
                     let options = options.sparse_of(name.as_deref())?;

@@ -80,9 +80,11 @@ fn rank_of(metric: Metric) -> Result<Rank> {
     match metric {
         Metric::Euclidean | Metric::SquaredEuclidean | Metric::Cosine => Ok(Rank::Squared),
         Metric::Dot => Ok(Rank::Dot),
-        Metric::Manhattan | Metric::Chebyshev => Err(Error::unsupported(format!(
-            "a clustered index has no {metric} distance; use an exact one, or another metric"
-        ))),
+        Metric::Manhattan | Metric::Chebyshev | Metric::Hamming | Metric::Jaccard => {
+            Err(Error::unsupported(format!(
+                "a clustered index has no {metric} distance; use an exact one, or another metric"
+            )))
+        }
     }
 }
 
@@ -122,11 +124,11 @@ impl ClusteredIndex {
     /// Clusters stay where they are: where data moves away from what the index was built with, build it anew.
     pub(crate) fn insert(&mut self, rows: &VectorRows, slot: Slot) {
         self.lists.remove(slot);
-        let Some(row) = rows.row(slot) else {
+        let Some(row) = rows.floats(slot) else {
             return;
         };
         let mut vector = vec![0.0; self.shared.frame.padded()];
-        self.shared.frame.apply(row, &mut vector);
+        self.shared.frame.apply(&row, &mut vector);
         let near = self.shared.centres.near(&vector, &Query::new(&vector), 1);
         let list = near.first().map_or(0, |(list, _)| *list);
         let code = self.shared.encode(&vector, self.shared.centres.get(list));

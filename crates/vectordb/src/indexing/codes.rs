@@ -1,4 +1,4 @@
-//! [`Codes`]: vectors in one byte a dimension, for traversal; what they find is ranked anew by full vectors.
+//! [`Codes`]: vectors in one byte a dimension, or one bit where bits are compared, for traversal; what they find is ranked anew by full vectors.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use common::Slot;
 
 use crate::core::distance::Metric;
 use crate::core::distance::{ByteKernel, byte_kernel};
-use crate::core::{LINE_BYTES, Line, Rows, VectorRows, wide};
+use crate::core::{LINE_BYTES, Line, Precision, Rows, VectorRows, wide};
 
 mod stored;
 
@@ -23,10 +23,11 @@ const LIFT_BYTES_MIN: usize = 16;
 ///
 /// All dimensions share one scale and each has its own offset, so that the distance of two codes is that of
 /// their vectors over a constant, and integers compute it without rounding. Elements outside the range are
-/// moved to its end.
+/// moved to its end. Where the metric compares bits, codes are these bits.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
-    range: Arc<Range>,
+    /// None where codes are bits.
+    range: Option<Arc<Range>>,
     kernel: ByteKernel,
     rows: Rows,
 }
@@ -45,8 +46,8 @@ struct Range {
 /// in which a query is 0, so that all have the same length (Bachrach et al., 2014).
 #[derive(Debug)]
 struct Lift {
-    /// That length, squared.
-    norm_squared: f32,
+    /// That length, squared: in 64 bits, for squares of small elements are none in 32.
+    norm_squared: f64,
     /// Number of dimensions that are added.
     dimensions: usize,
 }
@@ -55,6 +56,13 @@ impl Codes {
     /// Codes without rows, for vectors like those of a table.
     pub(crate) fn learn(metric: Metric, rows: &VectorRows) -> Self {
         let dimension = rows.dimension();
+        if metric.compares_bits() {
+            return Self {
+                kernel: byte_kernel(metric),
+                rows: Rows::new(Precision::Bits.row_bytes(dimension)),
+                range: None,
+            };
+        }
         let step = (rows.len() / SAMPLE_MAX).max(1);
         let sample: Vec<Vec<f32>> = rows
             .slots()
@@ -68,7 +76,7 @@ impl Codes {
         let lift = (metric == Metric::Dot).then(|| {
             let free = dimension.next_multiple_of(LINE_BYTES) - dimension;
             Lift {
-                norm_squared: sample.iter().map(|v| norm_squared(v)).fold(0.0, f32::max),
+                norm_squared: sample.iter().map(|v| norm_squared(v)).fold(0.0, f64::max),
                 dimensions: if free < LIFT_BYTES_MIN {
                     free + LINE_BYTES
                 } else {
@@ -98,11 +106,11 @@ impl Codes {
         Self {
             kernel: byte_kernel(metric),
             rows: Rows::new(offsets.len()),
-            range: Arc::new(Range {
+            range: Some(Arc::new(Range {
                 offsets,
                 per_unit,
                 lift,
-            }),
+            })),
         }
     }
 
@@ -125,21 +133,32 @@ impl Codes {
 
     /// How many steps between codes are one unit between elements.
     pub(crate) fn per_unit(&self) -> f32 {
-        self.range.per_unit
+        self.range.as_ref().map_or(1.0, |range| range.per_unit)
     }
 
     /// The square, in steps, of what a stored vector's added dimensions are in all: nothing but for products.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "steps are few where units are many"
+    )]
     pub(crate) fn lift_squared(&self, vector: &[f32]) -> f32 {
-        let lift = self.range.lift.as_ref();
-        let per_unit = self.range.per_unit;
-        lift.map_or(0.0, |lift| lift.missing(vector) * per_unit * per_unit)
+        let lift = self.range.as_ref().and_then(|range| range.lift.as_ref());
+        let per_unit = f64::from(self.per_unit());
+        lift.map_or(0.0, |lift| {
+            (lift.missing(vector) * per_unit * per_unit) as f32
+        })
     }
 
     /// Sets the code of a slot to that of a stored vector.
     pub(crate) fn set(&mut self, slot: Slot, vector: &[f32]) {
-        let range = Arc::clone(&self.range);
-        let lift = range.lift.as_ref().map_or(0.0, |lift| lift.element(vector));
-        range.write(vector, lift, self.rows.row_mut(slot));
+        let lines = self.rows.row_mut(slot);
+        match &self.range {
+            Some(range) => {
+                let lift = range.lift.as_ref().map_or(0.0, |lift| lift.element(vector));
+                range.write(vector, lift, lines);
+            }
+            None => Precision::Bits.encode(vector, lines),
+        }
     }
 
     /// Sets the codes of all vectors of a table.
@@ -150,7 +169,10 @@ impl Codes {
     /// The code of a query.
     pub(crate) fn query(&self, vector: &[f32]) -> Vec<Line> {
         let mut lines = vec![Line::default(); self.rows.stride()];
-        self.range.write(vector, 0.0, &mut lines);
+        match &self.range {
+            Some(range) => range.write(vector, 0.0, &mut lines),
+            None => Precision::Bits.encode(vector, &mut lines),
+        }
         lines
     }
 }
@@ -180,12 +202,16 @@ impl Range {
 
 impl Lift {
     /// What each added dimension of a stored vector is.
-    #[expect(clippy::cast_precision_loss, reason = "at most 80 dimensions")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "at most 80 dimensions; no longer than a vector"
+    )]
     fn element(&self, vector: &[f32]) -> f32 {
-        (self.missing(vector) / self.dimensions as f32).sqrt()
+        (self.missing(vector) / self.dimensions as f64).sqrt() as f32
     }
 
-    fn missing(&self, vector: &[f32]) -> f32 {
+    fn missing(&self, vector: &[f32]) -> f64 {
         (self.norm_squared - norm_squared(vector)).max(0.0)
     }
 }
@@ -202,8 +228,8 @@ fn code(place: f32) -> u8 {
     (place + 0.5) as u8
 }
 
-fn norm_squared(vector: &[f32]) -> f32 {
-    vector.iter().map(|v| v * v).sum()
+fn norm_squared(vector: &[f32]) -> f64 {
+    vector.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
 }
 
 /// The range of all values but a few outliers.

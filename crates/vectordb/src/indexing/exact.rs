@@ -5,12 +5,13 @@
 //! threads, and whether queries come alone or many at once.
 
 mod codes;
+mod custom;
 mod shortlist;
 
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 
-use common::Slot;
+use common::{Result, Slot};
 
 pub use self::codes::ScanCodes;
 use self::shortlist::{Shortlist, Truth};
@@ -24,16 +25,45 @@ const PAGES_AT_ONCE: usize = 16;
 const QUERIES_AT_ONCE: usize = 8;
 
 /// What is searched, and how.
+///
+/// ```
+/// use vectordb::core::{Precision, VectorTable};
+/// use vectordb::{Metric, Scan};
+/// let mut table = VectorTable::with_precision(4, Precision::Bits);
+/// table.push(&[0.0, 1.0, 1.0, 0.0]);
+/// table.push(&[1.0, 1.0, 0.0, 0.0]);
+/// let scan = Scan::new(table.rows(), Metric::Hamming)?;
+/// let query = scan.metric.prepare_query(&[1.0, 1.0, 1.0, 0.0], 4)?;
+/// let near = scan.within(&query, 1.0, 10, &|a, b| a.cmp(&b));
+/// assert_eq!((near.len(), near[0].distance), (2, 1.0));
+/// # Ok::<(), common::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Scan<'a> {
     /// The vectors.
     pub rows: &'a VectorRows,
-    /// By which distance.
+    /// By which distance. Nothing is found by one that [`Metric::check`] refuses for the rows' precision.
     pub metric: Metric,
     /// Which slots are candidates; all that are in use, if none.
     pub among: Option<&'a SlotSet>,
     /// Most threads that the scan runs on, this one included; at least one.
     pub threads: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan of all vectors, on this thread.
+    ///
+    /// # Errors
+    /// As [`Metric::check`], for the rows' precision.
+    pub fn new(rows: &'a VectorRows, metric: Metric) -> Result<Self> {
+        metric.check(rows.precision())?;
+        Ok(Self {
+            rows,
+            metric,
+            among: None,
+            threads: 1,
+        })
+    }
 }
 
 impl Scan<'_> {
@@ -79,13 +109,13 @@ impl Scan<'_> {
             return Vec::new();
         }
         let four = self.rows.kernels(self.metric).four;
-        let wide = query.values.wide();
+        let lines = query.lines();
         self.by_pages(
             self.rows.pages(),
             || Shortlist::new(self.truth(query), tie, k, bound),
             |pages, list| {
                 self.rows.for_fours(pages, self.among, |slots, rows| {
-                    list.offer(slots, &four(wide, rows));
+                    list.offer(slots, &four(lines, rows));
                 });
             },
             Shortlist::merge,
@@ -202,14 +232,14 @@ fn compare<T: Fn(Slot, Slot) -> Ordering>(
     let ((by_four, rest), (lists_by_four, rest_lists)) =
         (queries.as_chunks(), lists.as_chunks_mut());
     for ([a, b, c, d], lists) in by_four.iter().zip(lists_by_four) {
-        let tile = (kernels.tile)([a, b, c, d].map(|query| query.values.wide()), rows);
+        let tile = (kernels.tile)([a, b, c, d].map(PreparedVector::lines), rows);
         let lists: &mut [_; 4] = lists;
         for (list, ranks) in lists.iter_mut().zip(&tile) {
             list.offer(slots, ranks);
         }
     }
     for (query, list) in rest.iter().zip(rest_lists) {
-        list.offer(slots, &(kernels.four)(query.values.wide(), rows));
+        list.offer(slots, &(kernels.four)(query.lines(), rows));
     }
 }
 

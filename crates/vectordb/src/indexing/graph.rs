@@ -63,11 +63,12 @@ impl GraphIndex {
     /// [`common::ErrorKind::Unsupported`] if not.
     pub(crate) fn supports(layout: Layout, metric: Metric) -> Result<()> {
         match (layout, metric) {
-            (Layout::Fast, Metric::Manhattan | Metric::Chebyshev) => {
-                Err(Error::unsupported(format!(
-                    "the fast layout of a graph index has no {metric} distance; use the compact one, or another metric"
-                )))
-            }
+            (
+                Layout::Fast,
+                Metric::Manhattan | Metric::Chebyshev | Metric::Hamming | Metric::Jaccard,
+            ) => Err(Error::unsupported(format!(
+                "the fast layout of a graph index has no {metric} distance; use the compact one, or another metric"
+            ))),
             _ => Ok(()),
         }
     }
@@ -252,7 +253,9 @@ impl GraphIndex {
             rule: Rule {
                 degree: self.options.degree,
                 spread: match self.metric {
-                    Metric::Manhattan | Metric::Chebyshev => self.options.spread,
+                    Metric::Manhattan | Metric::Chebyshev | Metric::Hamming | Metric::Jaccard => {
+                        self.options.spread
+                    }
                     // These codes measure squares.
                     _ => self.options.spread * self.options.spread,
                 },

@@ -14,7 +14,7 @@ use super::plan::Method;
 use super::progress::Progress;
 use super::request::{Request, Work};
 use crate::core::distance::{Metric, PreparedVector};
-use crate::core::{SlotSet, VectorRows};
+use crate::core::{SlotSet, VectorRows, check_dimension};
 
 mod stored;
 
@@ -121,7 +121,9 @@ impl Index {
     /// The same options and vectors give the same index, whatever the number of threads.
     ///
     /// # Errors
-    /// As [`Index::new`]; [`common::ErrorKind::LimitExceeded`] for a graph of more than 2^31 vectors,
+    /// As [`Index::new`], and as [`Metric::check`] for the rows' precision; [`common::ErrorKind::Invalid`] for rows
+    /// of no dimension; [`common::ErrorKind::LimitExceeded`] above
+    /// [`VECTOR_DIMENSION_MAX`](common::limits::VECTOR_DIMENSION_MAX) dimensions and for a graph of more than 2^31 vectors,
     /// [`common::ErrorKind::Closed`] when cancelled.
     pub fn build(
         options: &IndexOptions,
@@ -139,6 +141,8 @@ impl Index {
     /// # Errors
     /// As [`Index::build`].
     pub fn rebuild(&mut self, rows: &VectorRows, progress: Progress<'_>) -> Result<()> {
+        self.metric.check(rows.precision())?;
+        check_dimension(rows.dimension())?;
         self.structure = match &*self.options {
             _ if rows.len() < INDEXED_MIN => Structure::None,
             IndexOptions::Exact => Structure::None,

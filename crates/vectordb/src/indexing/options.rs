@@ -22,7 +22,7 @@ pub enum IndexOptions {
     #[default]
     Exact,
     /// Groups vectors around centres and keeps a bit or more of each element: built in seconds, a tenth of the
-    /// vectors' memory, cheap updates. Not for the Manhattan and Chebyshev metrics.
+    /// vectors' memory, cheap updates. Not for the Manhattan, Chebyshev, Hamming and Jaccard metrics.
     Clustered(ClusteredOptions),
     /// Links each vector with near ones: the fastest searches, a byte or more an element, and a build of minutes
     /// for a million vectors.

@@ -1,15 +1,19 @@
 //! Kernels over rows of unsigned bytes: exact, and with a quarter of the memory of floats.
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64;
+use super::bits::BitKernels;
 use super::level::Level;
 use super::metric::Metric;
 #[cfg(target_arch = "x86_64")]
 use super::x86::bytes as x86;
 use crate::core::{LINE_BYTES, Line};
 
-/// A distance between two rows of unsigned bytes, of the same number of lines.
+/// A distance between two codes of the same number of lines: of unsigned bytes, or of bits for the metrics that
+/// compare bits.
 pub(crate) type ByteKernel = fn(&[Line], &[Line]) -> u32;
 
-/// The kernel that ranks codes under a metric: of [`ByteKernels`], for this processor.
+/// The kernel that ranks codes under a metric: of [`ByteKernels`] or [`BitKernels`], for this processor.
 pub(crate) fn byte_kernel(metric: Metric) -> ByteKernel {
     let kernels = ByteKernels::at(Level::best());
     match metric {
@@ -18,6 +22,8 @@ pub(crate) fn byte_kernel(metric: Metric) -> ByteKernel {
         }
         Metric::Manhattan => kernels.absolute,
         Metric::Chebyshev => kernels.greatest,
+        Metric::Hamming => BitKernels::at(Level::best()).hamming_codes,
+        Metric::Jaccard => BitKernels::at(Level::best()).jaccard_codes,
     }
 }
 
@@ -42,6 +48,8 @@ impl ByteKernels {
             Level::Avx512(proof) => x86::avx512(proof),
             #[cfg(target_arch = "x86_64")]
             Level::Vnni(proof) => x86::vnni(proof),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(proof) => aarch64::bytes::neon(proof),
             Level::Scalar => Self {
                 squared: squared_bytes,
                 absolute: absolute_bytes,

@@ -1,5 +1,8 @@
 //! [`RowKernels`]: the kernels that compare queries with stored rows, chosen once for each search or index.
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64;
+use super::bits::BitKernels;
 use super::level::Level;
 use super::metric::Metric;
 use super::scalar::{self, Kernel};
@@ -8,16 +11,16 @@ use super::x86;
 use crate::core::{Line, Precision};
 
 /// A query compared with one row.
-pub(crate) type OneKernel = fn(&[f32], &[Line]) -> f32;
+pub(crate) type OneKernel = fn(&[Line], &[Line]) -> f32;
 /// A query compared with four rows.
-pub(crate) type FourKernel = fn(&[f32], [&[Line]; 4]) -> [f32; 4];
+pub(crate) type FourKernel = fn(&[Line], [&[Line]; 4]) -> [f32; 4];
 /// Four queries compared with four rows: for each query, its four distances.
-pub(crate) type TileKernel = fn([&[f32]; 4], [&[Line]; 4]) -> [[f32; 4]; 4];
+pub(crate) type TileKernel = fn([&[Line]; 4], [&[Line]; 4]) -> [[f32; 4]; 4];
 
 /// What ranks stored rows of one precision under one metric. Queries are
-/// [`Floats::wide`](crate::core::floats::Floats::wide).
+/// [`PreparedVector::lines`](super::PreparedVector::lines).
 ///
-/// All kernels stay within the error that [`scalar`] states.
+/// All kernels over numbers stay within the error that [`scalar`] states.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowKernels {
     /// For rows that are met one by one.
@@ -28,7 +31,7 @@ pub(crate) struct RowKernels {
     pub(crate) tile: TileKernel,
 }
 
-/// Which of the folds over elements a metric ranks by.
+/// Which of the folds over numbers a metric ranks by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Sum of squared differences.
@@ -41,26 +44,40 @@ pub(crate) enum Form {
     Greatest,
 }
 
-impl From<Metric> for Form {
-    fn from(metric: Metric) -> Self {
+impl Form {
+    /// The fold of a metric; none of those that compare bits.
+    pub(crate) fn of(metric: Metric) -> Option<Self> {
         match metric {
             // Of two vectors of length 1, the cosine distance is half the squared Euclidean one; computed so,
             // near duplicates keep their digits, which `1 - dot` would cancel.
-            Metric::Euclidean | Metric::SquaredEuclidean | Metric::Cosine => Self::Squared,
-            Metric::Dot => Self::Product,
-            Metric::Manhattan => Self::Absolute,
-            Metric::Chebyshev => Self::Greatest,
+            Metric::Euclidean | Metric::SquaredEuclidean | Metric::Cosine => Some(Self::Squared),
+            Metric::Dot => Some(Self::Product),
+            Metric::Manhattan => Some(Self::Absolute),
+            Metric::Chebyshev => Some(Self::Greatest),
+            Metric::Hamming | Metric::Jaccard => None,
         }
     }
 }
 
 impl RowKernels {
+    /// Of a metric and a precision that do not go together, which [`Metric::check`] refuses: whatever is ranked so
+    /// is not found.
+    pub(super) const NONE: Self = Self {
+        one: |_, _| f32::NAN,
+        four: |_, _| [f32::NAN; 4],
+        tile: |_, _| [[f32::NAN; 4]; 4],
+    };
+
     /// The kernels for this processor.
     pub(crate) fn choose(metric: Metric, precision: Precision) -> Self {
-        Self::at(Level::best(), metric.into(), precision)
+        match Form::of(metric) {
+            Some(form) => Self::at(Level::best(), form, precision),
+            None if precision == Precision::Bits => BitKernels::at(Level::best()).rows(metric),
+            None => Self::NONE,
+        }
     }
 
-    /// The kernels of a level.
+    /// The kernels over numbers of a level.
     pub(crate) fn at(level: Level, form: Form, precision: Precision) -> Self {
         match level {
             #[cfg(target_arch = "x86_64")]
@@ -69,6 +86,8 @@ impl RowKernels {
             Level::Avx512(proof) => x86::avx512::rows(proof, form, precision),
             #[cfg(target_arch = "x86_64")]
             Level::Vnni(proof) => x86::avx512::rows(proof.into(), form, precision),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(proof) => aarch64::neon::rows(proof, form, precision),
             Level::Scalar => scalar::rows(form, precision),
         }
     }
@@ -83,6 +102,8 @@ pub(crate) fn flat(level: Level, form: Form) -> Kernel {
         Level::Avx512(proof) => x86::avx512::flat(proof, form),
         #[cfg(target_arch = "x86_64")]
         Level::Vnni(proof) => x86::avx512::flat(proof.into(), form),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(proof) => aarch64::neon::flat(proof, form),
         Level::Scalar => scalar::flat(form),
     }
 }

@@ -1,5 +1,7 @@
 //! [`Level`]: which instructions the processor has.
 
+#[cfg(target_arch = "aarch64")]
+use super::aarch64::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512, Vnni};
 
@@ -7,8 +9,11 @@ use super::x86::{Avx2, Avx512, Vnni};
 /// processor has them, for only [`Level::available`] makes them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Level {
-    /// What every processor has; on 64-bit ARM that includes NEON, which compilers use by themselves.
+    /// What every processor has: plain Rust.
     Scalar,
+    /// NEON: every 64-bit ARM but the smallest.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
     /// AVX2 with FMA, F16C and POPCNT: x86-64 since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
@@ -29,7 +34,9 @@ impl Level {
             Avx512::detect().map(Self::Avx512),
             Vnni::detect().map(Self::Vnni),
         ];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let more = [Neon::detect().map(Self::Neon)];
+        #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
         let more = [None];
         std::iter::once(Self::Scalar).chain(more.into_iter().flatten())
     }

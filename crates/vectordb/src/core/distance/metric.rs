@@ -3,12 +3,12 @@
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::kernels::flat;
+use super::kernels::{Form, flat};
 use super::level::Level;
-use super::scalar::Kernel;
+use super::scalar::{self, Kernel};
 use crate::core::floats::Floats;
 use crate::core::vector_table::{has_tiny, norm};
-use crate::core::wide;
+use crate::core::{LINE_BYTES, Line, Precision, wide};
 
 /// How far two vectors are from each other; the smaller, the nearer.
 ///
@@ -29,26 +29,42 @@ pub enum Metric {
     Manhattan,
     /// Greatest absolute difference.
     Chebyshev,
+    /// Number of bits in which the two differ.
+    Hamming,
+    /// One minus the number of bits that both have over the number that either has; 0 for two vectors without any.
+    Jaccard,
 }
 
 /// A vector made ready to be compared with rows of a table: prepared for the metric and padded.
 #[derive(Debug, Clone)]
 pub struct PreparedVector {
     pub(crate) values: Floats,
+    /// The same as bits, for the metrics that compare these.
+    bits: Option<Vec<Line>>,
     pub(crate) has_tiny: bool,
     /// Its length.
     pub(crate) norm: f64,
 }
 
+impl PreparedVector {
+    /// What kernels over rows take: bits for the metrics that compare these, floats for all others.
+    #[inline]
+    pub(crate) fn lines(&self) -> &[Line] {
+        self.bits.as_deref().unwrap_or_else(|| self.values.lines())
+    }
+}
+
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Euclidean,
         Self::SquaredEuclidean,
         Self::Cosine,
         Self::Dot,
         Self::Manhattan,
         Self::Chebyshev,
+        Self::Hamming,
+        Self::Jaccard,
     ];
 
     /// The stable name.
@@ -60,6 +76,8 @@ impl Metric {
             Self::Dot => "dot",
             Self::Manhattan => "manhattan",
             Self::Chebyshev => "chebyshev",
+            Self::Hamming => "hamming",
+            Self::Jaccard => "jaccard",
         }
     }
 
@@ -77,8 +95,48 @@ impl Metric {
             })
     }
 
-    /// Checks a vector and makes it what is stored and compared: for [`Metric::Cosine`] of length 1,
-    /// otherwise unchanged.
+    /// Whether it compares bits, which are stored as [`Precision::Bits`]; all others compare numbers.
+    pub const fn compares_bits(self) -> bool {
+        matches!(self, Self::Hamming | Self::Jaccard)
+    }
+
+    /// The precision that it goes with and that loses nothing.
+    pub const fn precision(self) -> Precision {
+        if self.compares_bits() {
+            Precision::Bits
+        } else {
+            Precision::F32
+        }
+    }
+
+    /// Checks that vectors of a precision can be compared.
+    ///
+    /// ```
+    /// use vectordb::{Metric, core::Precision};
+    /// assert!(Metric::Hamming.check(Precision::Bits).is_ok());
+    /// assert!(Metric::Hamming.check(Precision::F32).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Unsupported`] for [`Metric::Hamming`] and [`Metric::Jaccard`] unless it is
+    /// [`Precision::Bits`], and for all others if it is.
+    pub fn check(self, precision: Precision) -> Result<()> {
+        match (self.compares_bits(), precision) {
+            (true, Precision::Bits) => Ok(()),
+            (true, _) => Err(Error::unsupported(format!(
+                "the {self} metric compares bits, and the vectors are stored as {precision}; store them as bits, \
+                 or use another metric"
+            ))),
+            (false, Precision::Bits) => Err(Error::unsupported(format!(
+                "the {self} metric compares numbers, and the vectors are stored as bits; use hamming or jaccard, \
+                 or another precision"
+            ))),
+            (false, _) => Ok(()),
+        }
+    }
+
+    /// Checks a vector and makes it what is stored and compared: for [`Metric::Cosine`] of length 1, for
+    /// [`Metric::Hamming`] and [`Metric::Jaccard`] 1 where it is above zero and 0 elsewhere, otherwise unchanged.
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when the dimension is another, an element is NaN or infinite, the vector
@@ -101,6 +159,10 @@ impl Metric {
         let wide = || vector.iter().map(|v| f64::from(*v));
         let (size, most) = match self {
             Self::Cosine => return normalise(vector),
+            Self::Hamming | Self::Jaccard => {
+                let bit = |v: &f32| if *v > 0.0 { 1.0 } else { 0.0 };
+                return Ok(vector.iter().map(bit).collect());
+            }
             Self::Euclidean | Self::SquaredEuclidean | Self::Dot => {
                 (wide().map(|v| v * v).sum(), f64::from(f32::MAX) / 4.0)
             }
@@ -126,16 +188,29 @@ impl Metric {
     /// As [`Metric::prepare`].
     pub fn prepare_query(self, vector: &[f32], dimension: usize) -> Result<PreparedVector> {
         let values = self.prepare(vector, dimension)?;
+        let bits = self.compares_bits().then(|| {
+            let lines = Precision::Bits.row_bytes(dimension) / LINE_BYTES;
+            let mut bits = vec![Line::default(); lines];
+            Precision::Bits.encode(&values, &mut bits);
+            bits
+        });
         Ok(PreparedVector {
+            bits,
             values: Floats::new(&values),
             has_tiny: has_tiny(&values),
             norm: norm(&values),
         })
     }
 
-    /// What ranks rows in a scan: ascending with the distance, and cheaper. Made for this processor.
+    /// What ranks prepared vectors as floats, padded: ascending with the distance, and cheaper. Made for this
+    /// processor.
     pub fn kernel(self) -> Kernel {
-        flat(Level::best(), self.into())
+        match (Form::of(self), self) {
+            (Some(form), _) => flat(Level::best(), form),
+            (None, Self::Jaccard) => scalar::jaccard,
+            // Of zeros and ones, differences are 1.
+            (None, _) => flat(Level::best(), Form::Absolute),
+        }
     }
 
     /// The distance of two prepared vectors, in 64-bit floats: what hits report.
@@ -147,10 +222,14 @@ impl Metric {
             Self::Cosine => (squares() / 2.0).min(2.0),
             // Not `-sum`, which would be -0 for orthogonal vectors.
             Self::Dot => 0.0 - sum(a, b, |a, b| a * b),
-            Self::Manhattan => sum(a, b, |a, b| (a - b).abs()),
+            Self::Manhattan | Self::Hamming => sum(a, b, |a, b| (a - b).abs()),
             Self::Chebyshev => {
                 let pairs = a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b));
                 pairs.map(f64::abs).fold(0.0, f64::max)
+            }
+            Self::Jaccard => {
+                let either = sum(a, b, f64::max);
+                sum(a, b, |a, b| (a - b).abs()) / either.max(1.0)
             }
         }
     }

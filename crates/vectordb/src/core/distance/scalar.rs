@@ -99,6 +99,12 @@ pub fn chebyshev(a: &[f32], b: &[f32]) -> f32 {
     greatest(a, b, |b| b)
 }
 
+/// The share of the positions with a one in either that have none in the other, of vectors of zeros and ones.
+pub fn jaccard(a: &[f32], b: &[f32]) -> f32 {
+    let either = total(lanes(a, b, |b| b, |sum, a, b| sum + a.max(b)));
+    manhattan(a, b) / either.max(1.0)
+}
+
 /// The kernel over plain floats.
 pub(super) fn flat(form: Form) -> Kernel {
     match form {
@@ -123,28 +129,37 @@ macro_rules! by_one {
 /// Makes the kernels of a form for every precision.
 macro_rules! rows {
     ($precision:ident, $form:ident) => {{
-        fn one_f32(query: &[f32], row: &[Line]) -> f32 {
-            $form(query, bytemuck::cast_slice(row), |v: f32| v)
+        fn one_f32(query: &[Line], row: &[Line]) -> f32 {
+            $form(
+                bytemuck::cast_slice(query),
+                bytemuck::cast_slice(row),
+                |v: f32| v,
+            )
         }
-        fn one_f16(query: &[f32], row: &[Line]) -> f32 {
-            $form(query, bytemuck::cast_slice(row), |v: u16| {
-                f16::from_bits(v).to_f32()
-            })
+        fn one_f16(query: &[Line], row: &[Line]) -> f32 {
+            $form(
+                bytemuck::cast_slice(query),
+                bytemuck::cast_slice(row),
+                |v: u16| f16::from_bits(v).to_f32(),
+            )
         }
-        fn one_i8(query: &[f32], row: &[Line]) -> f32 {
+        fn one_i8(query: &[Line], row: &[Line]) -> f32 {
             let (scale, mut codes) = (scale_of(row), row.to_vec());
             // The scale lies where codes would be zero.
             if let Some(place) = codes.last_mut().and_then(|line| line.0.last_chunk_mut()) {
                 *place = [0; SCALE_BYTES];
             }
-            $form(query, bytemuck::cast_slice(&codes), |v: i8| {
-                f32::from(v) * scale
-            })
+            $form(
+                bytemuck::cast_slice(query),
+                bytemuck::cast_slice(&codes),
+                |v: i8| f32::from(v) * scale,
+            )
         }
         match $precision {
             Precision::F32 => by_one!(one_f32),
             Precision::F16 => by_one!(one_f16),
             Precision::I8 => by_one!(one_i8),
+            Precision::Bits => RowKernels::NONE,
         }
     }};
 }

@@ -10,8 +10,8 @@
 
 pub(super) mod avx2;
 pub(super) mod avx512;
+pub(super) mod bits;
 pub(super) mod bytes;
-mod rows;
 
 /// Makes a type whose values prove that the processor has certain instructions.
 macro_rules! proof {

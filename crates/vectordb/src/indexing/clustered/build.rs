@@ -82,7 +82,7 @@ fn framed(frame: &Frame, rows: &VectorRows, slots: &[Slot], threads: usize) -> R
     let parts = slots.chunks(PART).zip(vectors.chunks_mut(PART * dimension));
     parallel::for_each(threads, parts, |(slots, vectors)| {
         for (slot, vector) in slots.iter().zip(vectors.chunks_exact_mut(dimension)) {
-            frame.apply(rows.row(*slot).unwrap_or_default(), vector);
+            frame.apply(&rows.floats(*slot).unwrap_or_default(), vector);
         }
         Ok(())
     })?;

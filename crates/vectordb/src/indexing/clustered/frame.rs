@@ -30,11 +30,11 @@ impl Frame {
     pub(super) fn new(rows: &VectorRows, sample: &[Slot], rank: Rank, random: &mut Random) -> Self {
         let dimension = rows.dimension();
         let count = sample.len().max(1) as f64;
-        let sample = || sample.iter().filter_map(|slot| rows.row(*slot));
+        let sample = || sample.iter().filter_map(|slot| rows.floats(*slot));
         let mut mean = vec![0.0_f64; dimension];
         if rank == Rank::Squared {
             for row in sample() {
-                for (mean, value) in mean.iter_mut().zip(row) {
+                for (mean, value) in mean.iter_mut().zip(&*row) {
                     *mean += f64::from(*value) / count;
                 }
             }
@@ -46,7 +46,7 @@ impl Frame {
                 .map(|(v, m)| (f64::from(*v) - f64::from(*m)).powi(2))
                 .sum()
         };
-        let squares: f64 = sample().map(square).sum();
+        let squares: f64 = sample().map(|row| square(&row)).sum();
         let usual = (squares / count / dimension.max(1) as f64).sqrt();
         let exponent = usual.log2().round().clamp(-120.0, 120.0);
         let scale = if usual > 0.0 {

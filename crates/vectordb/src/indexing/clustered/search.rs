@@ -120,7 +120,6 @@ fn above(rank: f64) -> f32 {
 /// One search under way.
 struct Search<'a, T, R> {
     lists: &'a Lists,
-    rows: &'a VectorRows,
     /// With codes of one bit there is none.
     refiner: Option<Refiner>,
     /// What ranks rows exactly.
@@ -131,7 +130,7 @@ struct Search<'a, T, R> {
     ready: Vec<Candidate>,
 }
 
-impl<T: Fn(Slot, Slot) -> Ordering, R: Fn(&[f32]) -> f64> Search<'_, T, R> {
+impl<T: Fn(Slot, Slot) -> Ordering, R: Fn(Slot) -> Option<f64>> Search<'_, T, R> {
     /// Compares with those of a list's candidates that no estimate excludes.
     fn settle(&mut self, candidates: &mut [Candidate], position: Position) {
         // The likeliest on their own: they lower the bound, and the others need not even be put in order.
@@ -157,9 +156,9 @@ impl<T: Fn(Slot, Slot) -> Ordering, R: Fn(&[f32]) -> f64> Search<'_, T, R> {
             if candidate.least >= self.nearest.bound {
                 continue;
             }
-            if let Some(row) = self.rows.row(candidate.slot) {
+            if let Some(rank) = (self.rank)(candidate.slot) {
                 self.found.compared += 1;
-                self.nearest.offer(candidate.slot, (self.rank)(row));
+                self.nearest.offer(candidate.slot, rank);
             }
         }
     }
@@ -204,7 +203,6 @@ impl ClusteredIndex {
         let scan = Query::new(&vector);
         let mut search = Search {
             lists: &self.lists,
-            rows,
             refiner: (shared.bits > 1).then(|| Refiner::new(&vector, shared.bits, scan.slack())),
             rank: exact_rank(rows, metric, query),
             nearest: Nearest {
@@ -249,7 +247,7 @@ impl ClusteredIndex {
         let slots = nearest.heap.into_iter().map(|ranked| ranked.neighbour.slot);
         found.nearest = slots
             .filter_map(|slot| {
-                let distance = metric.distance(&query.values, rows.row(slot)?);
+                let distance = rows.distance_to(metric, query, slot)?;
                 Some(Neighbour { slot, distance })
             })
             .collect();
@@ -273,21 +271,21 @@ fn lanes_of(mut mask: u32) -> impl Iterator<Item = u32> {
 
 /// What ranks rows exactly: the metric's kernel, or 64-bit floats where 32 might lose what tells rows apart.
 fn exact_rank<'a>(
-    rows: &VectorRows,
+    rows: &'a VectorRows,
     metric: Metric,
     query: &'a PreparedVector,
-) -> impl Fn(&[f32]) -> f64 + 'a {
+) -> impl Fn(Slot) -> Option<f64> + 'a {
     let is_tiny = query.has_tiny || rows.has_tiny();
-    let kernel = metric.kernel();
-    move |row| {
+    let kernels = rows.kernels(metric);
+    move |slot| {
         if is_tiny {
             let ranked = match metric {
                 Metric::Dot => Metric::Dot,
                 _ => Metric::SquaredEuclidean,
             };
-            ranked.distance(&query.values, row)
+            rows.distance_to(ranked, query, slot)
         } else {
-            f64::from(kernel(&query.values, row))
+            rows.rank(&kernels, query, slot).map(f64::from)
         }
     }
 }

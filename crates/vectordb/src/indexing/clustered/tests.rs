@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 use common::ErrorKind;
 
 use super::*;
-use crate::core::{SlotSet, VectorTable};
-use crate::indexing::Neighbour;
+use crate::core::{Precision, SlotSet, VectorTable};
 use crate::indexing::progress::{Progress, unwatched};
 use crate::indexing::quantize::Random;
+use crate::indexing::{Neighbour, Scan};
 
 const METRICS: [Metric; 4] = [
     Metric::Euclidean,
@@ -295,5 +295,26 @@ fn what_cannot_be_is_refused() {
             build(&options, Metric::Dot, &cancel),
             Err(ErrorKind::Closed)
         );
+    }
+}
+
+#[test]
+fn every_precision_of_numbers_is_indexed() {
+    let metric = Metric::Euclidean;
+    let floats = table(metric, 40, 600, |v| v);
+    for precision in [Precision::F32, Precision::F16, Precision::I8] {
+        let mut table = VectorTable::with_precision(40, precision);
+        floats.rows().for_each(|_, row| {
+            table.push(&row[..40]);
+        });
+        let rows = table.rows();
+        let index =
+            ClusteredIndex::build(&ClusteredOptions::default(), metric, rows, &unwatched).unwrap();
+        let query = floats.rows().row(Slot(17)).expect("a row")[..40].to_vec();
+        let query = metric.prepare_query(&query, 40).unwrap();
+        let tie = |a: Slot, b: Slot| a.cmp(&b);
+        let found = index.search(rows, metric, &query, 10, index.clusters(), None, &tie);
+        let truth = Scan::new(rows, metric).unwrap().nearest(&query, 10, &tie);
+        assert_eq!(found.nearest, truth, "{precision}");
     }
 }

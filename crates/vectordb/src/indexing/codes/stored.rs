@@ -12,36 +12,46 @@
 
 use std::sync::Arc;
 
-use common::Result;
+use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Codes, LIFT_BYTES_MIN, Lift, Range};
 use crate::core::distance::{Metric, byte_kernel};
 use crate::core::image::{Image, StoredParts, corrupt};
-use crate::core::{LINE_BYTES, Rows};
+use crate::core::{LINE_BYTES, Precision, Rows};
 
 /// What a file says of codes beside their pages. Floats are their bits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CodesMeta {
+    /// None where codes are bits.
+    range: Option<RangeMeta>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RangeMeta {
     per_unit: u32,
     lift: Option<LiftMeta>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LiftMeta {
-    norm_squared: u32,
+    norm_squared: u64,
     dimensions: usize,
 }
 
 impl Codes {
     pub(crate) fn save(&self, image: &mut Image) -> CodesMeta {
         image.put("codes/rows", self.rows.lines());
-        image.put_values("codes/offsets", &self.range.offsets);
         CodesMeta {
-            per_unit: self.range.per_unit.to_bits(),
-            lift: self.range.lift.as_ref().map(|lift| LiftMeta {
-                norm_squared: lift.norm_squared.to_bits(),
-                dimensions: lift.dimensions,
+            range: self.range.as_ref().map(|range| {
+                image.put_values("codes/offsets", &range.offsets);
+                RangeMeta {
+                    per_unit: range.per_unit.to_bits(),
+                    lift: range.lift.as_ref().map(|lift| LiftMeta {
+                        norm_squared: lift.norm_squared.to_bits(),
+                        dimensions: lift.dimensions,
+                    }),
+                }
             }),
         }
     }
@@ -57,9 +67,32 @@ impl Codes {
         count: usize,
         parts: &mut StoredParts,
     ) -> Result<Self> {
-        let wrong = || corrupt("the codes of the vectors make no sense");
+        let (range, bytes) = match &meta.range {
+            None if metric.compares_bits() => (None, Precision::Bits.row_bytes(dimension)),
+            Some(range) if !metric.compares_bits() => {
+                let range = Range::load(range, metric, dimension, parts)?;
+                let bytes = range.offsets.len();
+                (Some(Arc::new(range)), bytes)
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Self {
+            kernel: byte_kernel(metric),
+            rows: parts.rows("codes/rows", &Rows::new(bytes), count)?,
+            range,
+        })
+    }
+}
+
+impl Range {
+    fn load(
+        meta: &RangeMeta,
+        metric: Metric,
+        dimension: usize,
+        parts: &mut StoredParts,
+    ) -> Result<Self> {
         let lift = meta.lift.as_ref().map(|lift| Lift {
-            norm_squared: f32::from_bits(lift.norm_squared),
+            norm_squared: f64::from_bits(lift.norm_squared),
             dimensions: lift.dimensions,
         });
         let added = match (&lift, metric) {
@@ -76,15 +109,14 @@ impl Codes {
         if !(per_unit.is_finite() && per_unit > 0.0) {
             return Err(wrong());
         }
-        let offsets: Vec<f32> = parts.values("codes/offsets", dimension + added)?;
         Ok(Self {
-            kernel: byte_kernel(metric),
-            rows: parts.rows("codes/rows", &Rows::new(offsets.len()), count)?,
-            range: Arc::new(Range {
-                offsets,
-                per_unit,
-                lift,
-            }),
+            offsets: parts.values("codes/offsets", dimension + added)?,
+            per_unit,
+            lift,
         })
     }
+}
+
+fn wrong() -> Error {
+    corrupt("the codes of the vectors make no sense")
 }

@@ -20,6 +20,8 @@ const CHOSEN_MORE: usize = 64;
 ///
 /// How many true neighbours that finds depends on the data: all of them where elements are whole numbers of one
 /// byte, and 999 of 1,000 where dimensions have about the same spread.
+///
+/// For metrics that compare bits there are no codes: rows are as short, and are scanned.
 #[derive(Debug, Clone)]
 pub struct ScanCodes {
     codes: Rows,
@@ -73,6 +75,13 @@ impl ScanCodes {
             steps: 0.0,
             length: None,
         };
+        if metric.compares_bits() {
+            return Self {
+                codes: Rows::new(0),
+                code,
+                kernel: byte_kernel(metric),
+            };
+        }
         if metric == Metric::Dot {
             let mut length = 0.0_f64;
             rows.for_each(|_, row| length = length.max(squares(row)));
@@ -124,6 +133,9 @@ impl ScanCodes {
         k: usize,
         tie: &(impl Fn(Slot, Slot) -> Ordering + Sync),
     ) -> Vec<Neighbour> {
+        if scan.metric.compares_bits() {
+            return scan.nearest(query, k, tie);
+        }
         let mut wanted = vec![Line::default(); self.codes.stride()];
         let dimension = scan.rows.dimension();
         let values = query.values.get(..dimension).unwrap_or_default();

@@ -71,6 +71,9 @@ fn table(rows: &[Vec<f32>], metric: Metric, precision: Precision) -> VectorTable
 }
 
 fn check(rows: &[Vec<f32>], queries: &[Vec<f32>], metric: Metric, precision: Precision) {
+    if metric.check(precision).is_err() {
+        return;
+    }
     let table = table(rows, metric, precision);
     let dimension = rows[0].len();
     let queries: Vec<PreparedVector> = queries
@@ -179,7 +182,8 @@ fn what_underflows_and_what_nearly_overflows_is_told_apart() {
     for metric in Metric::ALL {
         for scale in [1e-44, 1e-38, 1e-25, 1e-19, 1e17] {
             let rows = vectors(200, 3, 1e3, scale, 8);
-            check(&rows, &vectors(2, 3, 1e3, scale, 9), metric, Precision::F32);
+            let queries = vectors(2, 3, 1e3, scale, 9);
+            check(&rows, &queries, metric, metric.precision());
         }
     }
 }
@@ -203,7 +207,7 @@ fn codes_find_999_of_1000() {
     for metric in Metric::ALL {
         let dimension = 48;
         let rows = vectors(4_000, dimension, 1e6, 1.0, 10);
-        let table = table(&rows, metric, Precision::F32);
+        let table = table(&rows, metric, metric.precision());
         let codes = ScanCodes::build(table.rows(), metric);
         let (mut right, mut all) = (0, 0);
         for (at, query) in vectors(100, dimension, 1e6, 1.0, 11).iter().enumerate() {
@@ -230,7 +234,12 @@ fn codes_of_few_or_equal_vectors() {
     for metric in Metric::ALL {
         for (count, steps) in [(1, 1e6), (9, 1.0), (300, 1.0)] {
             let rows = vectors(count + 1, 3, steps, 1.0, 12);
-            let table = table(&rows, metric, Precision::I8);
+            let precision = if metric.compares_bits() {
+                Precision::Bits
+            } else {
+                Precision::I8
+            };
+            let table = table(&rows, metric, precision);
             let codes = ScanCodes::build(table.rows(), metric);
             let some: SlotSet = (0..20).map(Slot).collect();
             let query = metric.prepare_query(&[0.3, 0.1, -0.2], 3).unwrap();
@@ -245,5 +254,91 @@ fn codes_of_few_or_equal_vectors() {
                 assert_eq!(found.len(), truth(&scan, &query).len().min(4));
             }
         }
+    }
+}
+
+#[test]
+fn a_function_of_the_callers_own_ranks() {
+    for (precision, dimension) in [
+        (Precision::F32, 5),
+        (Precision::F16, 40),
+        (Precision::I8, 130),
+        (Precision::Bits, 70),
+    ] {
+        let rows = vectors(3_000, dimension, 1e6, 1.0, 13);
+        let metric = if precision == Precision::Bits {
+            Metric::Hamming
+        } else {
+            Metric::Manhattan
+        };
+        let table = table(&rows, metric, precision);
+        let query = vectors(1, dimension, 1e6, 1.0, 14).remove(0);
+        let prepared = metric.prepare_query(&query, dimension).unwrap();
+        let some: SlotSet = (0..3_000).step_by(3).map(Slot).collect();
+        for (among, threads) in [(None, 1), (Some(&some), 3)] {
+            let scan = Scan {
+                among,
+                threads,
+                ..Scan::new(table.rows(), metric).unwrap()
+            };
+            for k in [0, 1, 20, usize::MAX] {
+                // A metric that there is, by another way.
+                let own = |a: &[f32], b: &[f32]| metric.distance(a, b);
+                let query = &prepared.values[..dimension];
+                let found = scan.nearest_by(query, k, own, &tie).unwrap();
+                let expect = scan.nearest(&prepared, k, &tie);
+                assert_eq!(found.len(), expect.len());
+                for (found, expect) in found.iter().zip(&expect) {
+                    assert_eq!(found.slot, expect.slot, "{precision} {k}");
+                    assert!((found.distance - expect.distance).abs() < 1e-9);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn t28_a_function_that_answers_nan_is_told_of() {
+    let rows = vectors(3_000, 2, 1e6, 1.0, 15);
+    let table = table(&rows, Metric::Euclidean, Precision::F32);
+    let first = |a: &[f32], b: &[f32]| f64::from(a[0] - b[0]).abs();
+    let bad = |count: usize| {
+        // Everything from a distance on is NaN.
+        let mut distances: Vec<f64> = table
+            .rows()
+            .slots()
+            .map(|slot| first(&[0.0], table.rows().row(slot).unwrap()))
+            .collect();
+        distances.sort_by(f64::total_cmp);
+        distances[distances.len() - count]
+    };
+    for threads in [1, 4] {
+        let scan = Scan {
+            threads,
+            ..Scan::new(table.rows(), Metric::Euclidean).unwrap()
+        };
+        for count in [1, 500] {
+            let bound = bad(count);
+            let function = |a: &[f32], b: &[f32]| {
+                let distance = first(a, b);
+                if distance < bound { distance } else { f64::NAN }
+            };
+            let error = scan.nearest_by(&[0.0, 0.0], 3, function, &tie).unwrap_err();
+            let slot = table
+                .rows()
+                .slots()
+                .find(|slot| first(&[0.0], table.rows().row(*slot).unwrap()) >= bound)
+                .unwrap();
+            assert_eq!(error.kind(), common::ErrorKind::Invalid);
+            let place = format!("slot {} ", slot.0);
+            assert!(error.to_string().contains(&place), "{error} {place}");
+        }
+        // Infinities are in order.
+        let ends = |_: &[f32], b: &[f32]| f64::from(b[0]) / 0.0;
+        let found = scan.nearest_by(&[0.0, 0.0], 5_000, ends, &tie).unwrap();
+        assert_eq!(found.len(), table.rows().len());
+        assert!(found.is_sorted_by(|a, b| a.distance < b.distance
+            || a.distance.total_cmp(&b.distance).is_eq() && tie(a.slot, b.slot).is_lt()));
+        assert!(scan.nearest_by(&[0.0], 1, first, &tie).is_err());
     }
 }

@@ -61,6 +61,7 @@ impl Index {
         parts: &mut StoredParts,
     ) -> Result<Self> {
         let metric = meta.metric;
+        metric.check(rows.precision())?;
         let mut index = Self::new(&meta.options, metric)?;
         index.structure = match (&meta.structure, &meta.options) {
             (StructureMeta::None, _) => Structure::None,

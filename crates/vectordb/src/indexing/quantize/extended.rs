@@ -44,10 +44,11 @@ static KERNEL: LazyLock<Kernel> = LazyLock::new(|| kernels().last().copied().unw
 
 /// All kernels that this machine has, the fastest last.
 fn kernels() -> Vec<Kernel> {
-    let mut kernels: Vec<Kernel> = vec![product];
+    let plain: Kernel = product;
+    let kernels = std::iter::once(plain);
     #[cfg(target_arch = "x86_64")]
-    kernels.extend(x86::available());
-    kernels
+    let kernels = kernels.chain(x86::available());
+    kernels.collect()
 }
 
 /// Words that the bits beside the sign take for vectors of a padded dimension.

@@ -6,9 +6,9 @@ use std::arch::x86_64::{
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_sub_ps,
 };
 
-use super::rows::{chunks, kernels};
 use super::{Avx2, entry};
 use crate::core::distance::kernels::{Form, RowKernels};
+use crate::core::distance::rows::{chunks, kernels};
 use crate::core::distance::scalar::Kernel;
 use crate::core::{Line, Precision};
 
@@ -30,6 +30,7 @@ pub(in super::super) fn rows(_: Avx2, form: Form, precision: Precision) -> RowKe
         (Form::Greatest, Precision::F32) => greatest_f32::all(),
         (Form::Greatest, Precision::F16) => greatest_f16::all(),
         (Form::Greatest, Precision::I8) => greatest_i8::all(),
+        (_, Precision::Bits) => RowKernels::NONE,
     }
 }
 

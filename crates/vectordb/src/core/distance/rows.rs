@@ -3,6 +3,7 @@
 /// Makes the kernels of one form of distance over rows of one kind of element: `one`, `four` and `tile`, and
 /// the [`RowKernels`](crate::core::distance::kernels::RowKernels) of them. Where it is used, there are
 ///
+/// - `entry`, which makes a function of any context from one that enables instructions;
 /// - `Register` and `LANES`, the floats of it; `zero` and `load`, of floats of a query; `tiled`, which does four
 ///   queries by `block` in as many steps as the registers ask for;
 /// - `$scale`, what elements of a row are multiplied by, in each lane;
@@ -172,11 +173,11 @@ macro_rules! kernels {
 
             /// The kernels, for whoever has the proof that `rows` of the level takes.
             pub(super) fn all() -> RowKernels {
-                entry!(one_row = one_line, (query: &[f32], row: &[Line]) -> f32);
-                entry!(four_rows = four_lines, (query: &[f32], rows: [&[Line]; 4]) -> [f32; 4]);
+                entry!(one_row = one_line, (query: &[Line], row: &[Line]) -> f32);
+                entry!(four_rows = four_lines, (query: &[Line], rows: [&[Line]; 4]) -> [f32; 4]);
                 entry!(
                     tile_rows = tile_lines,
-                    (queries: [&[f32]; 4], rows: [&[Line]; 4]) -> [[f32; 4]; 4]
+                    (queries: [&[Line]; 4], rows: [&[Line]; 4]) -> [[f32; 4]; 4]
                 );
                 RowKernels {
                     one: one_row,
@@ -186,18 +187,18 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn one_line(query: &[f32], row: &[Line]) -> f32 {
-                one(query, bytemuck::cast_slice(row))
+            fn one_line(query: &[Line], row: &[Line]) -> f32 {
+                one(bytemuck::cast_slice(query), bytemuck::cast_slice(row))
             }
 
             #[target_feature(enable = $features)]
-            fn four_lines(query: &[f32], rows: [&[Line]; 4]) -> [f32; 4] {
-                four(query, rows.map(bytemuck::cast_slice))
+            fn four_lines(query: &[Line], rows: [&[Line]; 4]) -> [f32; 4] {
+                four(bytemuck::cast_slice(query), rows.map(bytemuck::cast_slice))
             }
 
             #[target_feature(enable = $features)]
-            fn tile_lines(queries: [&[f32]; 4], rows: [&[Line]; 4]) -> [[f32; 4]; 4] {
-                tile(queries, rows.map(bytemuck::cast_slice))
+            fn tile_lines(queries: [&[Line]; 4], rows: [&[Line]; 4]) -> [[f32; 4]; 4] {
+                tile(queries.map(bytemuck::cast_slice), rows.map(bytemuck::cast_slice))
             }
         }
     };
