@@ -13,9 +13,11 @@ mod fuzz;
 mod python;
 mod run;
 mod rust;
+mod schedules;
 mod soak;
 mod steps;
 mod tools;
+mod tsan;
 
 use std::path::Path;
 use std::process::ExitCode;

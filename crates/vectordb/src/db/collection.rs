@@ -94,6 +94,15 @@ impl VectorCollection {
         Ok(self.inner.follower.indexed()?.index.bytes())
     }
 
+    /// Whether the index and what is beside it belong together, now that nobody writes.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[cfg(shuttle)]
+    pub fn check(&self) {
+        self.inner.follower.check();
+    }
+
     /// The table underneath, for queries, transactions and indexes on metadata.
     pub fn table(&self) -> &Collection {
         &self.inner.table

@@ -17,7 +17,7 @@ const RECORDS_PER_PAGE: usize = 512;
 const CHANGES_AT_ONCE: usize = 4_096;
 
 /// Changes at once that make an index be built anew, if they are more than this share of its vectors as well.
-const REBUILT_MIN: usize = 2_000;
+const REBUILT_MIN: usize = if cfg!(shuttle) { 12 } else { 2_000 };
 const REBUILT_SHARE: usize = 2;
 
 /// The index of one table. It takes its lock before any of the database's; the database calls nothing here.
@@ -125,6 +125,27 @@ impl Follower {
         }
         state.index_all()?;
         self.database.acknowledge(self.reader, state.applied)
+    }
+
+    /// Whether vectors, records, slots and index belong together.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[cfg(shuttle)]
+    pub(super) fn check(&self) {
+        let state = self.state.read();
+        let rows = state.vectors.rows();
+        assert!(!state.is_stale, "nothing waits to be indexed");
+        assert_eq!(rows.len(), state.slots.len(), "one slot for each id");
+        for (id, slot) in &state.slots {
+            assert!(
+                rows.contains(*slot),
+                "{id} is at {slot:?}, where nothing is"
+            );
+            let record = state.records.get(slot.0 as usize).and_then(Option::as_ref);
+            assert_eq!(record.map(Record::id).as_ref(), Some(id), "{slot:?}");
+        }
+        state.index.check(rows);
     }
 
     fn rebuild(&self, state: &mut State) -> Result<()> {
