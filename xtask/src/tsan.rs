@@ -3,9 +3,9 @@
 use crate::fuzz::host;
 use crate::run::{Context, Result};
 
-/// The standard library comes compiled without the sanitizer, which the compiler allows when it is told to. Its own
-/// locks are not seen then, so that what they order looks like a race; the workspace's are of `parking_lot`, which
-/// is compiled here.
+/// The standard library comes compiled without the sanitizer, which the compiler allows when it is told to. What its
+/// own locks and fences order looks like a race then, and is left out by `qa/tsan.supp`; the workspace's locks are of
+/// `parking_lot`, which is compiled here.
 const FLAGS: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
 
 /// Runs them; false when one fails or a race is reported.
@@ -17,7 +17,9 @@ pub(crate) fn run(context: &Context) -> Result<bool> {
     cargo.arg("--target-dir").arg(&folder);
     // Unstable flags, as for the fuzz targets.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS);
-    cargo.env("TSAN_OPTIONS", "halt_on_error=0:exitcode=66");
+    let suppressions = context.root.join("qa/tsan.supp");
+    let options = format!("suppressions={}", suppressions.display());
+    cargo.env("TSAN_OPTIONS", options);
     let (status, text) = context.run_any("tsan", &mut cargo)?;
     let races = text.matches("WARNING: ThreadSanitizer").count();
     let tests = text.lines().find(|line| line.starts_with("test result"));
