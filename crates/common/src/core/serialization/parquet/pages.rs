@@ -80,6 +80,9 @@ pub(super) fn check(
 /// Walks through the footer before the library below does, which goes through a list of flags by the number that it
 /// declares: thousands of millions of them in ten bytes. No footer has such a list, and elements of any other kind take
 /// bytes that must be there.
+///
+/// Types are taken as they are declared. The library takes those of the fields that it knows for granted, so a footer
+/// made with care can still be read by it in another way.
 pub(super) fn check_footer(file: &impl ChunkReader) -> Result<()> {
     let Some(end) = file.len().checked_sub(TRAILER_BYTES) else {
         return Err(Error::corrupt("it is too short for a Parquet file"));
@@ -102,7 +105,11 @@ pub(super) fn check_footer(file: &impl ChunkReader) -> Result<()> {
         rest: &footer,
         part: Part::Footer,
     };
-    reader.skip(wire::STRUCT, 0)
+    reader.skip(wire::STRUCT, 0)?;
+    if !reader.rest.is_empty() {
+        return Err(Error::corrupt("the footer ends before its length"));
+    }
+    Ok(())
 }
 
 /// Adds what the pages of one column chunk declare to `declared`; how much there is at once then.
