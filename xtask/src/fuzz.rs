@@ -111,7 +111,7 @@ pub(crate) fn names(context: &Context) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn host(context: &Context) -> Result<String> {
+pub(crate) fn host(context: &Context) -> Result<String> {
     let text = context.run(
         "rustc-version",
         Command::new("rustc").arg("-vV").current_dir(&context.root),

@@ -14,9 +14,11 @@ mod neon;
 mod python;
 mod run;
 mod rust;
+mod schedules;
 mod soak;
 mod steps;
 mod tools;
+mod tsan;
 
 use std::path::Path;
 use std::process::ExitCode;

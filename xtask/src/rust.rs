@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::bench::{BENCH_ANN, BENCH_SYNC};
 use crate::run::{Context, Result, without_colours};
 use crate::steps::{Counts, Report};
-use crate::{coverage, fuzz, tools};
+use crate::{coverage, fuzz, schedules, tools};
 
 pub(crate) fn fmt(context: &Context) -> Result<Report> {
     context.run("fmt", &mut context.cargo(["fmt", "--all", "--check"]))?;
@@ -21,6 +21,10 @@ pub(crate) fn fmt(context: &Context) -> Result<Report> {
     context.run(
         "fmt-bench-ann",
         &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_ANN]),
+    )?;
+    context.run(
+        "fmt-schedules",
+        &mut context.cargo(["fmt", "--check", "--manifest-path", schedules::MANIFEST]),
     )?;
     Ok(Report::holds(""))
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::fuzz::{self, Length};
 use crate::run::{Context, Result, seconds};
-use crate::tools;
+use crate::{schedules, tools};
 use sync::Seeds;
 
 const HELP: &str = "\
@@ -18,6 +18,9 @@ Names:
   fuzz          every fuzz target, 10,000,000 inputs each unless an option says otherwise
   fuzz:TARGET   one fuzz target
   properties    the property tests, 100,000 cases for each property (--runs: another number)
+  schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
+                each scheduler (--runs: another number); noted in qa/ledger.json
+  tsan          threads that search and write vector collections, under ThreadSanitizer
   sync-size     a replica away for 100,000 changes and a commit of 1,000,000 rows (--runs: another number of
                 changes, and ten times as many rows) over a connection that fails; prints bytes, exchanges,
                 time and peak memory
@@ -34,6 +37,7 @@ Inputs that were found stay in target/fuzz/corpus, inputs that failed in target/
 
 const FUZZ_RUNS: u64 = 10_000_000;
 const PROPERTY_CASES: u64 = 100_000;
+const SCHEDULES: u64 = 20_000;
 const SYNC_CHANGES: u64 = 100_000;
 const SEEDS: u64 = 10_000;
 const VERSIONS_SEEDS: u64 = 5_000;
@@ -76,6 +80,14 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             Some(Length::Executions(cases)) => properties(&context, cases),
             Some(Length::Seconds(_) | Length::Gate) => {
                 Err("property tests run a number of cases: --runs N".to_owned())
+            }
+        },
+        None if name == "tsan" => crate::tsan::run(&context),
+        None if name == "schedules" => match length {
+            None => all_schedules(&context, SCHEDULES),
+            Some(Length::Executions(runs)) => all_schedules(&context, runs),
+            Some(Length::Seconds(_) | Length::Gate) => {
+                Err("schedules runs a number of schedules: --runs N".to_owned())
             }
         },
         None if name == "sync-size" => match length {
@@ -149,6 +161,17 @@ fn properties(context: &Context, cases: u64) -> Result<bool> {
         .status()
         .map_err(|e| format!("cargo-nextest does not start: {e}"))?;
     Ok(status.success())
+}
+
+fn all_schedules(context: &Context, runs: u64) -> Result<bool> {
+    let (text, summary) = schedules::run(context, runs)?;
+    println!("{text}");
+    let failures = summary
+        .get("failures")
+        .and_then(serde_json::Value::as_array);
+    let is_good = failures.is_some_and(Vec::is_empty);
+    sync::note(context, "schedules", &summary)?;
+    Ok(is_good)
 }
 
 fn sync_size(context: &Context, changes: u64) -> Result<bool> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::run::{Context, Result, seconds};
-use crate::{architecture, coverage, deny, fuzz, neon, python, rust};
+use crate::{architecture, coverage, deny, fuzz, neon, python, rust, schedules};
 
 const HELP: &str = "\
 Everything that must hold before a change lands. CI runs exactly this.
@@ -141,6 +141,11 @@ const STEPS: &[Step] = &[
         name: "python-tests",
         about: "pytest on tests/python",
         run: python::tests,
+    },
+    Step {
+        name: "schedules",
+        about: "vector collections under schedulers that choose who goes on at every lock",
+        run: schedules::step,
     },
     Step {
         name: "fuzz",

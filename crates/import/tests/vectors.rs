@@ -278,6 +278,17 @@ fn limits_hold_at_their_value_and_not_beyond() {
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
 }
 
+/// Ten bytes of a footer declare thousands of millions of flags, which the library below would go through.
+#[test]
+fn a_footer_with_a_list_of_flags_is_refused() {
+    let flags = [0x09, 0x00, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
+    let mut bytes = b"PAR1".to_vec();
+    bytes.extend(flags);
+    bytes.extend(9_u32.to_le_bytes());
+    bytes.extend(b"PAR1");
+    assert!(refused(VectorFormat::Parquet, &bytes).contains("list of flags"));
+}
+
 #[test]
 fn a_packed_file_is_read_and_one_that_is_none_is_named() {
     use std::io::Write as _;

@@ -21,13 +21,13 @@ pub(super) enum Seeds {
 
 /// What was run, appended to `qa/ledger.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    /// What kind of run: `sync` or `versions`.
+struct Entry<S> {
+    /// What kind of run: `sync`, `versions` or `schedules`.
     soak: String,
     /// The commit, with a `+` when files had changed since.
     commit: String,
     #[serde(flatten)]
-    summary: Summary,
+    summary: S,
 }
 
 /// What the simulation prints at its end.
@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context, soak: &Simulation, seeds: Seeds) -> Result<
     let (good, summary) = follow(&mut command)?;
     if let Some(summary) = summary {
         print(&summary, begin.elapsed());
-        record(context, soak, summary)?;
+        note(context, soak.name, &summary)?;
     }
     Ok(good)
 }
@@ -143,24 +143,22 @@ fn print(summary: &Summary, time: Duration) {
     }
 }
 
-/// Appends a run to the ledger that is committed.
-fn record(context: &Context, soak: &Simulation, summary: Summary) -> Result<()> {
+/// Appends a run to the ledger that is committed: what kind of run it was, the commit, and what it told.
+pub(super) fn note<S: Serialize>(context: &Context, soak: &str, summary: &S) -> Result<()> {
     let path: PathBuf = context.root.join("qa/ledger.json");
-    let mut entries: Vec<Entry> = match fs::read(&path) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))?
-        }
-        Err(_) => Vec::new(),
-    };
-    entries.push(Entry {
-        soak: soak.name.to_owned(),
+    let failed = |e: serde_json::Error| format!("{}: {e}", path.display());
+    let mut text = fs::read_to_string(&path).unwrap_or_else(|_| "[\n]\n".to_owned());
+    // A line for each run, which later ones leave as it is.
+    serde_json::from_str::<Vec<serde_json::Value>>(&text).map_err(failed)?;
+    let entry = Entry {
+        soak: soak.to_owned(),
         commit: commit(context),
         summary,
-    });
-    let lines: std::result::Result<Vec<String>, _> =
-        entries.iter().map(serde_json::to_string).collect();
-    let lines = lines.map_err(|e| format!("{}: {e}", path.display()))?;
-    let text = format!("[\n{}\n]\n", lines.join(",\n"));
+    };
+    let line = serde_json::to_string(&entry).map_err(failed)?;
+    text.truncate(text.trim_end().trim_end_matches(']').trim_end().len());
+    let comma = if text.ends_with('[') { "" } else { "," };
+    let text = format!("{text}{comma}\n{line}\n]\n");
     fs::create_dir_all(context.root.join("qa"))
         .and_then(|()| fs::write(&path, text))
         .map_err(|e| format!("{}: {e}", path.display()))?;
@@ -211,7 +209,10 @@ mod tests {
             text.starts_with(r#"{"soak":"sync","commit":"abc","from":0"#),
             "{text}"
         );
-        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+        assert_eq!(
+            serde_json::from_str::<Entry<Summary>>(&text).unwrap(),
+            entry
+        );
         assert!(parsed("{}").is_err());
     }
 }

@@ -40,6 +40,10 @@ impl Builder {
         }
         work.is_going_on = true;
         drop(work);
+        // Threads of an exploration are its own: there, who brings the work does it.
+        if cfg!(shuttle) {
+            return self.run(state);
+        }
         let run = {
             let (builder, state) = (self.clone(), state.clone());
             move || builder.run(&state)
@@ -104,6 +108,10 @@ impl Builder {
         let progress = |done: usize, all: usize| {
             if self.is_stopped.load(Ordering::Acquire) {
                 return ControlFlow::Break(());
+            }
+            // Called by threads of the build, which an exploration knows nothing of.
+            if cfg!(shuttle) {
+                return ControlFlow::Continue(());
             }
             let watcher = self.watcher.read().clone();
             if let Some(watcher) = watcher {

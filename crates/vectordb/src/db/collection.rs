@@ -116,6 +116,15 @@ impl VectorCollection {
         self.inner.follower.index_bytes()
     }
 
+    /// Whether the index and what is beside it belong together, now that nobody writes.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[cfg(shuttle)]
+    pub fn check_index(&self) {
+        self.inner.follower.check();
+    }
+
     /// The table underneath, for queries, transactions and indexes on metadata.
     pub fn table(&self) -> &Collection {
         &self.inner.table

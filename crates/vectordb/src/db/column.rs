@@ -106,6 +106,21 @@ impl ColumnView {
 }
 
 impl Column {
+    /// Whether vectors, records, slots and index belong together.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[cfg(shuttle)]
+    pub(super) fn check(&self) {
+        for (id, slot) in &self.slots {
+            let record = self.records.get(slot.0 as usize).and_then(Option::as_ref);
+            assert_eq!(record.map(Record::id).as_ref(), Some(id), "{slot:?}");
+        }
+        if let Vectors::Dense(dense) = &self.vectors {
+            dense.check(self.slots.values().copied());
+        }
+    }
+
     pub(super) fn new(options: &ColumnOptions, position: usize, is_optional: bool) -> Result<Self> {
         Ok(Self {
             position,

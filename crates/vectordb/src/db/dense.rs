@@ -12,7 +12,7 @@ use crate::core::{SlotSet, VectorRows, VectorTable};
 use crate::indexing::{Answer, Index, IndexOptions, Progress, Request};
 
 /// Changes at once that make an index be built anew, if they are more than this share of its vectors as well.
-const REBUILT_MIN: usize = 2_000;
+const REBUILT_MIN: usize = if cfg!(shuttle) { 12 } else { 2_000 };
 const REBUILT_SHARE: usize = 2;
 /// So few changes are told to a new index while searches and writers wait.
 const CAUGHT_UP_AT_ONCE: usize = 32;
@@ -71,6 +71,21 @@ pub(super) struct Build {
 }
 
 impl Dense {
+    /// Whether these are the slots in use, and the index belongs to the vectors it knows.
+    ///
+    /// # Panics
+    /// When not.
+    #[cfg(shuttle)]
+    pub(super) fn check(&self, slots: impl ExactSizeIterator<Item = Slot>) {
+        let rows = self.vectors.rows();
+        assert_eq!(rows.len(), slots.len(), "one slot for each id");
+        for slot in slots {
+            assert!(rows.contains(slot), "{slot:?} has no vector");
+        }
+        let known = self.behind.as_ref().map_or(rows, |behind| &behind.rows);
+        self.index.check_structure(known);
+    }
+
     pub(super) fn new(options: &Arc<VectorOptions>) -> Result<Self> {
         Ok(Self {
             vectors: VectorTable::with_precision(options.dimension, options.precision),

@@ -152,6 +152,15 @@ impl Follower {
         self.database.acknowledge(self.reader, state.applied)
     }
 
+    /// Whether all columns are in order.
+    ///
+    /// # Panics
+    /// When one is not.
+    #[cfg(shuttle)]
+    pub(super) fn check(&self) {
+        self.state.read().columns.iter().for_each(Column::check);
+    }
+
     /// Reads the whole table.
     fn read_again(&self, state: &mut State) -> Result<()> {
         let snapshot = self.database.snapshot();

@@ -3,6 +3,8 @@
 mod beam;
 mod build;
 mod bundles;
+#[cfg(any(test, shuttle))]
+mod check;
 mod links;
 mod options;
 mod prune;

@@ -21,7 +21,7 @@ mod stored;
 pub(crate) use stored::IndexMeta;
 
 /// Tables of fewer vectors are scanned, whatever the options say: that is faster, and right.
-pub(crate) const INDEXED_MIN: usize = 2_000;
+pub(crate) const INDEXED_MIN: usize = if cfg!(shuttle) { 16 } else { 2_000 };
 /// Candidates that a search of a graph keeps unless it is told otherwise.
 const EFFORT: usize = 64;
 /// The share of the clusters that a search of a clustered index scans unless it is told otherwise: one in so many.
@@ -190,6 +190,17 @@ impl Index {
                 ]
             }
             Structure::Graph(graph) => graph.bytes().to_vec(),
+        }
+    }
+
+    /// Whether what the index holds follows from the vectors of its table.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[cfg(shuttle)]
+    pub(crate) fn check_structure(&self, rows: &VectorRows) {
+        if let Structure::Graph(graph) = &self.structure {
+            graph.check(rows);
         }
     }
 

@@ -123,6 +123,7 @@ pub fn column_names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>> {
 fn open(bytes: &[u8], limits: &Limits) -> Result<(Bytes, ParquetRecordBatchReaderBuilder<Bytes>)> {
     limits.check_total(bytes.len())?;
     let file = Bytes::copy_from_slice(bytes);
+    pages::check_footer(&file)?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(corrupt)?;
     Ok((file, builder))
 }

@@ -83,33 +83,6 @@ fn truth(
     found.iter().map(|neighbour| neighbour.slot).collect()
 }
 
-/// What must hold of any graph: lists name vertices of their level that are not themselves, once each and no
-/// more than there is room for; dead vertices lead nowhere, and a search begins somewhere that lives.
-fn check(graph: &GraphIndex, table: &VectorTable) {
-    let rows = table.rows();
-    for (number, links) in graph.levels.iter().enumerate() {
-        for slot in rows.slots().filter(|slot| slot.0 & level_mask(number) == 0) {
-            let list = links.of(slot.0 >> shift_of(number));
-            let mut sorted = list.to_vec();
-            sorted.sort_unstable();
-            sorted.dedup();
-            assert_eq!(sorted.len(), list.len(), "{slot:?} {list:?}");
-            assert!(!list.contains(&slot.0) && list.len() <= links.degree());
-            assert!(
-                list.iter()
-                    .all(|id| id & level_mask(number) == 0 && *id < graph.vertices)
-            );
-        }
-    }
-    assert_eq!(graph.tops.is_empty(), rows.is_empty());
-    assert!(graph.tops.iter().all(|top| rows.contains(Slot(*top))));
-    let mask = level_mask(graph.levels.len());
-    let all_tops = rows.slots().filter(|slot| slot.0 & mask == 0);
-    for slot in all_tops {
-        assert!(graph.tops.contains(&slot.0), "{slot:?}");
-    }
-}
-
 #[test]
 fn any_number_of_threads_makes_the_same_graph() {
     let table = table(5_000, 1);
@@ -119,7 +92,7 @@ fn any_number_of_threads_makes_the_same_graph() {
             .collect()
     };
     let one = built(&table, Layout::Compact);
-    check(&one, &table);
+    one.check(table.rows());
     for threads in [2, 5] {
         let options = GraphOptions {
             threads: Some(threads),
@@ -166,7 +139,7 @@ fn tables_of_any_small_size_are_searched() {
         for count in [0, 1, 2, 31, 33, 127, 128, 129, 300] {
             let table = table(count, 3);
             let graph = built(&table, layout);
-            check(&graph, &table);
+            graph.check(table.rows());
             let query = vec![0.25; DIMENSION];
             let found = nearest(&graph, &table, &query, 5, None);
             assert_eq!(found, truth(&graph, &table, &query, 5, None), "{count}");
@@ -188,10 +161,10 @@ fn a_table_that_grows_one_by_one_gets_its_levels() {
             .unwrap();
         graph.insert(table.rows(), slot);
     }
-    check(&graph, &table);
+    graph.check(table.rows());
     assert_eq!(graph.levels.len(), levels);
     graph.raise(table.rows());
-    check(&graph, &table);
+    graph.check(table.rows());
     assert_eq!(graph.levels.len(), levels + 1);
     let mut found = 0;
     for slot in table.rows().slots() {
@@ -284,7 +257,7 @@ proptest! {
                     prop_assert!(hits + 1 >= expect.len(), "{:?} {:?}", found, expect);
                 }
             }
-            check(&graph, &table);
+            graph.check(table.rows());
         }
     }
 }

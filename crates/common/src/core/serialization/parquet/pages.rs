@@ -25,8 +25,8 @@ use crate::limits::Limits;
 /// Bytes that a value takes at least while a page is read: two levels and a cell.
 const VALUE_BYTES: u64 = 8;
 
-/// Most structs inside one another in a page's header; the real ones have three.
-const DEPTH_MAX: usize = 8;
+/// Bytes after the footer: its length and a magic number.
+const TRAILER_BYTES: u64 = 8;
 
 /// Bytes of the file that are looked at for a page's header; more only for one that is longer.
 const HEADER_BYTES: u64 = 4 << 10;
@@ -77,6 +77,41 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Walks through the footer before the library below does, which goes through a list of flags by the number that it
+/// declares: thousands of millions of them in ten bytes. No footer has such a list, and elements of any other kind take
+/// bytes that must be there.
+///
+/// Types are taken as they are declared. The library takes those of the fields that it knows for granted, so a footer
+/// made with care can still be read by it in another way.
+pub(super) fn check_footer(file: &impl ChunkReader) -> Result<()> {
+    let Some(end) = file.len().checked_sub(TRAILER_BYTES) else {
+        return Err(Error::corrupt("it is too short for a Parquet file"));
+    };
+    let read = |start: u64, len: u64| {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        file.get_bytes(start, len).map_err(super::corrupt)
+    };
+    let trailer = read(end, TRAILER_BYTES)?;
+    let Some((length, magic)) = trailer.split_first_chunk::<4>() else {
+        return Err(Error::corrupt("it is too short for a Parquet file"));
+    };
+    let length = u64::from(u32::from_le_bytes(*length));
+    let start = end.checked_sub(length);
+    let (Some(start), b"PAR1") = (start, magic) else {
+        return Err(Error::corrupt("it does not end as Parquet files do"));
+    };
+    let footer = read(start, length)?;
+    let mut reader = Thrift {
+        rest: &footer,
+        part: Part::Footer,
+    };
+    reader.skip(wire::STRUCT, 0)?;
+    if !reader.rest.is_empty() {
+        return Err(Error::corrupt("the footer ends before its length"));
+    }
+    Ok(())
+}
+
 /// Adds what the pages of one column chunk declare to `declared`; how much there is at once then.
 fn chunk_size(
     file: &impl ChunkReader,
@@ -113,7 +148,10 @@ fn page_at(file: &impl ChunkReader, rest: Range<u64>) -> Result<(Page, u64)> {
         let bytes = file
             .get_bytes(rest.start, usize::try_from(len).unwrap_or(usize::MAX))
             .map_err(super::corrupt)?;
-        let mut reader = Thrift { rest: &bytes };
+        let mut reader = Thrift {
+            rest: &bytes,
+            part: Part::Page,
+        };
         match reader.page() {
             Ok(page) => return Ok((page, (bytes.len() - reader.rest.len()) as u64)),
             // The header may go on beyond what was looked at.
@@ -159,6 +197,31 @@ mod field {
 
 struct Thrift<'a> {
     rest: &'a [u8],
+    part: Part,
+}
+
+/// What is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Footer,
+    Page,
+}
+
+impl Part {
+    /// Most structs and lists inside one another; the real ones have ten, and three.
+    const fn depth_max(self) -> usize {
+        match self {
+            Self::Footer => 24,
+            Self::Page => 8,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Footer => "the footer",
+            Self::Page => "the header of a page",
+        }
+    }
 }
 
 impl Thrift<'_> {
@@ -168,7 +231,7 @@ impl Thrift<'_> {
                 self.rest = rest;
                 Ok(*byte)
             }
-            None => Err(Error::corrupt("the header of a page is cut off")),
+            None => Err(self.cut_off()),
         }
     }
 
@@ -181,9 +244,10 @@ impl Thrift<'_> {
                 return Ok(value);
             }
         }
-        Err(Error::corrupt(
-            "a number in the header of a page is too long",
-        ))
+        Err(Error::corrupt(format!(
+            "a number in {} is too long",
+            self.part.name()
+        )))
     }
 
     fn signed(&mut self) -> Result<i64> {
@@ -234,8 +298,11 @@ impl Thrift<'_> {
     }
 
     fn skip(&mut self, ty: u8, depth: usize) -> Result<()> {
-        if depth > DEPTH_MAX {
-            return Err(Error::corrupt("the header of a page is nested too deep"));
+        if depth > self.part.depth_max() {
+            return Err(Error::corrupt(format!(
+                "{} is nested too deep",
+                self.part.name()
+            )));
         }
         match ty {
             wire::TRUE | wire::FALSE => {}
@@ -254,6 +321,9 @@ impl Thrift<'_> {
                 };
                 for _ in 0..len {
                     match head & 0x0f {
+                        wire::TRUE | wire::FALSE if self.part == Part::Footer => {
+                            return Err(Error::corrupt("the footer has a list of flags"));
+                        }
                         // In lists, a bool takes a byte.
                         wire::TRUE | wire::FALSE => drop(self.byte()?),
                         ty => self.skip(ty, depth + 1)?,
@@ -266,16 +336,22 @@ impl Thrift<'_> {
                     self.skip(ty, depth + 1)?;
                 }
             }
-            other => return Err(Error::corrupt(format!("unknown type {other} in a page"))),
+            other => {
+                return Err(Error::corrupt(format!(
+                    "unknown type {other} in {}",
+                    self.part.name()
+                )));
+            }
         }
         Ok(())
     }
 
+    fn cut_off(&self) -> Error {
+        Error::corrupt(format!("{} is cut off", self.part.name()))
+    }
+
     fn skip_bytes(&mut self, len: usize) -> Result<()> {
-        self.rest = self
-            .rest
-            .get(len..)
-            .ok_or_else(|| Error::corrupt("the header of a page is cut off"))?;
+        self.rest = self.rest.get(len..).ok_or_else(|| self.cut_off())?;
         Ok(())
     }
 }

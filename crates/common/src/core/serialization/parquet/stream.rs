@@ -77,6 +77,7 @@ impl Batches {
     ) -> Result<Self> {
         contained(|| {
             let file = Shared(Arc::new(file));
+            pages::check_footer(&file)?;
             let builder =
                 ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(corrupt)?;
             pages::check(builder.metadata(), &file, Scope::Page, limits)?;
