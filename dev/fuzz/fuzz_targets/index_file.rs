@@ -161,7 +161,8 @@ fuzz_target!(|data: &[u8]| {
                 })
                 .collect();
             let mut file = PageFile::open_or_create(&path).expect("a file");
-            file.save(meta.as_bytes(), &sections).expect("room on the disk");
+            file.save(meta.as_bytes(), &sections)
+                .expect("room on the disk");
         }
         _ => fs::write(&path, data).expect("room on the disk"),
     }

@@ -3,21 +3,13 @@
 //! The test stops [`durable::replace`] at each
 //! of its calls, works out every content the disk may show after a restart, and reads each of them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at a surprise"
-)]
-
-mod model_disk;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::model_disk::{Disk, Fault, ModelFiles};
 use common::schema::{Field, FieldType, IndexSpec, Schema};
 use common::{Database, Record, row};
 use durable::{Files, open_with, replace, save_with};
-use model_disk::{Disk, Fault, ModelFiles};
 
 const FILE: &str = "folder/data.tdb";
 

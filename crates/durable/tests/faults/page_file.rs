@@ -1,21 +1,12 @@
 //! Page files: what is saved is read back, only what changed is written, and no fault, cut or flipped bit gives pages
 //! that were never saved.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    reason = "a test stops at a surprise; versions are small"
-)]
-
-mod model_disk;
-
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model_disk::{Disk, Fault, ModelFiles};
 use common::ErrorKind;
 use durable::{Access, Page, PageFile, PageImage, PageSection, open_pages, open_pages_with};
-use model_disk::{Disk, Fault, ModelFiles};
 
 const FILE: &str = "folder/data.pages";
 
