@@ -18,7 +18,8 @@ const THREADS_MAX: usize = 1_024;
 /// What the vectors of a column are, how they are kept and what finds them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VectorOptions {
-    /// Number of elements of each vector: 1 to [`VECTOR_DIMENSION_MAX`].
+    /// Number of elements of each vector: 1 to
+    /// [`VECTOR_DIMENSION_MAX`](common::limits::VECTOR_DIMENSION_MAX).
     pub dimension: usize,
     /// How far two vectors are from each other.
     pub metric: Metric,
