@@ -253,7 +253,8 @@ impl PageFile {
             return self.write_all(1, meta, sections);
         };
         let used = used(sections);
-        let fresh = fresh(sections, &state.places);
+        let known = Known::new(&state.places, &self.path);
+        let fresh = fresh(sections, &known);
         let unused = (state.end + fresh).saturating_sub(used);
         let generation = state.generation + 1;
         let mut overgrown = None;
@@ -281,7 +282,8 @@ impl PageFile {
         sections: &[PageSection<'_>],
     ) -> Result<PagesSaved> {
         let begin = state.end.next_multiple_of(ALIGNMENT as u64);
-        let plan = Plan::new(begin, sections, &state.places)?;
+        let known = Known::new(&state.places, &self.path);
+        let plan = Plan::new(begin, sections, &known)?;
         let unchanged = |error| {
             failed(
                 error,
@@ -334,7 +336,8 @@ impl PageFile {
         sections: &[PageSection<'_>],
     ) -> Result<PagesSaved> {
         let begin = HEADER_BYTES as u64;
-        let plan = Plan::new(begin, sections, &Places::default())?;
+        let none = Places::default();
+        let plan = Plan::new(begin, sections, &Known::new(&none, &self.path))?;
         let pages_end = plan.end;
         let (directory, root) = plan.finish(generation, meta, pages_end)?;
         let written = replace_with(&*self.files, &self.path, |out| {
@@ -394,10 +397,42 @@ fn used(sections: &[PageSection<'_>]) -> u64 {
 }
 
 /// Bytes of the pages that are not yet there.
-fn fresh(sections: &[PageSection<'_>], places: &Places) -> u64 {
+fn fresh(sections: &[PageSection<'_>], known: &Known<'_>) -> u64 {
     let pages = sections.iter().flat_map(|section| &section.pages);
-    let is_fresh = |page: &&Page<'_>| !page.key().is_some_and(|key| places.contains_key(&key));
-    pages.filter(is_fresh).map(|page| page.len() as u64).sum()
+    let fresh = pages.filter(|page| known.place(page).is_none());
+    fresh.map(|page| page.len() as u64).sum()
+}
+
+/// What the file has.
+struct Known<'a> {
+    places: &'a Places,
+    /// The checksums of pages by where they are.
+    crcs: HashMap<u64, u32, foldhash::fast::RandomState>,
+    path: &'a Path,
+}
+
+impl<'a> Known<'a> {
+    fn new(places: &'a Places, path: &'a Path) -> Self {
+        Self {
+            places,
+            crcs: places.values().map(|place| (place.at, place.crc)).collect(),
+            path,
+        }
+    }
+
+    /// Where a page is in the file, if it is there.
+    fn place(&self, page: &Page<'_>) -> Option<Place> {
+        let place = page.key().and_then(|key| self.places.get(&key)).copied();
+        place.or_else(|| match page {
+            // Whoever opened the file to read it has another name for the page, which lies where it lay.
+            Page::Stored(page) if page.source().path() == self.path => {
+                let (_, at) = page.key();
+                let crc = page.crc();
+                (self.crcs.get(&at) == Some(&crc)).then_some(Place { at, crc })
+            }
+            _ => None,
+        })
+    }
 }
 
 fn failed(error: std::io::Error, what: &str) -> Error {
@@ -417,7 +452,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(begin: u64, sections: &[PageSection<'_>], known: &Places) -> Result<Self> {
+    fn new(begin: u64, sections: &[PageSection<'_>], known: &Known<'_>) -> Result<Self> {
         let mut plan = Self {
             sections: Vec::new(),
             places: Places::default(),
@@ -433,9 +468,9 @@ impl Plan {
             let mut pages = Vec::with_capacity(section.pages.len());
             for page in &section.pages {
                 let key = page.key();
-                let here = key.and_then(|key| plan.places.get(&key).or_else(|| known.get(&key)));
-                let (place, is_written) = match here {
-                    Some(place) => (*place, false),
+                let twice = key.and_then(|key| plan.places.get(&key)).copied();
+                let (place, is_written) = match twice.or_else(|| known.place(page)) {
+                    Some(place) => (place, false),
                     None => (plan.place(page)?, true),
                 };
                 plan.is_written.push(is_written);

@@ -13,6 +13,7 @@ mod options;
 mod read;
 mod recall;
 mod run;
+mod saved;
 mod search;
 mod vectors;
 mod write;
@@ -22,12 +23,15 @@ use std::sync::Arc;
 
 use common::schema::{Field, Rule, Schema};
 use common::{Database, Error, Result, Text};
-use parking_lot::RwLock;
+use durable::PageFile;
+use parking_lot::{Mutex, RwLock};
 
 pub use self::collection::VectorCollection;
 pub use self::hybrid::{Fused, FusedHit, Fusion, Hybrid, Place};
 pub use self::options::{CollectionOptions, SparseOptions, VectorOptions};
 pub use self::read::{Page, Scroll};
+use self::saved::SavedColumns;
+pub use self::saved::VectorDbSaved;
 pub use self::search::{Diversity, Found, Hit, Search, Target};
 pub use self::vectors::Vectors;
 use crate::indexing::Index;
@@ -45,6 +49,8 @@ pub const VECTOR_COLUMN: &str = "vector";
 pub struct VectorDb {
     database: Database,
     collections: Arc<RwLock<BTreeMap<Text, VectorCollection>>>,
+    /// Where the indexes were saved last, which knows what is there.
+    file: Arc<Mutex<Option<PageFile>>>,
 }
 
 impl VectorDb {
@@ -58,6 +64,7 @@ impl VectorDb {
         Self {
             database,
             collections: Arc::default(),
+            file: Arc::default(),
         }
     }
 
@@ -114,7 +121,16 @@ impl VectorDb {
         name: &str,
         options: impl Into<CollectionOptions>,
     ) -> Result<VectorCollection> {
-        let options = options.into();
+        self.open_saved(name, options.into(), SavedColumns::new())
+    }
+
+    /// Indexes the vectors of a table, from what was saved of them as far as it is still right.
+    fn open_saved(
+        &self,
+        name: &str,
+        options: CollectionOptions,
+        saved: SavedColumns,
+    ) -> Result<VectorCollection> {
         let table = self.database.collection(name)?;
         let schema = table.schema();
         let mut positions = Vec::new();
@@ -129,7 +145,7 @@ impl VectorDb {
                 }
             }
         }
-        let collection = VectorCollection::open(&self.database, table, options, positions)?;
+        let collection = VectorCollection::open(&self.database, table, options, positions, saved)?;
         let mut collections = self.collections.write();
         collections.insert(name.into(), collection.clone());
         Ok(collection)

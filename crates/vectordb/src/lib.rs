@@ -31,7 +31,7 @@ pub use crate::core::distance::Metric;
 pub use crate::db::{
     CollectionOptions, Diversity, Found, Fused, FusedHit, Fusion, Hit, Hybrid, ID_COLUMN, Page,
     Place, Scroll, Search, SparseOptions, Target, VECTOR_COLUMN, VectorCollection, VectorDb,
-    VectorOptions, Vectors,
+    VectorDbSaved, VectorOptions, Vectors,
 };
 pub use crate::indexing::{
     ClusteredOptions, Explanation, GraphOptions, Index, IndexOptions, Layout, Method, Neighbour,

@@ -155,6 +155,11 @@ impl PageSource {
         }))
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// Whether all pages that were read so far were whole.
     ///
     /// # Errors

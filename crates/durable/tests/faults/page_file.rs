@@ -90,6 +90,19 @@ fn a_save_writes_what_changed_and_old_readings_stay() {
     let none = sections(&new).remove(1);
     let saved = file.save(b"", &[stored, none]).unwrap();
     assert_eq!((saved.generation, saved.pages, saved.written), (3, 20, 0));
+    // Also when somebody else read them.
+    let read_by_another = open_pages(file.path(), Access::Memory).unwrap();
+    let stored = PageSection {
+        name: "rows".into(),
+        pages: read_by_another.sections[0]
+            .pages
+            .iter()
+            .map(Page::Stored)
+            .collect(),
+    };
+    let none = sections(&new).remove(1);
+    let saved = file.save(b"", &[stored, none]).unwrap();
+    assert_eq!((saved.generation, saved.pages, saved.written), (4, 20, 0));
     assert_eq!(read(&file.image().unwrap().unwrap()), Some(bytes(&new)));
 }
 

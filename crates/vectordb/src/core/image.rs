@@ -13,16 +13,24 @@ use super::rows::{LINE_BYTES, Line, Rows};
 #[derive(Debug, Default)]
 pub(crate) struct Image {
     parts: Vec<(String, Pages)>,
+    /// Stands before the names of parts.
+    prefix: String,
 }
 
 impl Image {
+    /// Parts that come from now on have this before their names.
+    pub(crate) fn under(&mut self, prefix: String) {
+        self.prefix = prefix;
+    }
+
     /// Adds pages.
-    pub(crate) fn put(&mut self, name: impl Into<String>, pages: &Pages) {
-        self.parts.push((name.into(), pages.clone()));
+    pub(crate) fn put(&mut self, name: impl AsRef<str>, pages: &Pages) {
+        let name = format!("{}{}", self.prefix, name.as_ref());
+        self.parts.push((name, pages.clone()));
     }
 
     /// Adds a few values; how many is for the caller to keep.
-    pub(crate) fn put_values<T: Pod>(&mut self, name: impl Into<String>, values: &[T]) {
+    pub(crate) fn put_values<T: Pod>(&mut self, name: impl AsRef<str>, values: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let lines = bytes.len().div_ceil(LINE_BYTES);
         let mut pages = Pages::new(lines);
@@ -33,7 +41,7 @@ impl Image {
                 *place = *byte;
             }
         }
-        self.parts.push((name.into(), pages));
+        self.put(name, &pages);
     }
 
     /// What a file takes.
@@ -49,6 +57,7 @@ impl Image {
 #[derive(Debug)]
 pub(crate) struct StoredParts {
     parts: BTreeMap<String, Vec<StoredPage>>,
+    prefix: String,
     source: PageSource,
 }
 
@@ -60,8 +69,14 @@ impl StoredParts {
             parts: sections
                 .map(|section| (section.name, section.pages))
                 .collect(),
+            prefix: String::new(),
             source: image.source,
         }
+    }
+
+    /// Parts that are taken from now on have this before their names.
+    pub(crate) fn under(&mut self, prefix: String) {
+        self.prefix = prefix;
     }
 
     /// Tells whether a page was found damaged.
@@ -110,8 +125,9 @@ impl StoredParts {
     }
 
     fn take(&mut self, name: &str) -> Result<Vec<StoredPage>> {
+        let name = format!("{}{name}", self.prefix);
         self.parts
-            .remove(name)
+            .remove(&name)
             .ok_or_else(|| corrupt(format!("part `{name}` is missing")))
     }
 }

@@ -219,6 +219,13 @@ impl VectorRows {
         }
     }
 
+    /// Whether a slot holds this vector, as its precision has it.
+    pub(crate) fn holds(&self, slot: Slot, vector: &[f32]) -> bool {
+        let mut row = vec![Line::default(); self.values.stride()];
+        self.precision.encode(vector, &mut row);
+        self.stored(slot).is_some_and(|stored| *stored == *row)
+    }
+
     /// Writes the vector of a slot, as its precision has it, and zeros behind it; whether one lives there.
     pub fn decode(&self, slot: Slot, vector: &mut [f32]) -> bool {
         let row = self.stored(slot);

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::schema::Schema;
 use common::{Collection, Database, Error, Record, RecordId, Result};
 
+use super::column::Column;
 use super::follower::{Follower, Indexed};
 use super::options::CollectionOptions;
+use super::saved::SavedColumns;
 use crate::core::floats;
 
 /// Vectors with metadata. A handle; clones share the collection.
@@ -32,8 +34,9 @@ impl VectorCollection {
         table: Collection,
         options: CollectionOptions,
         positions: Vec<usize>,
+        saved: SavedColumns,
     ) -> Result<Self> {
-        let follower = Follower::new(database, table.clone(), &options, positions)?;
+        let follower = Follower::new(database, table.clone(), &options, positions, saved)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 table,
@@ -91,6 +94,14 @@ impl VectorCollection {
     /// that build, with the number of vectors done and of all. The build goes on when it returns.
     pub fn watch_builds(&self, watcher: impl Fn(usize, usize) + Send + Sync + 'static) {
         self.inner.follower.watch(Arc::new(watcher));
+    }
+
+    /// Has its columns of vectors saved.
+    ///
+    /// # Errors
+    /// What `save` fails with.
+    pub(super) fn with_columns<R>(&self, save: impl FnOnce(&[Column]) -> Result<R>) -> Result<R> {
+        self.inner.follower.with_columns(save)
     }
 
     /// What searches read.

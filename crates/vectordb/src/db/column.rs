@@ -7,8 +7,10 @@ use hashbrown::{HashMap, HashSet};
 
 use super::dense::{Dense, DenseView};
 use super::options::{SparseOptions, VectorOptions};
-use crate::core::{Paged, floats};
-use crate::indexing::SparseIndex;
+use super::saved::SavedColumn;
+use crate::core::image::corrupt;
+use crate::core::{Paged, VectorTable, floats};
+use crate::indexing::{Index, SparseIndex};
 
 /// Records on one page of the table of records.
 const RECORDS_PER_PAGE: usize = 512;
@@ -204,7 +206,11 @@ impl Column {
             Vectors::Dense(dense) => {
                 let (metric, dimension) = (dense.options.metric, dense.options.dimension);
                 new.and_then(|vector| metric.prepare(&floats(vector)?, dimension).ok())
-                    .and_then(|vector| dense.put(slot, &vector))
+                    .and_then(|vector| match slot {
+                        // As it was saved.
+                        Some(slot) if known.is_none() && dense.holds(slot, &vector) => Some(slot),
+                        slot => dense.put(slot, &vector),
+                    })
             }
             Vectors::Sparse(sparse) => new
                 .filter(|vector| vector.is_finite())
@@ -223,6 +229,58 @@ impl Column {
                 }
             }
         }
+    }
+
+    /// Takes the vectors of a column as they were saved, with the ids they are of, before all rows of its table are put.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] if they do not fit together.
+    pub(super) fn resume(&mut self, saved: SavedColumn) -> Result<()> {
+        let wrong = || corrupt("the ids of the vectors are not those of the vectors");
+        let SavedColumn { table, index, ids } = saved;
+        let Vectors::Dense(dense) = &mut self.vectors else {
+            return Err(wrong());
+        };
+        let slots: Vec<Slot> = table.rows().slots().collect();
+        if slots.len() != ids.len() {
+            return Err(wrong());
+        }
+        if dense.resume(table, index) {
+            self.slots = ids.into_iter().zip(slots.iter().copied()).collect();
+            if self.slots.len() != slots.len() {
+                return Err(wrong());
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the rows that were saved and are no more, after all others were put.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the file turned out to be damaged.
+    pub(super) fn resumed(&mut self) -> Result<()> {
+        let is_gone = |slot: &Slot| {
+            let record = self.records.get(slot.0 as usize);
+            record.is_none_or(Option::is_none)
+        };
+        let slots = self.slots.iter();
+        let gone: Vec<RecordId> = slots
+            .filter(|(_, slot)| is_gone(slot))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &gone {
+            self.remove(id);
+        }
+        self.dense().map_or(Ok(()), Dense::intact)
+    }
+
+    /// The vectors with their index, and the ids of their slots in order, to be saved; none of sparse vectors, whose index is
+    /// made of their records in little time, and none while the index does not know all.
+    pub(super) fn resumable(&self) -> Option<(&VectorTable, &Index, Vec<RecordId>)> {
+        let (table, index) = self.dense()?.resumable()?;
+        let id = |slot: Slot| Some(self.records.get(slot.0 as usize)?.as_ref()?.id());
+        let ids: Vec<RecordId> = table.rows().slots().filter_map(id).collect();
+        (ids.len() == table.rows().len()).then_some((table, index, ids))
     }
 
     /// Forgets a row.

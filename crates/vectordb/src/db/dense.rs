@@ -137,6 +137,39 @@ impl Dense {
         }
     }
 
+    /// Takes a table and its index as they were saved; whether they are of these options.
+    pub(super) fn resume(&mut self, vectors: VectorTable, index: Index) -> bool {
+        let (rows, options) = (vectors.rows(), &self.options);
+        let fits = rows.dimension() == options.dimension
+            && rows.precision() == options.precision
+            && index.metric() == options.metric
+            && *index.options() == index_options(options);
+        if fits {
+            self.index = index.threads(options.threads.unwrap_or(1));
+            self.vectors = vectors;
+        }
+        fits
+    }
+
+    /// The table and its index, to be saved; none while the index does not know all vectors.
+    pub(super) fn resumable(&self) -> Option<(&VectorTable, &Index)> {
+        let is_told = self.behind.is_none() && matches!(self.building, Building::No);
+        is_told.then_some((&self.vectors, &self.index))
+    }
+
+    /// Whether a slot holds this vector.
+    pub(super) fn holds(&self, slot: Slot, vector: &[f32]) -> bool {
+        self.vectors.rows().holds(slot, vector)
+    }
+
+    /// Whether all that was read so far of a file was whole.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] if not.
+    pub(super) fn intact(&self) -> Result<()> {
+        self.index.check(self.vectors.rows())
+    }
+
     /// Puts a vector in a slot, or in a new one; `None` when there is none left.
     pub(super) fn put(&mut self, slot: Option<Slot>, vector: &[f32]) -> Option<Slot> {
         let slot = match slot {

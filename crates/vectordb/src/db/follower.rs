@@ -11,6 +11,7 @@ use super::builder::{Builder, Watcher};
 use super::column::{Column, ColumnOptions, ColumnView};
 use super::dense::Dense;
 use super::options::CollectionOptions;
+use super::saved::SavedColumns;
 
 /// Changes read from the log at once.
 const CHANGES_AT_ONCE: usize = 4_096;
@@ -53,6 +54,7 @@ impl Follower {
         table: Collection,
         options: &CollectionOptions,
         positions: Vec<usize>,
+        saved: SavedColumns,
     ) -> Result<Self> {
         let options = options.by_column();
         let state = State::new(&options, &positions)?;
@@ -69,7 +71,10 @@ impl Follower {
             state: Arc::new(RwLock::new(state)),
         };
         let mut state = follower.state.write();
-        follower.read_again(&mut state)?;
+        if follower.resume(&mut state, saved).is_err() {
+            // What was saved is of no use: all of it is in the rows as well.
+            follower.read_again(&mut state)?;
+        }
         drop(state);
         follower.build_if_due();
         follower.wait()?;
@@ -161,10 +166,24 @@ impl Follower {
         self.state.read().columns.iter().for_each(Column::check);
     }
 
+    /// Takes what was saved, and brings it up to the table.
+    fn resume(&self, state: &mut State, saved: SavedColumns) -> Result<()> {
+        let mut resumed = State::new(&self.options, &self.positions)?;
+        for (column, saved) in resumed.columns.iter_mut().zip(saved) {
+            saved.map_or(Ok(()), |saved| column.resume(saved))?;
+        }
+        self.read(state, resumed)?;
+        state.columns.iter_mut().try_for_each(Column::resumed)
+    }
+
     /// Reads the whole table.
     fn read_again(&self, state: &mut State) -> Result<()> {
+        self.read(state, State::new(&self.options, &self.positions)?)
+    }
+
+    /// Reads the whole table into columns that hold no other rows.
+    fn read(&self, state: &mut State, mut fresh: State) -> Result<()> {
         let snapshot = self.database.snapshot();
-        let mut fresh = State::new(&self.options, &self.positions)?;
         fresh.applied = snapshot.seq();
         snapshot.view().scan(&self.table, &mut |records| {
             for record in records {
@@ -177,6 +196,17 @@ impl Follower {
         })?;
         *state = fresh;
         self.database.acknowledge(self.reader, state.applied)
+    }
+
+    /// Has the columns saved as of one commit.
+    ///
+    /// # Errors
+    /// What `save` fails with.
+    pub(super) fn with_columns<R>(&self, save: impl FnOnce(&[Column]) -> Result<R>) -> Result<R> {
+        self.follow()?;
+        // That a build failed is no reason not to save the rest.
+        let _ = self.wait();
+        save(&self.state.read().columns)
     }
 
     fn build_if_due(&self) {

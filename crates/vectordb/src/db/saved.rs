@@ -1,0 +1,231 @@
+//! A [`VectorDb`] to files and back.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use common::{Error, RecordId, Result};
+use durable::{Access, PageFile, PageImage, PagesSaved, Saved, open_pages};
+use serde::{Deserialize, Serialize};
+
+use super::VectorDb;
+use super::column::Column;
+use super::options::CollectionOptions;
+use crate::core::image::{Image, StoredParts, corrupt};
+use crate::core::{TableMeta, VectorTable};
+use crate::indexing::{Index, IndexMeta};
+
+const FORMAT: &str = "tandemdb-vector-collections";
+const VERSION: u32 = 1;
+
+/// What a file says of all.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    format: String,
+    version: u32,
+    collections: Vec<CollectionMeta>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CollectionMeta {
+    name: String,
+    options: CollectionOptions,
+    /// None for columns that are indexed again from their rows.
+    columns: Vec<Option<ColumnMeta>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ColumnMeta {
+    table: TableMeta,
+    index: IndexMeta,
+    /// Bytes of the ids of its slots, in order, as JSON.
+    ids: usize,
+}
+
+/// A column as it was saved: its ids are in the order of the slots in use.
+pub(super) struct SavedColumn {
+    pub(super) table: VectorTable,
+    pub(super) index: Index,
+    pub(super) ids: Vec<RecordId>,
+}
+
+/// The columns of a collection; columns that are not there are indexed from their rows.
+pub(super) type SavedColumns = Vec<Option<SavedColumn>>;
+
+/// What [`VectorDb::save`] wrote.
+#[derive(Debug)]
+pub struct VectorDbSaved {
+    /// The rows, vectors among them.
+    pub rows: Saved,
+    /// What searches need: pages that changed since the last save are written.
+    pub indexes: PagesSaved,
+}
+
+impl VectorDb {
+    /// Saves all rows to the file `path`, and what searches need to `path.vectors` beside it, while other threads go on.
+    ///
+    /// Each of the two files changes as a whole or not at all. The rows are what counts: [`VectorDb::open`] brings what
+    /// it finds of indexes up to them. The second file belongs to this database until it is dropped, and saving it
+    /// again writes only what changed of it.
+    ///
+    /// ```
+    /// use common::schema::{Field, FieldType};
+    /// use common::row;
+    /// use vectordb::{Metric, Search, VectorDb, VectorOptions};
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("places.tdb");
+    ///
+    /// let db = VectorDb::new();
+    /// let options = VectorOptions::new(2, Metric::Euclidean);
+    /// let places = db.create_collection("places", options, [Field::new("kind", FieldType::Text)])?;
+    /// places.upsert(1, [3.0, 4.0], row! { "kind": "cafe" })?;
+    /// db.save(&path)?;
+    /// drop((places, db));
+    ///
+    /// let places = VectorDb::open(&path)?.collection("places")?;
+    /// assert_eq!(places.search(&Search::new([0.0, 0.0], 1))?.hits[0].distance, 5.0);
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Conflict`] while another writer has one of the files, [`common::ErrorKind::Io`] when the
+    /// disk fails or is full. The message names the file and says whether it changed.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<VectorDbSaved> {
+        let path = path.as_ref();
+        let mut file = self.file.lock();
+        let beside = beside(path);
+        if file.as_ref().is_none_or(|file| file.path() != beside) {
+            *file = None;
+            *file = Some(PageFile::open_or_create(&beside)?);
+        }
+        let rows = durable::save(self.database(), path)?;
+        let mut image = Image::default();
+        let mut collections = Vec::new();
+        for (number, collection) in self.collections().iter().enumerate() {
+            let columns = collection.with_columns(|columns| {
+                let columns = columns.iter().enumerate();
+                columns
+                    .map(|(at, column)| {
+                        image.under(format!("{number}/{at}/"));
+                        save(column, &mut image)
+                    })
+                    .collect::<Result<Vec<_>>>()
+            })?;
+            collections.push(CollectionMeta {
+                name: collection.name().to_owned(),
+                options: collection.options().clone(),
+                columns,
+            });
+        }
+        let meta = json(&Meta {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            collections,
+        })?;
+        let saved = file
+            .as_mut()
+            .map(|file| file.save(&meta, &image.sections()));
+        match saved {
+            Some(indexes) => Ok(VectorDbSaved {
+                rows,
+                indexes: indexes?,
+            }),
+            None => Err(Error::closed("the file of the indexes is not open")),
+        }
+    }
+
+    /// Opens what [`VectorDb::save`] wrote to the file `path` and to `path.vectors`.
+    ///
+    /// Rows are read into memory; indexes are mapped, and need no rebuild. Each vector of a row is compared with the
+    /// one that its index knows, so that an index which is older or newer than the rows, or of other rows, is brought up to
+    /// them; one that is damaged is built anew.
+    ///
+    /// # Errors
+    /// As [`durable::open`]; [`common::ErrorKind::Io`], [`common::ErrorKind::Corrupt`] or
+    /// [`common::ErrorKind::Unsupported`] also when `path.vectors` is not there, is damaged where it says what the
+    /// collections are, or was written by a later version. The rows are safe then: read them with [`durable::open`] and
+    /// give the options of the collections again, to [`VectorDb::over`] and [`VectorDb::open_collection`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let db = Self::over(durable::open(path)?);
+        let beside = beside(path);
+        let place = |error: Error| error.at(beside.display());
+        let image = open_pages(&beside, Access::Map)?;
+        let meta = meta(&image).map_err(place)?;
+        let mut parts = StoredParts::new(image);
+        for (number, collection) in meta.collections.into_iter().enumerate() {
+            let columns = collection.columns.iter().enumerate().map(|(at, column)| {
+                parts.under(format!("{number}/{at}/"));
+                // The rows have it all: what cannot be read is made again.
+                load(column.as_ref()?, &mut parts).ok()
+            });
+            let columns = columns.collect();
+            db.open_saved(&collection.name, collection.options, columns)
+                .map_err(place)?;
+        }
+        Ok(db)
+    }
+}
+
+fn save(column: &Column, image: &mut Image) -> Result<Option<ColumnMeta>> {
+    let Some((table, index, ids)) = column.resumable() else {
+        return Ok(None);
+    };
+    let ids = json(&ids)?;
+    image.put_values("ids", &ids);
+    Ok(Some(ColumnMeta {
+        table: table.save(image),
+        index: index.save(image),
+        ids: ids.len(),
+    }))
+}
+
+fn load(meta: &ColumnMeta, parts: &mut StoredParts) -> Result<SavedColumn> {
+    let ids: Vec<u8> = parts.values("ids", meta.ids)?;
+    let ids = serde_json::from_slice(&ids).map_err(|_| corrupt("the ids are none"))?;
+    let table = VectorTable::load(&meta.table, parts)?;
+    let index = Index::load(&meta.index, table.rows(), parts)?;
+    Ok(SavedColumn { table, index, ids })
+}
+
+fn meta(image: &PageImage) -> Result<Meta> {
+    let none = || corrupt("holds pages, but not those of vector collections");
+    let meta: serde_json::Value = serde_json::from_slice(&image.meta).map_err(|_| none())?;
+    if meta.get("format").and_then(|format| format.as_str()) != Some(FORMAT) {
+        return Err(none());
+    }
+    let version = meta.get("version").and_then(serde_json::Value::as_u64);
+    if version != Some(u64::from(VERSION)) {
+        return Err(Error::unsupported(format!(
+            "was written by a later version of this program (vector collections {}); use that version",
+            version.unwrap_or_default()
+        )));
+    }
+    serde_json::from_value(meta).map_err(|error| {
+        corrupt(format!(
+            "says of its collections what makes no sense: {error}"
+        ))
+    })
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| Error::invalid(format!("something that cannot be saved: {error}")))
+}
+
+/// The file of the indexes, by the one name that it has under all ways to it.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".vectors");
+    let path = PathBuf::from(name);
+    std::fs::canonicalize(&path).unwrap_or(path)
+}
