@@ -80,6 +80,33 @@ fn t30_no_row_is_lost_at_any_size() {
 }
 
 #[test]
+fn golden_files_still_open() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/golden");
+    let files = ["vectordb.tdb", "vectordb.tdb.vectors"];
+    let packed = files.map(|name| golden.join(format!("{name}.zst")));
+    let folder = tempfile::tempdir().unwrap();
+    let unpacked = files.map(|name| folder.path().join(name));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        filled(20).save(&unpacked[0]).unwrap();
+        for (from, to) in unpacked.iter().zip(&packed) {
+            let bytes = zstd::encode_all(fs::File::open(from).unwrap(), 19).unwrap();
+            fs::write(to, bytes).unwrap();
+        }
+    }
+    for (from, to) in packed.iter().zip(&unpacked) {
+        let bytes = zstd::decode_all(fs::File::open(from).unwrap()).unwrap();
+        fs::write(to, bytes).unwrap();
+    }
+    let db = VectorDb::open(&unpacked[0]).unwrap();
+    let things = db.collection("things").unwrap();
+    assert_eq!(
+        answers(&things),
+        answers(&filled(20).collection("things").unwrap())
+    );
+    assert_eq!(things.options().vectors_of(None).unwrap(), &options());
+}
+
+#[test]
 fn an_index_is_opened_and_not_built() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tdb");
