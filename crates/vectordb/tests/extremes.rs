@@ -37,13 +37,21 @@ const VALUES: [f32; 16] = [
     f32::MIN,
 ];
 
+/// Indexes that are built with little effort, for they are many.
 fn kinds() -> [IndexOptions; 5] {
+    let graph = |layout| {
+        IndexOptions::Graph(GraphOptions {
+            build_candidates: 40,
+            ..GraphOptions::new(layout)
+        })
+    };
+    let clustered = ClusteredOptions::default().clusters(24);
     [
         IndexOptions::Exact,
-        IndexOptions::Clustered(ClusteredOptions::default()),
-        IndexOptions::Clustered(ClusteredOptions::default().bits(4)),
-        IndexOptions::Graph(GraphOptions::default()),
-        IndexOptions::Graph(GraphOptions::new(Layout::Fast)),
+        IndexOptions::Clustered(clustered.clone()),
+        IndexOptions::Clustered(clustered.bits(4)),
+        graph(Layout::Compact),
+        graph(Layout::Fast),
     ]
 }
 
