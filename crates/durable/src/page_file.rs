@@ -165,8 +165,7 @@ impl PageFile {
     /// [`ErrorKind::Conflict`] while another writer has the file; as [`open_pages`] when there is a file that cannot
     /// be read.
     pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = one_name(path.as_ref());
         let lock = WriterLock::acquire(&path)?;
         let mut file = Self::open_or_create_with(Arc::new(SystemFiles), &path)?;
         file.lock = Some(lock);
@@ -192,6 +191,11 @@ impl PageFile {
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether this is a way to the file.
+    pub fn is_at(&self, path: &Path) -> bool {
+        one_name(path) == self.path
     }
 
     /// What is in the file, by a map of it; `None` before the first save. Saving pages of this image again writes
@@ -375,6 +379,17 @@ impl PageFile {
         });
         saved
     }
+}
+
+/// The one name that a file has under all ways to it, also before it comes into being.
+pub(super) fn one_name(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        let folder = std::fs::canonicalize(folder_of(path));
+        match (folder, path.file_name()) {
+            (Ok(folder), Some(name)) => folder.join(name),
+            _ => path.to_owned(),
+        }
+    })
 }
 
 fn check(sections: &[PageSection<'_>]) -> Result<()> {

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use common::{Error, ErrorKind, Result};
 use durable::{Access, PageFile, PageImage, PagesSaved, open_pages};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::core::image::{Image, StoredParts, corrupt};
@@ -23,7 +24,7 @@ use crate::indexing::{Index, IndexMeta};
 const FORMAT: &str = "tandemdb-vectors";
 const VERSION: u32 = 1;
 /// More than what a file says beside its pages ever takes.
-const META_BYTES_MAX: usize = 1 << 20;
+const META_BYTES_MAX: usize = 16 << 20;
 
 /// What a file says of all.
 #[derive(Serialize, Deserialize)]
@@ -131,25 +132,7 @@ impl IndexFile {
 }
 
 fn load(image: PageImage) -> Result<(VectorTable, Index)> {
-    if image.meta.len() > META_BYTES_MAX {
-        return Err(corrupt("says more of itself than an index file does"));
-    }
-    let meta: serde_json::Value = serde_json::from_slice(&image.meta)
-        .map_err(|_| corrupt("holds pages, but not those of vectors"))?;
-    if meta.get("format").and_then(|format| format.as_str()) != Some(FORMAT) {
-        return Err(corrupt("holds pages, but not those of vectors"));
-    }
-    match meta.get("version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version == u64::from(VERSION) => {}
-        version => {
-            return Err(Error::unsupported(format!(
-                "was written by a later version of this program (index file {}); use that version",
-                version.unwrap_or_default()
-            )));
-        }
-    }
-    let meta: Meta = serde_json::from_value(meta)
-        .map_err(|error| corrupt(format!("says of its vectors what makes no sense: {error}")))?;
+    let meta: Meta = read_meta(&image, FORMAT, VERSION)?;
     let mut parts = StoredParts::new(image);
     let table = VectorTable::load(&meta.table, &mut parts)?;
     let index = Index::load(&meta.index, table.rows(), &mut parts).map_err(|error| {
@@ -161,4 +144,33 @@ fn load(image: PageImage) -> Result<(VectorTable, Index)> {
     })?;
     parts.source().check()?;
     Ok((table, index))
+}
+
+/// What a file says beside its pages, if it is of this format and version.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if it is of another format or makes no sense, [`ErrorKind::Unsupported`] if it is of another
+/// version.
+pub(crate) fn read_meta<T: DeserializeOwned>(
+    image: &PageImage,
+    format: &str,
+    version: u32,
+) -> Result<T> {
+    let other = || corrupt(format!("holds pages, but not those of {format}"));
+    if image.meta.len() > META_BYTES_MAX {
+        return Err(corrupt("says more of itself than such a file does"));
+    }
+    let meta: serde_json::Value = serde_json::from_slice(&image.meta).map_err(|_| other())?;
+    if meta.get("format").and_then(|given| given.as_str()) != Some(format) {
+        return Err(other());
+    }
+    let given = meta.get("version").and_then(serde_json::Value::as_u64);
+    if given != Some(u64::from(version)) {
+        return Err(Error::unsupported(format!(
+            "was written by a later version of this program ({format} {}); use that version",
+            given.unwrap_or_default()
+        )));
+    }
+    serde_json::from_value(meta)
+        .map_err(|error| corrupt(format!("says of itself what makes no sense: {error}")))
 }

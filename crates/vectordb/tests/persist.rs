@@ -286,7 +286,7 @@ fn files_that_are_none_say_what_they_are() {
             .unwrap();
     };
     save("{}");
-    assert_eq!(refused("not those of vectors"), ErrorKind::Corrupt);
+    assert_eq!(refused("not those of tandemdb-vectors"), ErrorKind::Corrupt);
     save(r#"{"format": "tandemdb-vectors", "version": 2}"#);
     assert_eq!(refused("later version"), ErrorKind::Unsupported);
     save(r#"{"format": "tandemdb-vectors", "version": 1}"#);

@@ -145,6 +145,19 @@ fn an_index_is_opened_and_not_built() {
 }
 
 #[test]
+fn a_file_is_the_same_by_every_way_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let db = filled(2_100);
+    db.save(link.join("a.tdb")).unwrap();
+    // What is there is known.
+    let again = db.save(real.join("a.tdb")).unwrap().indexes;
+    assert!(again.written_bytes < 60_000, "{again:?}");
+}
+
+#[test]
 fn rows_count_and_not_what_was_saved_of_their_index() {
     let folder = tempfile::tempdir().unwrap();
     let (path, other) = (folder.path().join("a.tdb"), folder.path().join("b.tdb"));

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use common::{Error, ErrorKind, Result};
 
 use super::layout::{self, corrupt};
+use super::one_name;
 use crate::files::{Files, SystemFiles};
 
 /// How the pages of a file come into memory.
@@ -179,7 +180,7 @@ impl PageSource {
 /// [`ErrorKind::Io`] when there is no such file or it cannot be read, [`ErrorKind::Corrupt`] when it is no page
 /// file or is damaged, [`ErrorKind::Unsupported`] when a later version wrote it. The message names the file.
 pub fn open_pages(path: impl AsRef<Path>, access: Access) -> Result<PageImage> {
-    open_pages_with(&SystemFiles, path.as_ref(), access)
+    open_pages_with(&SystemFiles, &one_name(path.as_ref()), access)
 }
 
 /// As [`open_pages`], from other files than those of the operating system.

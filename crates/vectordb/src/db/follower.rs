@@ -169,11 +169,18 @@ impl Follower {
     /// Takes what was saved, and brings it up to the table.
     fn resume(&self, state: &mut State, saved: SavedColumns) -> Result<()> {
         let mut resumed = State::new(&self.options, &self.positions)?;
-        for (column, saved) in resumed.columns.iter_mut().zip(saved) {
-            saved.map_or(Ok(()), |saved| column.resume(saved))?;
+        let mut numbers = Vec::new();
+        for (number, (column, saved)) in resumed.columns.iter_mut().zip(saved).enumerate() {
+            if let Some(saved) = saved {
+                column.resume(saved)?;
+                numbers.push(number);
+            }
         }
         self.read(state, resumed)?;
-        state.columns.iter_mut().try_for_each(Column::resumed)
+        let resumed = numbers.iter();
+        resumed
+            .filter_map(|number| state.columns.get_mut(*number).map(Column::resumed))
+            .collect()
     }
 
     /// Reads the whole table.

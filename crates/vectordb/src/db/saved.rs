@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use common::{Error, RecordId, Result};
-use durable::{Access, PageFile, PageImage, PagesSaved, Saved, open_pages};
+use durable::{Access, PageFile, PagesSaved, Saved, open_pages};
 use serde::{Deserialize, Serialize};
 
 use super::VectorDb;
@@ -23,6 +23,7 @@ use super::options::CollectionOptions;
 use crate::core::image::{Image, StoredParts, corrupt};
 use crate::core::{TableMeta, VectorTable};
 use crate::indexing::{Index, IndexMeta};
+use crate::persist::read_meta;
 
 const FORMAT: &str = "tandemdb-vector-collections";
 const VERSION: u32 = 1;
@@ -103,7 +104,7 @@ impl VectorDb {
         let path = path.as_ref();
         let mut file = self.file.lock();
         let beside = beside(path);
-        if file.as_ref().is_none_or(|file| file.path() != beside) {
+        if !file.as_ref().is_some_and(|file| file.is_at(&beside)) {
             *file = None;
             *file = Some(PageFile::open_or_create(&beside)?);
         }
@@ -131,16 +132,18 @@ impl VectorDb {
             version: VERSION,
             collections,
         })?;
-        let saved = file
-            .as_mut()
-            .map(|file| file.save(&meta, &image.sections()));
-        match saved {
-            Some(indexes) => Ok(VectorDbSaved {
-                rows,
-                indexes: indexes?,
-            }),
-            None => Err(Error::closed("the file of the indexes is not open")),
+        let Some(open) = file.as_mut() else {
+            return Err(Error::closed("the file of the indexes is not open"));
+        };
+        let indexes = open.save(&meta, &image.sections());
+        if indexes.is_err() {
+            // It may not know what reached the disk: the next save opens it again.
+            *file = None;
         }
+        Ok(VectorDbSaved {
+            rows,
+            indexes: indexes?,
+        })
     }
 
     /// Opens what [`VectorDb::save`] wrote to the file `path` and to `path.vectors`.
@@ -160,7 +163,7 @@ impl VectorDb {
         let beside = beside(path);
         let place = |error: Error| error.at(beside.display());
         let image = open_pages(&beside, Access::Map)?;
-        let meta = meta(&image).map_err(place)?;
+        let meta: Meta = read_meta(&image, FORMAT, VERSION).map_err(place)?;
         let mut parts = StoredParts::new(image);
         for (number, collection) in meta.collections.into_iter().enumerate() {
             let columns = collection.columns.iter().enumerate().map(|(at, column)| {
@@ -197,35 +200,14 @@ fn load(meta: &ColumnMeta, parts: &mut StoredParts) -> Result<SavedColumn> {
     Ok(SavedColumn { table, index, ids })
 }
 
-fn meta(image: &PageImage) -> Result<Meta> {
-    let none = || corrupt("holds pages, but not those of vector collections");
-    let meta: serde_json::Value = serde_json::from_slice(&image.meta).map_err(|_| none())?;
-    if meta.get("format").and_then(|format| format.as_str()) != Some(FORMAT) {
-        return Err(none());
-    }
-    let version = meta.get("version").and_then(serde_json::Value::as_u64);
-    if version != Some(u64::from(VERSION)) {
-        return Err(Error::unsupported(format!(
-            "was written by a later version of this program (vector collections {}); use that version",
-            version.unwrap_or_default()
-        )));
-    }
-    serde_json::from_value(meta).map_err(|error| {
-        corrupt(format!(
-            "says of its collections what makes no sense: {error}"
-        ))
-    })
-}
-
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value)
         .map_err(|error| Error::invalid(format!("something that cannot be saved: {error}")))
 }
 
-/// The file of the indexes, by the one name that it has under all ways to it.
+/// The file of the indexes.
 fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".vectors");
-    let path = PathBuf::from(name);
-    std::fs::canonicalize(&path).unwrap_or(path)
+    name.into()
 }
