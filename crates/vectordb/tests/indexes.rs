@@ -117,7 +117,9 @@ fn every_index_finds_nearly_all_true_neighbours_by_every_metric_it_has() {
             match Index::build(&options, metric, table.rows(), &unwatched) {
                 Ok(index) => {
                     let recall = recall(&index, &table, metric, &queries, None);
-                    assert!(recall > 0.97, "{options:?} {metric}: {recall}");
+                    // Of 24 bits, hundreds of vectors are equal: a search must not stay among those.
+                    let least = if metric.compares_bits() { 0.99 } else { 0.97 };
+                    assert!(recall > least, "{options:?} {metric}: {recall}");
                     assert!(index.bytes().iter().map(|(_, bytes)| bytes).sum::<usize>() > 0);
                 }
                 Err(error) => {

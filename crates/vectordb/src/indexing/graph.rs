@@ -5,6 +5,7 @@ mod build;
 mod bundles;
 #[cfg(any(test, shuttle))]
 mod check;
+mod landmarks;
 mod links;
 mod options;
 mod prune;
@@ -33,8 +34,10 @@ use crate::core::distance::Metric;
 use crate::core::{Line, SlotSet, VectorRows};
 use rayon::prelude::*;
 
-/// Each level has one vertex of so many of the level below: those whose slot is divisible.
+/// Each level has one vertex of two to the power of this of the level below.
 const LEVEL_SHIFT: u32 = 5;
+/// Bits that tell the vertices apart of whom one is of the next level.
+const GROUP_MASK: u64 = (1 << LEVEL_SHIFT) - 1;
 /// Vertices whose neighbours are coded before the codes are written.
 const BUNDLED_AT_ONCE: usize = 4_096;
 /// The highest level has at most so many vertices of whom one stands for all.
@@ -42,7 +45,7 @@ const TOPS_MAX: usize = 128;
 
 /// A navigable graph over the vectors of a table.
 ///
-/// Every vector is a vertex; every 32nd slot is a vertex of a coarser graph as well, and so on, so that a search
+/// Every vector is a vertex; one of each 32 slots is a vertex of a coarser graph as well, and so on, so that a search
 /// begins near its goal. A clone costs a few reference counts and never changes.
 #[derive(Debug, Clone)]
 pub(crate) struct GraphIndex {
@@ -54,6 +57,8 @@ pub(crate) struct GraphIndex {
     bundles: Option<Bundles>,
     /// Vertices where searches begin: all that a level above the last would have.
     tops: Arc<Vec<u32>>,
+    /// Vertices where searches of the finest level begin as well.
+    landmarks: Arc<Vec<u32>>,
     /// Vertices have numbers below this.
     vertices: u32,
 }
@@ -122,6 +127,7 @@ impl GraphIndex {
             levels: Vec::new(),
             bundles: None,
             tops: Arc::default(),
+            landmarks: Arc::default(),
             vertices,
         };
         graph.build_levels(rows, &members, progress)?;
@@ -169,17 +175,18 @@ impl GraphIndex {
         while let Some(last) = levels.last()
             && last.len() > TOPS_MAX
         {
-            let mask = level_mask(levels.len());
-            let next = last.iter().copied().filter(|id| id & mask == 0).collect();
-            levels.push(next);
+            let number = levels.len();
+            let next = last.iter().copied().filter(|id| is_of_level(*id, number));
+            levels.push(next.collect());
         }
         // What stands above the last level.
-        let tops = match levels.pop() {
-            Some(tops) if !levels.is_empty() && !tops.is_empty() => tops,
-            _ => members.iter().copied().take(TOPS_MAX).collect(),
+        let mut tops = match levels.len() {
+            1 => Vec::new(),
+            _ => levels.pop().unwrap_or_default(),
         };
-        if levels.is_empty() {
-            levels.push(members.to_vec());
+        if tops.is_empty() {
+            let last = levels.last().into_iter().flatten();
+            tops = last.copied().take(TOPS_MAX).collect();
         }
         self.tops = Arc::new(tops);
 
@@ -190,6 +197,10 @@ impl GraphIndex {
                 Some(seeds) => seeds.clone(),
                 None => self.tops.as_ref().clone(),
             };
+            if number == 0 {
+                let entry = |vertex: u32| self.descend(self.codes.row(Slot(vertex)), &above, 1);
+                self.landmarks = Arc::new(self.choose_landmarks(rows, &entry));
+            }
             let links = self.build_level(rows, number, members, &seeds, &above, &mut |more| {
                 if number == 0 {
                     done += more;
@@ -214,6 +225,9 @@ impl GraphIndex {
     ) -> Result<Links> {
         let builder = self.builder(rows, number);
         let mut links = Links::new(self.options.degree * 3 / 2);
+        for member in members {
+            links.set(member >> builder.shift, &[]);
+        }
         match above.first() {
             // The seeds' links among each other are the graph that the others are linked to.
             Some(upper) => {
@@ -237,10 +251,11 @@ impl GraphIndex {
             .collect();
         let seed = self.options.seed;
         order.sort_by_cached_key(|id| mix(u64::from(*id) ^ seed));
-        let entry = |vertex: u32| {
-            let query = self.codes.row(Slot(vertex));
-            self.entry(query, above, number + 1)
-        };
+        let code = |vertex: u32| self.codes.row(Slot(vertex));
+        let entry = |vertex: u32| self.descend(code(vertex), above, number + 1);
+        let landmarks: &[u32] = if number == 0 { &self.landmarks } else { &[] };
+        builder.link_all(&mut links, seeds.len(), landmarks, &entry, &mut |_| Ok(()))?;
+        let entry = |vertex: u32| self.nearest_of(code(vertex), entry(vertex), landmarks);
         builder.link_all(&mut links, seeds.len(), &order, &entry, report)?;
         builder.link_all(&mut links, members.len(), seeds, &entry, report)?;
         Ok(builder.trimmed(&links, members))
@@ -254,12 +269,10 @@ impl GraphIndex {
             vertices: self.vertices as usize,
             rule: Rule {
                 degree: self.options.degree,
-                spread: match self.metric {
-                    Metric::Manhattan | Metric::Chebyshev | Metric::Hamming | Metric::Jaccard => {
-                        self.options.spread
-                    }
-                    // These codes measure squares.
-                    _ => self.options.spread * self.options.spread,
+                spread: if self.has_squares() {
+                    self.options.spread * self.options.spread
+                } else {
+                    self.options.spread
                 },
                 fills: self.options.layout == Layout::Fast,
             },
@@ -267,9 +280,33 @@ impl GraphIndex {
         }
     }
 
+    /// Whether distances of codes are squares of what the metric measures.
+    fn has_squares(&self) -> bool {
+        !matches!(
+            self.metric,
+            Metric::Manhattan | Metric::Chebyshev | Metric::Hamming | Metric::Jaccard
+        )
+    }
+
+    /// Where a search of the finest level begins.
+    fn entry(&self, query: &[Line]) -> u32 {
+        let above = self.levels.get(1..).unwrap_or_default();
+        self.nearest_of(query, self.descend(query, above, 1), &self.landmarks)
+    }
+
+    /// The nearest of one vertex and others.
+    fn nearest_of(&self, query: &[Line], one: u32, others: &[u32]) -> u32 {
+        if others.is_empty() {
+            return one;
+        }
+        let distance = |id: u32| self.codes.distance(query, self.codes.row(Slot(id)));
+        let all = others.iter().copied().chain([one]);
+        all.min_by_key(|id| (distance(*id), *id)).unwrap_or(one)
+    }
+
     /// Where a search on the level below `levels` begins: the result of a descent through these, of which the
     /// first is the level of this number.
-    fn entry(&self, query: &[Line], levels: &[Links], number: usize) -> u32 {
+    fn descend(&self, query: &[Line], levels: &[Links], number: usize) -> u32 {
         let nearest = self
             .tops
             .iter()
@@ -295,12 +332,18 @@ fn shift_of(number: usize) -> u32 {
     number as u32 * LEVEL_SHIFT
 }
 
-/// Bits of a slot that are zero for vertices of this level.
-fn level_mask(level: usize) -> u32 {
-    let bits = u32::try_from(level)
-        .unwrap_or(u32::MAX)
-        .saturating_mul(LEVEL_SHIFT);
-    1_u32.checked_shl(bits).map_or(u32::MAX, |bit| bit - 1)
+/// Whether a vertex is of a level: one of each 32 slots is of the first, one of each 32 of these of the second, and
+/// so on.
+///
+/// Which one is as good as random, for slots may follow a pattern: of vectors that come from some sources in turn,
+/// every 32nd may be of the same few.
+fn is_of_level(vertex: u32, number: usize) -> bool {
+    (0..number).all(|below| {
+        let place = |number| vertex.checked_shr(shift_of(number)).unwrap_or(0);
+        let (own, group) = (place(below), place(below + 1));
+        let chosen = mix(u64::from(group) << u32::BITS | u64::from(shift_of(below)));
+        u64::from(own) & GROUP_MASK == chosen & GROUP_MASK
+    })
 }
 
 /// Bits that depend on every bit of a number (the finaliser of Steele et al., OOPSLA 2014).

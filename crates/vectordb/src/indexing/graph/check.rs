@@ -2,7 +2,7 @@
 
 use common::Slot;
 
-use super::{GraphIndex, level_mask, shift_of};
+use super::{GraphIndex, is_of_level, shift_of};
 use crate::core::VectorRows;
 
 impl GraphIndex {
@@ -15,8 +15,8 @@ impl GraphIndex {
     /// When something of this does not hold.
     pub(crate) fn check(&self, rows: &VectorRows) {
         for (number, links) in self.levels.iter().enumerate() {
-            let mask = level_mask(number);
-            for slot in rows.slots().filter(|slot| slot.0 & mask == 0) {
+            let is_here = |id: u32| is_of_level(id, number);
+            for slot in rows.slots().filter(|slot| is_here(slot.0)) {
                 let list = links.of(slot.0 >> shift_of(number));
                 let mut sorted = list.to_vec();
                 sorted.sort_unstable();
@@ -25,15 +25,19 @@ impl GraphIndex {
                 assert!(!list.contains(&slot.0) && list.len() <= links.degree());
                 let mut ids = list.iter();
                 assert!(
-                    ids.all(|id| id & mask == 0 && *id < self.vertices),
+                    ids.all(|id| is_here(*id) && *id < self.vertices),
                     "{slot:?} {list:?}"
                 );
             }
         }
         assert_eq!(self.tops.is_empty(), rows.is_empty());
-        assert!(self.tops.iter().all(|top| rows.contains(Slot(*top))));
-        let mask = level_mask(self.levels.len());
-        for slot in rows.slots().filter(|slot| slot.0 & mask == 0) {
+        let last = self.levels.len().saturating_sub(1);
+        let mut tops = self.tops.iter();
+        assert!(tops.all(|top| rows.contains(Slot(*top)) && is_of_level(*top, last)));
+        let mut landmarks = self.landmarks.iter();
+        assert!(landmarks.all(|id| rows.contains(Slot(*id))));
+        let above = self.levels.len();
+        for slot in rows.slots().filter(|slot| is_of_level(slot.0, above)) {
             assert!(self.tops.contains(&slot.0), "{slot:?}");
         }
     }

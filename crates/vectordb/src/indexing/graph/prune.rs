@@ -4,6 +4,10 @@ use common::Slot;
 
 use crate::indexing::codes::Codes;
 
+/// Of the neighbours of a vertex, at most one in so many is equal to it by its code: where hundreds are equal, they
+/// would lead to nothing but each other.
+const EQUALS_SHARE: usize = 4;
+
 /// A candidate for a neighbour: its distance from the vertex, and its number.
 pub(super) type Candidate = (u32, u32);
 
@@ -26,6 +30,10 @@ impl Rule {
         for (distance, candidate) in candidates {
             if chosen.len() == self.degree {
                 return;
+            }
+            if *distance == 0 && chosen.len() >= self.degree / EQUALS_SHARE {
+                left_out.push(*candidate);
+                continue;
             }
             let code = codes.row(Slot(*candidate));
             let is_reached = chosen.iter().any(|neighbour| {

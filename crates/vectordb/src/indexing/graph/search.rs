@@ -59,7 +59,7 @@ impl GraphIndex {
         let start = Start {
             links,
             code: &code,
-            entry: self.entry(&code, self.levels.get(1..).unwrap_or_default(), 1),
+            entry: self.entry(&code),
             width: effort.min(rows.len()).max(wanted),
             keep: wanted.saturating_mul(RERANKED),
         };

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beam::VERTICES_MAX;
 use super::bundles::Bundles;
+use super::landmarks::LANDMARKS_MAX;
 use super::links::Links;
 use super::options::{GraphOptions, Layout};
 use super::update::TOPS_GROWN;
@@ -35,6 +36,7 @@ pub(crate) struct GraphMeta {
     vertices: u32,
     levels: u32,
     tops: usize,
+    landmarks: usize,
     codes: CodesMeta,
 }
 
@@ -47,6 +49,7 @@ impl GraphIndex {
             levels += 1;
         }
         image.put_values("tops", &self.tops);
+        image.put_values("landmarks", &self.landmarks);
         if let Some(bundles) = &self.bundles {
             bundles.save(image);
         }
@@ -54,6 +57,7 @@ impl GraphIndex {
             vertices: self.vertices,
             levels,
             tops: self.tops.len(),
+            landmarks: self.landmarks.len(),
             codes,
         }
     }
@@ -83,11 +87,12 @@ impl GraphIndex {
             levels.push(Links::load(options.degree, &name, count, parts)?);
             debug_assert_eq!(shift_of(levels.len() - 1), number * LEVEL_SHIFT);
         }
-        if meta.tops > 2 * TOPS_GROWN {
+        if meta.tops > 2 * TOPS_GROWN || meta.landmarks > LANDMARKS_MAX {
             return Err(corrupt("the graph begins at more vertices than it may"));
         }
         let tops: Vec<u32> = parts.values("tops", meta.tops)?;
-        if tops.iter().any(|top| *top >= vertices) {
+        let landmarks: Vec<u32> = parts.values("landmarks", meta.landmarks)?;
+        if tops.iter().chain(&landmarks).any(|id| *id >= vertices) {
             return Err(corrupt("the graph begins at a vertex that it has not"));
         }
         let bundles = match options.layout {
@@ -107,6 +112,7 @@ impl GraphIndex {
             levels,
             bundles,
             tops: Arc::new(tops),
+            landmarks: Arc::new(landmarks),
             vertices,
         })
     }

@@ -6,10 +6,11 @@ use common::Slot;
 
 use super::beam::VERTICES_MAX;
 use super::build::Lists;
+use super::landmarks::LANDMARKS_MAX;
 use super::links::Links;
 use super::prune::Candidate;
 use super::walk::{Level, Scratch};
-use super::{GraphIndex, TOPS_MAX, level_mask, shift_of};
+use super::{GraphIndex, TOPS_MAX, is_of_level, shift_of};
 use crate::core::VectorRows;
 
 /// More vertices where searches begin than this become a level.
@@ -34,10 +35,11 @@ impl GraphIndex {
         self.vertices = self.vertices.max(vertex + 1);
         let mut scratch = Scratch::default();
         let mut changed = Vec::new();
+        let mut is_apart = false;
         let entries = self.entries(vertex);
         let mut levels = std::mem::take(&mut self.levels);
         for (number, links) in levels.iter_mut().enumerate() {
-            if vertex & level_mask(number) != 0 {
+            if !is_of_level(vertex, number) {
                 break;
             }
             links.set(vertex >> shift_of(number), &[]);
@@ -46,11 +48,15 @@ impl GraphIndex {
                 let new = builder.link_one(links, vertex, *entry, &mut scratch);
                 if number == 0 {
                     changed = new;
+                    is_apart = builder.is_apart(links, vertex, self.apart());
                 }
             }
         }
         self.levels = levels;
-        let is_top = vertex & level_mask(self.levels.len()) == 0;
+        if is_apart && self.landmarks.len() < LANDMARKS_MAX {
+            Arc::make_mut(&mut self.landmarks).push(vertex);
+        }
+        let is_top = is_of_level(vertex, self.levels.len());
         if (is_top || self.tops.is_empty()) && !self.tops.contains(&vertex) {
             Arc::make_mut(&mut self.tops).push(vertex);
         }
@@ -67,18 +73,19 @@ impl GraphIndex {
         }
         let code = self.codes.row(Slot(vertex));
         let above = |number| self.levels.get(number + 1..).unwrap_or_default();
-        (0..self.levels.len())
-            .map(|number| self.entry(code, above(number), number + 1))
-            .collect()
+        let finest = self.entry(code);
+        let coarser = 1..self.levels.len();
+        let coarser = coarser.map(|number| self.descend(code, above(number), number + 1));
+        std::iter::once(finest).chain(coarser).collect()
     }
 
     /// Makes a level of the vertices where searches begin, which have become many.
     pub(super) fn raise(&mut self, rows: &VectorRows) {
         let number = self.levels.len();
         let of_level = |number| {
-            let mask = level_mask(number);
             let tops = self.tops.iter().copied();
-            tops.filter(|id| id & mask == 0).collect::<Vec<u32>>()
+            tops.filter(|id| is_of_level(*id, number))
+                .collect::<Vec<u32>>()
         };
         let (members, mut seeds) = (of_level(number), of_level(number + 1));
         if seeds.is_empty() {
@@ -104,26 +111,43 @@ impl GraphIndex {
         let entries = self.entries(vertex);
         let mut levels = std::mem::take(&mut self.levels);
         for ((number, links), entry) in levels.iter_mut().enumerate().zip(entries) {
-            if vertex & level_mask(number) != 0 {
+            if !is_of_level(vertex, number) {
                 break;
             }
             let new = self.unlink(rows, number, links, vertex, entry, &mut scratch);
-            let other = new.iter().map(|(id, _)| *id).find(|id| *id != vertex);
-            substitute = other.or(substitute);
             if number == 0 {
+                substitute = new.iter().map(|(id, _)| *id).find(|id| *id != vertex);
                 changed = new;
             }
         }
         self.levels = levels;
+        if let Some(at) = self.landmarks.iter().position(|id| *id == vertex) {
+            let landmarks = Arc::make_mut(&mut self.landmarks);
+            landmarks.swap_remove(at);
+            let other = substitute.filter(|id| rows.contains(Slot(*id)) && !landmarks.contains(id));
+            landmarks.extend(other);
+        }
         if let Some(at) = self.tops.iter().position(|top| *top == vertex) {
-            let tops = Arc::make_mut(&mut self.tops);
-            tops.swap_remove(at);
-            if tops.is_empty() {
-                let another = || rows.slots().map(|slot| slot.0).find(|id| *id != vertex);
-                tops.extend(substitute.or_else(another));
+            Arc::make_mut(&mut self.tops).swap_remove(at);
+            if self.tops.is_empty() {
+                self.begin_elsewhere(rows, vertex);
             }
         }
         self.bundle_anew(rows, &changed);
+    }
+
+    /// Finds other vertices where searches begin, when the last of these goes: on the highest level that has any.
+    fn begin_elsewhere(&mut self, rows: &VectorRows, without: u32) {
+        loop {
+            let last = self.levels.len().saturating_sub(1);
+            let others = rows.slots().map(|slot| slot.0);
+            let others = others.filter(|id| *id != without && is_of_level(*id, last));
+            self.tops = Arc::new(others.take(TOPS_MAX).collect());
+            if !self.tops.is_empty() || last == 0 {
+                return;
+            }
+            self.levels.pop();
+        }
     }
 
     /// Takes a vertex out of one level; returns the vertices whose lists changed, with those they had.
