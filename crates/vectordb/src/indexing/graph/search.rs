@@ -19,13 +19,14 @@ use crate::indexing::request::{Request, Work, rerank};
 const RERANKED: usize = 2;
 /// As many rows that pass a filter, for each candidate kept and each neighbour it may have, are scanned and not
 /// searched: the filter then hides most of the graph.
-const SCANNED: usize = 8;
+const SCANNED: usize = 3;
 /// Codes that are fetched ahead of the one that is compared.
 const AHEAD: usize = 4;
 /// Candidates that are ranked anew beside twice as many as otherwise, where codes are scanned.
 const MORE_SCANNED: usize = 32;
-/// Where at least this share passes a filter, bundles are searched as without one, and wider.
-const SHARE_UNMASKED: f64 = 0.25;
+/// Where at least this share passes a filter, each vertex has enough neighbours that pass: the graph of these is
+/// searched by bundles, somewhat wider.
+const SHARE_BUNDLED: f64 = 0.4;
 /// Rows that pass a filter from which a search begins as well.
 const SEEDS: usize = 16;
 
@@ -102,9 +103,9 @@ impl GraphIndex {
             return self.scanned(filter.iter(), start, scratch, work);
         }
         let share = share(filter.len(), request.rows.len());
-        if let (Some(bundles), true) = (&self.bundles, share >= SHARE_UNMASKED) {
+        if let (Some(bundles), true) = (&self.bundles, share >= SHARE_BUNDLED) {
             let wider = Start {
-                width: scaled(start.width, 1.0 / share),
+                width: scaled(start.width, share.sqrt().recip()),
                 ..*start
             };
             let candidates = self.bundled(bundles, request, &wider, scratch, work);
@@ -194,7 +195,10 @@ impl GraphIndex {
                 for (distance, neighbour) in
                     estimate(query, block, neighbours, distance, bound, estimates)
                 {
-                    if distance < bound && visited.insert(neighbour) {
+                    if distance < bound
+                        && request.accepts(Slot(neighbour))
+                        && visited.insert(neighbour)
+                    {
                         beam.offer(distance.max(0.0).to_bits(), neighbour);
                     }
                 }

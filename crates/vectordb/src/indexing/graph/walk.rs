@@ -12,6 +12,11 @@ use crate::indexing::quantize::{Estimates, Query};
 /// Codes that are fetched ahead of the one that is compared.
 const AHEAD: usize = 4;
 
+/// Neighbours of which a filter is asked at once.
+const PART: usize = 32;
+/// The neighbours of neighbours are looked at until one in so many places of a list has a vertex that passes.
+const ENOUGH_SHARE: usize = 2;
+
 /// What a search needs and need not be allocated anew.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -102,19 +107,30 @@ impl Level<'_> {
         visited.begin(self.vertices);
         let mut compared = 0;
         fresh.clear();
-        let passing = |id: &&u32| filter.contains(Slot(**id));
+        let enough = self.links.degree() / ENOUGH_SHARE;
         let mut start = Vec::from(entries);
         loop {
             for vertex in start.drain(..) {
                 let own = self.neighbours(vertex);
-                fresh.extend(own.iter().filter(passing).filter(|id| visited.insert(**id)));
-                for other in own.iter().filter(|id| !passing(id)) {
-                    if fresh.len() >= self.links.degree() / 2 {
-                        break;
-                    }
-                    if visited.insert(*other) {
-                        let next = self.neighbours(*other).iter();
-                        fresh.extend(next.filter(passing).filter(|id| visited.insert(**id)));
+                for part in own.chunks(PART) {
+                    let passing = filter.mask(part);
+                    fresh.extend(chosen(part, passing).filter(|id| visited.insert(*id)));
+                }
+                for part in own.chunks(PART) {
+                    let mut others = chosen(part, !filter.mask(part)).peekable();
+                    while fresh.len() < enough
+                        && let Some(other) = others.next()
+                    {
+                        if let Some(next) = others.peek() {
+                            prefetch(self.links.lines(next >> self.shift));
+                        }
+                        if visited.insert(other) {
+                            for next in self.neighbours(other).chunks(PART) {
+                                let passing = filter.mask(next);
+                                fresh
+                                    .extend(chosen(next, passing).filter(|id| visited.insert(*id)));
+                            }
+                        }
                     }
                 }
             }
@@ -156,4 +172,14 @@ impl Level<'_> {
             }
         }
     }
+}
+
+/// Those of at most 32 vertices whose bit is set.
+#[inline]
+fn chosen(vertices: &[u32], mut mask: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let place = mask.trailing_zeros() as usize;
+        mask &= mask.checked_sub(1)?;
+        vertices.get(place).copied()
+    })
 }
