@@ -73,6 +73,13 @@ struct Gate {
     go: Arc<AtomicBool>,
 }
 
+/// A test that fails must not leave a build waiting for ever.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.go.store(true, Ordering::Release);
+    }
+}
+
 fn gate(things: &VectorCollection) -> Gate {
     let (send, begun) = mpsc::channel();
     let send = Mutex::new(Some(send));
@@ -175,10 +182,12 @@ fn a_build_overtaken_by_a_bulk_begins_again() {
         ids.map(|id| (id, vector(id as usize), row! { "group": id % 3 }))
     };
     thread::scope(|scope| {
+        let gate = gate;
         scope.spawn(|| things.upsert_all(rows(0..2_500)).unwrap());
         gate.begun.recv().unwrap();
+        let first = db.database().seq();
         scope.spawn(|| things.upsert_all(rows(2_500..9_000)).unwrap());
-        while things.count() < 9_000 {
+        while db.database().seq() == first {
             thread::yield_now();
         }
         let model: Model = (0..9_000).map(|id| (id, id as usize)).collect();
