@@ -4,7 +4,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a test fails by panicking, and its numbers are small"
 )]
@@ -127,7 +126,7 @@ fn t35_rows_come_and_go_beside_builds_and_compaction() {
             let deletes = scope.spawn(|| {
                 (0..2_500)
                     .step_by(2)
-                    .for_each(|id| drop(things.delete(id).unwrap()))
+                    .for_each(|id| drop(things.delete(id).unwrap()));
             });
             let inserts = scope.spawn(|| {
                 for id in 10_000..10_500 {
