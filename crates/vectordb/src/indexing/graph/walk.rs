@@ -113,8 +113,8 @@ impl Level<'_> {
             for vertex in start.drain(..) {
                 let own = self.neighbours(vertex);
                 for part in own.chunks(PART) {
-                    let passing = filter.mask(part);
-                    fresh.extend(chosen(part, passing).filter(|id| visited.insert(*id)));
+                    let passing = chosen(part, filter.mask(part));
+                    fresh.extend(passing.filter(|id| visited.insert(*id)));
                 }
                 for part in own.chunks(PART) {
                     let mut others = chosen(part, !filter.mask(part)).peekable();
