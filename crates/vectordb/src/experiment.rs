@@ -21,7 +21,14 @@ mod definition;
 pub mod growthbook;
 mod hash;
 mod json;
+mod statistics;
 
 pub use assign::{Assignment, Change, NO_VARIANT, Plan, Reason, check_exclusive};
 pub use definition::{Experiment, Holdout, Slice, VARIANTS_MAX};
 pub use hash::Algorithm;
+pub use statistics::{
+    Arm, Bandit, Comparison, Correction, Lift, Moments, PairMoments, Posterior, RESAMPLES_MAX,
+    SampleRatio, Sequential, SequentialOptions, Summary, Verdict, benjamini_hochberg, bootstrap,
+    compare_cuped, compare_means, compare_proportions, compare_ratios, holm, power, sample_ratio,
+    sample_size, sequential, weigh,
+};
