@@ -2,7 +2,8 @@
 //!
 //! An [`Experiment`] is data. Compiled to a [`Plan`] it assigns units (users, devices, orders) to variants by a hash of
 //! salt and unit, so that no state is kept and every machine gives the same answer. `docs/experiments.md` describes the
-//! algorithms.
+//! algorithms. An [`ExperimentLog`] keeps exposures and outcomes in tables of a database, and [`analyse`] makes a
+//! [`Report`] of them.
 //!
 //! ```
 //! use vectordb::experiment::{Experiment, NO_VARIANT};
@@ -16,16 +17,22 @@
 //! # Ok::<(), common::Error>(())
 //! ```
 
+mod analyse;
 mod assign;
 mod definition;
 pub mod growthbook;
 mod hash;
 mod json;
+mod log;
+mod report;
 mod statistics;
 
+pub use analyse::{AnalysisOptions, Metric, analyse};
 pub use assign::{Assignment, Change, NO_VARIANT, Plan, Reason, check_exclusive};
 pub use definition::{Experiment, Holdout, Slice, VARIANTS_MAX};
 pub use hash::Algorithm;
+pub use log::{ExperimentLog, Exposure};
+pub use report::{MetricReport, Report, VariantReport};
 pub use statistics::{
     Arm, Bandit, Comparison, Correction, Lift, Moments, PairMoments, Posterior, RESAMPLES_MAX,
     SampleRatio, Sequential, SequentialOptions, Summary, Verdict, benjamini_hochberg, bootstrap,
