@@ -324,6 +324,9 @@ fn definitions_without_sense_are_refused() {
     let two = || Experiment::new("e", ["a", "b"]);
     let many = |n: usize| Experiment::new("e", (0..n).map(|i| i.to_string()));
     assert!(many(255).check().is_ok());
+    assert_eq!(two().coverage(0.0).shares().unwrap(), [0.5, 0.5]);
+    let empty = two().ranges([[0.5, 0.5], [1.0, 1.0]]);
+    assert_eq!(empty.shares().unwrap_err().kind(), ErrorKind::Invalid);
     for (bad, kind) in [
         (Experiment::new("", ["a", "b"]), ErrorKind::Invalid),
         (Experiment::new("e", ["a"]), ErrorKind::Invalid),

@@ -70,6 +70,19 @@ fn a_kept_assignment_outlives_a_change_of_shares_and_a_reopened_log() {
     let first: Vec<Assignment> = (0..50)
         .map(|unit| log.assign(&plan, &unit.to_string(), &[]).unwrap())
         .collect();
+    let forced = experiment
+        .clone()
+        .assign_unit("tester", "b")
+        .compile(None)
+        .unwrap();
+    assert_eq!(
+        log.assign(&forced, "tester", &[]).unwrap().reason,
+        Reason::Override
+    );
+    assert_eq!(
+        log.assign(&plan, "tester", &[]).unwrap().reason,
+        Reason::Hash
+    );
     let log = ExperimentLog::open(&database).unwrap();
     let turned = experiment.weights([0.0, 1.0]).compile(None).unwrap();
     for before in &first {

@@ -221,11 +221,24 @@ impl Experiment {
     /// The share that each variant should have of the units that take part: what a sample-ratio test expects.
     ///
     /// # Errors
-    /// As [`Experiment::check`].
+    /// As [`Experiment::check`]; [`common::ErrorKind::Invalid`] when all ranges are empty.
     pub fn shares(&self) -> Result<Vec<f64>> {
         self.check()?;
-        let sizes: Vec<f64> = self.bounds().iter().map(|[from, to]| to - from).collect();
+        let sizes: Vec<f64> = match &self.ranges {
+            Some(ranges) => ranges.iter().map(|[from, to]| to - from).collect(),
+            // Also before a ramp has begun.
+            None => bucket_ranges(self.variants.len(), 1.0, self.weights.as_deref())
+                .iter()
+                .map(|[from, to]| to - from)
+                .collect(),
+        };
         let sum: f64 = sizes.iter().sum();
+        if sum <= 0.0 {
+            return Err(Error::invalid(format!(
+                "experiment `{}` has ranges without any bucket",
+                self.name
+            )));
+        }
         Ok(sizes.into_iter().map(|size| size / sum).collect())
     }
 

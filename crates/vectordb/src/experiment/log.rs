@@ -10,7 +10,7 @@ use common::{
 };
 use foldhash::HashMap;
 
-use super::assign::{Assignment, Plan};
+use super::assign::{Assignment, Plan, Reason};
 
 /// Table of exposures: `experiment`, `unit`, `variant` (the key), and `at`, the first time.
 const EXPOSURES: &str = "experiment_exposures";
@@ -117,10 +117,8 @@ impl ExperimentLog {
         let stored = transaction.get(&self.assignments, key)?;
         let stored = stored.as_ref().map(assignment_of).transpose()?;
         let assignment = plan.explain(unit, attributes, stored.as_ref())?;
-        let is_kept = stored
-            .as_ref()
-            .is_some_and(|stored| stored.variant == assignment.variant);
-        if assignment.variant.is_some() && !is_kept {
+        // Not overrides: who is taken out of the definition is assigned by hash again.
+        if assignment.reason == Reason::Hash {
             let json = String::from_utf8(assignment.to_json()?).unwrap_or_default();
             let row = row! { "experiment": experiment.clone(), "unit": unit, "assignment": json };
             transaction.upsert(&self.assignments, row)?;
