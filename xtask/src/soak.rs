@@ -18,6 +18,8 @@ Names:
   fuzz          every fuzz target, 10,000,000 inputs each unless an option says otherwise
   fuzz:TARGET   one fuzz target
   properties    the property tests, 100,000 cases for each property (--runs: another number)
+  experiments   error rates of statistics in 10,000 simulated experiments (--runs: another number), and shares of
+                variants among a thousand times as many units
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
                 each scheduler (--runs: another number); noted in qa/ledger.json
   tsan          threads that search and write vector collections, under ThreadSanitizer
@@ -31,7 +33,7 @@ Options:
   --seeds N     seeds of the simulation, from --from S on (0 unless it says otherwise)
   --seed S      one seed of the simulation, with its steps and its trace
   --seconds N   time for each fuzz target
-  --runs N      inputs for each fuzz target, cases for each property, or changes of sync-size
+  --runs N      inputs for each fuzz target, cases for each property, changes of sync-size, or experiments
 
 Inputs that were found stay in target/fuzz/corpus, inputs that failed in target/fuzz/failing.";
 
@@ -39,6 +41,7 @@ const FUZZ_RUNS: u64 = 10_000_000;
 const PROPERTY_CASES: u64 = 100_000;
 const SCHEDULES: u64 = 20_000;
 const SYNC_CHANGES: u64 = 100_000;
+const EXPERIMENTS: u64 = 10_000;
 const SEEDS: u64 = 10_000;
 const VERSIONS_SEEDS: u64 = 5_000;
 
@@ -88,6 +91,13 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             Some(Length::Executions(runs)) => all_schedules(&context, runs),
             Some(Length::Seconds(_) | Length::Gate) => {
                 Err("schedules runs a number of schedules: --runs N".to_owned())
+            }
+        },
+        None if name == "experiments" => match length {
+            None => experiments(&context, EXPERIMENTS),
+            Some(Length::Executions(runs)) => experiments(&context, runs),
+            Some(Length::Seconds(_) | Length::Gate) => {
+                Err("experiments simulates a number of them: --runs N".to_owned())
             }
         },
         None if name == "sync-size" => match length {
@@ -174,6 +184,28 @@ fn all_schedules(context: &Context, runs: u64) -> Result<bool> {
     Ok(is_good)
 }
 
+fn experiments(context: &Context, runs: u64) -> Result<bool> {
+    let mut command = tools::nextest(context)?;
+    command.args([
+        "run",
+        "--package",
+        "tandemdb-vectordb",
+        "--test",
+        "experiment_assign",
+        "--test",
+        "experiment_statistics",
+        "--no-fail-fast",
+        "--cargo-profile",
+        "release",
+    ]);
+    command.env("TANDEM_EXPERIMENTS", runs.to_string());
+    command.env("TANDEM_UNITS", runs.saturating_mul(1_000).to_string());
+    let status = command
+        .status()
+        .map_err(|e| format!("cargo-nextest does not start: {e}"))?;
+    Ok(status.success())
+}
+
 fn sync_size(context: &Context, changes: u64) -> Result<bool> {
     let mut command = tools::nextest(context)?;
     // A process for each test, so that each says its own peak of memory.
@@ -213,6 +245,7 @@ mod tests {
         assert!(refused(&["fuzz:no_such_target"]).contains("value_json"));
         assert!(refused(&["properties", "--seconds", "3"]).contains("--runs"));
         assert!(refused(&["sync-size", "--seconds", "3"]).contains("--runs"));
+        assert!(refused(&["experiments", "--seconds", "3"]).contains("--runs"));
         assert!(refused(&["sync", "--seeds", "many"]).contains("number"));
         assert!(refused(&["sync", "--seed"]).contains("number"));
     }

@@ -24,6 +24,7 @@
 pub mod core;
 mod db;
 pub mod evaluate;
+pub mod experiment;
 mod indexing;
 mod persist;
 
