@@ -26,6 +26,7 @@ mod db;
 pub mod evaluate;
 mod indexing;
 mod persist;
+pub mod transform;
 
 pub use crate::core::distance::Metric;
 pub use crate::db::{
