@@ -6,13 +6,29 @@
 //!
 //! Missing is NaN among numbers, [`None`] among texts. Fits leave missing values out and refuse infinite ones.
 
+mod binner;
 mod check;
+mod encoder;
+mod hasher;
+mod imputer;
 mod matrix;
 mod normalizer;
+mod polynomial;
+mod power;
+mod quantile;
 mod quantiles;
 mod scaler;
+mod steps;
 mod sums;
 
+pub use binner::{BINS_MAX, Binner, Binning};
+pub use encoder::{CATEGORIES_MAX, Encoder, Encoding, MissingText, Smoothing, Unknown};
+pub use hasher::{BUCKETS_MAX, Hasher};
+pub use imputer::{Filling, Imputer};
 pub use matrix::Matrix;
 pub use normalizer::{Norm, Normalizer};
+pub use polynomial::{PRODUCTS_MAX, Polynomial};
+pub use power::{Power, PowerFamily};
+pub use quantile::{QUANTILES_MAX, QuantileMap};
 pub use scaler::{Arithmetic, Scaler, ScalerFit, Scaling};
+pub use steps::{STEPS_SCHEMA, Step, Steps};

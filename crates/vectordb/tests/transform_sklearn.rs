@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
-use vectordb::transform::{Matrix, Norm, Normalizer, Scaler, ScalerFit, Scaling};
+use vectordb::transform::{
+    Binner, Encoder, Encoding, Hasher, Imputer, Matrix, MissingText, Norm, Normalizer, Polynomial,
+    Power, QuantileMap, Scaler, ScalerFit, Scaling, Smoothing, Unknown,
+};
 
 const FILE: &[u8] = include_bytes!("../../../testdata/transforms.jsonl.zst");
 
@@ -132,5 +135,168 @@ fn rows_are_normalised_to_the_bit() {
         let mut rows = narrow(&case["rows"]);
         normalizer(&case).transform(&mut rows).unwrap();
         same_f32(&rows, &narrow(&case["out"]), &case);
+    }
+}
+
+#[track_caller]
+fn near(found: &[f64], expected: &[f64], bound: f64, case: &Value) {
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        let error = (a - b).abs();
+        assert!(
+            error <= bound * b.abs().max(1.0),
+            "{a:?} for {b:?} in {}",
+            case["kind"]
+        );
+    }
+}
+
+#[test]
+fn missing_numbers_are_filled_and_marked() {
+    for case in cases("impute") {
+        let (fit, columns) = sample(&case);
+        let imputer = Imputer::fit(options(&case), Matrix::new(&fit, columns).unwrap()).unwrap();
+        let mut made = Vec::new();
+        for row in wide(&case["rows"]).chunks_mut(columns) {
+            let mut marks = vec![0.0; columns];
+            imputer.indicate(row, &mut marks).unwrap();
+            imputer.transform(row).unwrap();
+            made.extend_from_slice(row);
+            made.extend(marks);
+        }
+        if case["options"] == "mean" {
+            near(&made, &wide(&case["out"]), 1e-12, &case);
+        } else {
+            same(&made, &wide(&case["out"]), &case);
+        }
+    }
+}
+
+#[test]
+fn numbers_fall_into_the_same_bins() {
+    for case in cases("bin") {
+        let (fit, columns) = sample(&case);
+        let matrix = Matrix::new(&fit, columns).unwrap();
+        let binner = Binner::fit(options(&case), count(&case["bins"]), matrix).unwrap();
+        for (found, expected) in binner.edges().iter().zip(case["edges"].as_array().unwrap()) {
+            same(found, &wide(expected), &case);
+        }
+        let mut rows = wide(&case["rows"]);
+        binner.transform(&mut rows).unwrap();
+        same(&rows, &wide(&case["out"]), &case);
+    }
+}
+
+#[test]
+fn ranks_are_the_same() {
+    for case in cases("quantile") {
+        let (fit, columns) = sample(&case);
+        let matrix = Matrix::new(&fit, columns).unwrap();
+        let map = QuantileMap::fit(count(&case["quantiles"]), matrix).unwrap();
+        let mut rows = wide(&case["rows"]);
+        map.transform(&mut rows).unwrap();
+        near(&rows, &wide(&case["out"]), 1e-12, &case);
+    }
+}
+
+#[test]
+fn powers_agree_given_the_exponents_and_find_these() {
+    for case in cases("power") {
+        let (fit, columns) = sample(&case);
+        let fitted = Power::fit(options(&case), Matrix::new(&fit, columns).unwrap()).unwrap();
+        let lambdas = wide(&case["lambdas"]);
+        near(fitted.lambdas(), &lambdas, 1e-6, &case);
+        let power = Power::with_lambdas(options(&case), lambdas).unwrap();
+        let mut rows = wide(&case["rows"]);
+        power.transform(&mut rows).unwrap();
+        near(&rows, &wide(&case["out"]), 1e-12, &case);
+        power.inverse(&mut rows).unwrap();
+        near(&rows, &wide(&case["inverse"]), 1e-12, &case);
+    }
+}
+
+#[test]
+fn products_come_in_the_same_order() {
+    for case in cases("polynomial") {
+        let columns = count(&case["columns"]);
+        let only = case["interaction_only"].as_bool().unwrap();
+        let polynomial = Polynomial::new(columns, count(&case["degree"]), only).unwrap();
+        let mut made = Vec::new();
+        for row in wide(&case["rows"]).chunks(columns) {
+            let mut out = vec![0.0; polynomial.outputs()];
+            polynomial.transform_row(row, &mut out).unwrap();
+            made.extend(out);
+        }
+        near(&made, &wide(&case["out"]), 1e-12, &case);
+    }
+}
+
+fn texts(value: &Value) -> Vec<Option<&str>> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::as_str)
+        .collect()
+}
+
+fn encoded(encoder: &Encoder, case: &Value) -> Vec<f64> {
+    let mut made = Vec::new();
+    for text in texts(&case["rows"]) {
+        let mut out = vec![0.0; encoder.outputs()];
+        encoder.transform(text, &mut out).unwrap();
+        if text != Some("never seen") && !case["smooth"].is_number() && !case["smooth"].is_string()
+        {
+            assert_eq!(encoder.inverse(&out), text);
+        }
+        made.extend(out);
+    }
+    made
+}
+
+#[test]
+fn categories_become_the_same_numbers() {
+    for (kind, encoding) in [
+        ("one_hot", Encoding::OneHot),
+        ("ordinal", Encoding::Ordinal),
+    ] {
+        for case in cases(kind) {
+            let fit = texts(&case["fit"]);
+            let encoder =
+                Encoder::fit(encoding, &fit, Unknown::Ignore, MissingText::Refuse).unwrap();
+            same(&encoded(&encoder, &case), &wide(&case["out"]), &case);
+        }
+    }
+    for case in cases("target") {
+        let smoothing = case["smooth"]
+            .as_f64()
+            .map_or(Smoothing::Auto, Smoothing::Rows);
+        let (fit, target) = (texts(&case["fit"]), wide(&case["target"]));
+        let encoder = Encoder::fit_target(
+            &fit,
+            &target,
+            smoothing,
+            Unknown::Ignore,
+            MissingText::Refuse,
+        )
+        .unwrap();
+        near(&encoded(&encoder, &case), &wide(&case["out"]), 1e-12, &case);
+    }
+}
+
+#[test]
+fn texts_are_hashed_into_the_same_buckets() {
+    for case in cases("hash") {
+        let hasher =
+            Hasher::new(count(&case["buckets"]), case["signed"].as_bool().unwrap()).unwrap();
+        let mut made = Vec::new();
+        for row in case["rows"].as_array().unwrap() {
+            let mut out = vec![0.0; hasher.outputs()];
+            hasher
+                .transform(texts(row).into_iter().flatten(), &mut out)
+                .unwrap();
+            made.extend(out);
+        }
+        near(&made, &wide(&case["out"]), 0.0, &case);
     }
 }
