@@ -27,6 +27,7 @@ pub mod evaluate;
 pub mod experiment;
 mod indexing;
 mod persist;
+pub mod transform;
 
 pub use crate::core::distance::Metric;
 pub use crate::db::{

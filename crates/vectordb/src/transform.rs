@@ -1,0 +1,34 @@
+//! Transformations of numbers and categories, fitted once and kept as data.
+//!
+//! A fit reads columns of training data; what it finds is a value that transforms rows of the same columns, one
+//! or many, and that is written as JSON with every bit of its numbers. Names and arithmetic are those of
+//! scikit-learn 1.9.
+//!
+//! Missing is NaN among numbers, [`None`] among texts. Fits leave missing values out and refuse infinite ones.
+
+mod binner;
+mod check;
+mod encoder;
+mod hasher;
+mod imputer;
+mod matrix;
+mod normalizer;
+mod polynomial;
+mod power;
+mod quantile;
+mod quantiles;
+mod scaler;
+mod steps;
+mod sums;
+
+pub use binner::{BINS_MAX, Binner, Binning};
+pub use encoder::{CATEGORIES_MAX, Encoder, Encoding, MissingText, Smoothing, Unknown};
+pub use hasher::{BUCKETS_MAX, Hasher};
+pub use imputer::{Filling, Imputer};
+pub use matrix::Matrix;
+pub use normalizer::{Norm, Normalizer};
+pub use polynomial::{PRODUCTS_MAX, Polynomial};
+pub use power::{Power, PowerFamily};
+pub use quantile::{QUANTILES_MAX, QuantileMap};
+pub use scaler::{Arithmetic, Scaler, ScalerFit, Scaling};
+pub use steps::{STEPS_SCHEMA, Step, Steps};

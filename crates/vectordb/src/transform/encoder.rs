@@ -1,0 +1,311 @@
+//! [`Encoder`]: categories as numbers.
+
+use std::cmp::Ordering;
+
+use common::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::check::{finite, width};
+
+/// Most categories of one column.
+pub const CATEGORIES_MAX: usize = 1 << 20;
+
+/// What becomes of a category that the fit has not seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// The row is refused.
+    #[default]
+    Refuse,
+    /// Zeros when one-hot, -1 when ordinal, the mean of all when by target.
+    Ignore,
+    /// A missing number (NaN).
+    Missing,
+}
+
+/// What becomes of a missing text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingText {
+    /// The row is refused, in the fit too.
+    #[default]
+    Refuse,
+    /// It is left out of the fit, and then as a category that was not seen and is ignored.
+    Ignore,
+    /// It becomes a missing number (NaN), and is left out of the fit.
+    Missing,
+}
+
+/// How a category is written in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// One column for each category, with a 1 in its own.
+    OneHot,
+    /// Its number in the order of the categories.
+    Ordinal,
+}
+
+/// A column of texts as numbers, by what was fitted; categories are in the order of their code points.
+///
+/// A look-up is a binary search, and nothing is allocated.
+///
+/// ```
+/// use vectordb::transform::{Encoder, Encoding, MissingText, Unknown};
+/// let kinds = [Some("cafe"), Some("bank"), None];
+/// let encoder = Encoder::fit(Encoding::OneHot, &kinds, Unknown::Ignore, MissingText::Ignore)?;
+/// let mut out = [0.0; 2];
+/// encoder.transform(Some("cafe"), &mut out)?;
+/// assert_eq!(out, [0.0, 1.0]);
+/// encoder.transform(Some("zoo"), &mut out)?;
+/// assert_eq!(out, [0.0, 0.0]);
+/// # Ok::<(), common::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoder {
+    categories: Vec<String>,
+    numbers: Numbers,
+    unknown: Unknown,
+    missing: MissingText,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Numbers {
+    OneHot,
+    Ordinal,
+    Target { means: Vec<f64>, mean: f64 },
+}
+
+/// How much the mean of all weighs in the mean of a category.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Smoothing {
+    /// By the variances within the category and of all: the empirical Bayes estimate.
+    Auto,
+    /// As that many rows.
+    Rows(f64),
+}
+
+impl Encoder {
+    /// Finds the categories of a column.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for a missing text if those are refused (by row), and for no category;
+    /// [`common::ErrorKind::LimitExceeded`] above [`CATEGORIES_MAX`].
+    pub fn fit(
+        encoding: Encoding,
+        texts: &[Option<&str>],
+        unknown: Unknown,
+        missing: MissingText,
+    ) -> Result<Self> {
+        let numbers = match encoding {
+            Encoding::OneHot => Numbers::OneHot,
+            Encoding::Ordinal => Numbers::Ordinal,
+        };
+        Self {
+            categories: categories(texts, missing)?,
+            numbers,
+            unknown,
+            missing,
+        }
+        .checked()
+    }
+
+    /// Finds the categories of a column and the smoothed mean of `target` for each, within 1e-12 of
+    /// scikit-learn's `TargetEncoder.fit` for a continuous target.
+    ///
+    /// Rows that are encoded with a fit of themselves know a part of their own target: split them first, and
+    /// encode each part with a fit of the others.
+    ///
+    /// # Errors
+    /// As [`Encoder::fit`]; also for targets that are not finite, of another number, or a negative smoothing.
+    pub fn fit_target(
+        texts: &[Option<&str>],
+        target: &[f64],
+        smoothing: Smoothing,
+        unknown: Unknown,
+        missing: MissingText,
+    ) -> Result<Self> {
+        width("the target", target.len(), texts.len())?;
+        if let Some(row) = target.iter().position(|y| !y.is_finite()) {
+            return Err(Error::invalid(format!(
+                "the target of row {row} is not finite"
+            )));
+        }
+        if let Smoothing::Rows(rows) = smoothing
+            && !(rows >= 0.0 && rows.is_finite())
+        {
+            return Err(Error::invalid(format!("a smoothing by {rows} rows")));
+        }
+        let categories = categories(texts, missing)?;
+        let of = |text: &str| find(&categories, text);
+        let mut sums = vec![(0.0, 0.0); categories.len()];
+        for (text, y) in texts.iter().zip(target) {
+            if let Some(sum) = text.and_then(of).and_then(|at| sums.get_mut(at)) {
+                *sum = (sum.0 + 1.0, sum.1 + y);
+            }
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts beyond 2^53 are out of reach"
+        )]
+        let rows = target.len() as f64;
+        let mean = target.iter().sum::<f64>() / rows;
+        let variance = target.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / rows;
+        let mut squares = vec![0.0; categories.len()];
+        for (text, y) in texts.iter().zip(target) {
+            let at = text.and_then(of);
+            let sum = at.and_then(|at| Some((sums.get(at)?, squares.get_mut(at)?)));
+            if let Some(((count, sum), squares)) = sum {
+                let distance = y - sum / count;
+                *squares += distance * distance;
+            }
+        }
+        let means = sums
+            .iter()
+            .zip(&squares)
+            .map(|((count, sum), squares)| match smoothing {
+                Smoothing::Rows(rows) => (sum + rows * mean) / (count + rows),
+                Smoothing::Auto if variance == 0.0 => mean,
+                Smoothing::Auto => {
+                    let share = variance * count / (variance * count + squares / count);
+                    share * (sum / count) + (1.0 - share) * mean
+                }
+            });
+        let means = means.collect();
+        Self {
+            categories,
+            numbers: Numbers::Target { means, mean },
+            unknown,
+            missing,
+        }
+        .checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        self.check()?;
+        Ok(self)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.categories.is_empty() {
+            return Err(Error::invalid(
+                "there is no category: every text is missing",
+            ));
+        }
+        if self.categories.len() > CATEGORIES_MAX {
+            return Err(Error::limit_exceeded(format!(
+                "{} categories, but the limit is {CATEGORIES_MAX}: hash the texts instead",
+                self.categories.len()
+            )));
+        }
+        if let Some([a, b]) =
+            (self.categories.array_windows()).find(|[a, b]| a.cmp(b) != Ordering::Less)
+        {
+            return Err(Error::invalid(format!(
+                "category {b:?} does not come after {a:?}"
+            )));
+        }
+        if let Numbers::Target { means, mean } = &self.numbers {
+            width("the means", means.len(), self.categories.len())?;
+            finite("means", means)?;
+            finite("mean", &[*mean])?;
+        }
+        Ok(())
+    }
+
+    /// The categories in order.
+    pub fn categories(&self) -> &[String] {
+        &self.categories
+    }
+
+    /// How many numbers a text becomes.
+    pub fn outputs(&self) -> usize {
+        match self.numbers {
+            Numbers::OneHot => self.categories.len(),
+            Numbers::Ordinal | Numbers::Target { .. } => 1,
+        }
+    }
+
+    /// Writes the numbers of one text into `out`.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when `out` has not [`Encoder::outputs`] numbers, and for a text that is
+    /// refused.
+    pub fn transform(&self, text: Option<&str>, out: &mut [f64]) -> Result<()> {
+        width("the output", out.len(), self.outputs())?;
+        let found = text.and_then(|text| find(&self.categories, text));
+        let ignored = match (text, found) {
+            (_, Some(_)) => true,
+            (None, _) => match self.missing {
+                MissingText::Refuse => return Err(Error::invalid("a text is missing")),
+                MissingText::Ignore => true,
+                MissingText::Missing => false,
+            },
+            (Some(text), None) => match self.unknown {
+                Unknown::Refuse => {
+                    return Err(Error::invalid(format!(
+                        "{text:?} is none of the {} categories of the fit",
+                        self.categories.len()
+                    )));
+                }
+                Unknown::Ignore => true,
+                Unknown::Missing => false,
+            },
+        };
+        if !ignored {
+            out.fill(f64::NAN);
+            return Ok(());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^20 categories")]
+        match &self.numbers {
+            Numbers::OneHot => {
+                out.fill(0.0);
+                if let Some(one) = found.and_then(|at| out.get_mut(at)) {
+                    *one = 1.0;
+                }
+            }
+            Numbers::Ordinal => out.fill(found.map_or(-1.0, |at| at as f64)),
+            Numbers::Target { means, mean } => {
+                out.fill(found.and_then(|at| means.get(at)).copied().unwrap_or(*mean));
+            }
+        }
+        Ok(())
+    }
+
+    /// The text that numbers stand for: of the 1 in one-hot columns, of the number when ordinal; [`None`] for any
+    /// other numbers, and always by target, because several categories may have the same mean.
+    pub fn inverse(&self, numbers: &[f64]) -> Option<&str> {
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^20 categories")]
+        let at = match (&self.numbers, numbers) {
+            (Numbers::OneHot, _) => numbers
+                .iter()
+                .position(|x| x.to_bits() == 1_f64.to_bits())?,
+            (Numbers::Ordinal, [x]) => {
+                (0..self.categories.len()).find(|at| (*at as f64).to_bits() == x.to_bits())?
+            }
+            _ => return None,
+        };
+        self.categories.get(at).map(String::as_str)
+    }
+}
+
+fn find(categories: &[String], text: &str) -> Option<usize> {
+    categories.binary_search_by(|c| c.as_str().cmp(text)).ok()
+}
+
+fn categories(texts: &[Option<&str>], missing: MissingText) -> Result<Vec<String>> {
+    if let Some(row) = texts.iter().position(Option::is_none)
+        && missing == MissingText::Refuse
+    {
+        return Err(Error::invalid(format!(
+            "the text of row {row} is missing: say what becomes of missing texts"
+        )));
+    }
+    let mut all: Vec<&str> = texts.iter().flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    Ok(all.into_iter().map(str::to_owned).collect())
+}
