@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Most tables in one database.
 pub const COLLECTIONS_MAX: usize = 4_096;
 /// Most columns in one schema.
-pub const COLUMNS_MAX: usize = 4_096;
+pub const COLUMNS_MAX: usize = 16_384;
 /// Longest name of a table, column, index or rule, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Most secondary indexes on one table.

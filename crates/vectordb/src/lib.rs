@@ -25,7 +25,9 @@ pub mod core;
 mod db;
 pub mod evaluate;
 pub mod experiment;
+pub mod feature;
 mod indexing;
+pub mod lineage;
 mod persist;
 pub mod transform;
 

@@ -58,9 +58,9 @@ use entry;
 
 /// Asks for every line of a row.
 #[inline]
-pub(super) fn prefetch(row: &[crate::core::Line]) {
+pub(super) fn prefetch<T>(row: &[T]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    for line in row {
+    for line in row.iter().step_by((64 / size_of::<T>().max(1)).max(1)) {
         // SAFETY: a prefetch is a hint that faults on no address, this one is of a line borrowed above, and SSE,
         // which has the instruction, is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast()) }

@@ -1,0 +1,121 @@
+//! Fitted steps that are kept, and [`Origin`]: where one served value comes from.
+
+use common::utils::validation::check_name;
+use common::{Error, Record, RecordId, Result, Seq, Text, Timestamp, Value, row};
+
+use super::as_of::{AsOf, Status};
+use super::directory::Key;
+use super::store::FeatureStore;
+use crate::lineage::{Lineage, LineageNode, NodeKind, Related};
+use crate::transform::Steps;
+
+/// Where one served value comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// The value, null unless it is present.
+    pub value: Value,
+    /// What it is as of the time asked for.
+    pub status: Status,
+    /// When the event happened that it is of.
+    pub event: Timestamp,
+    /// When that became known.
+    pub known: Timestamp,
+    /// The commit that wrote it.
+    pub seq: Seq,
+    /// The version of the view that reads it.
+    pub definition: LineageNode,
+    /// The run that brought it; none for an event that was written without a source.
+    pub run: Option<LineageNode>,
+    /// What the run read, and what that came from, nearest first.
+    pub made_of: Vec<Related>,
+}
+
+impl FeatureStore {
+    /// Where everything here came from.
+    pub fn lineage(&self) -> &Lineage {
+        &self.inner.lineage
+    }
+
+    /// Keeps fitted steps under a name. Returns their version, which follows from what they are; lineage gets a node for
+    /// them, made of those of the ids `fitted_on`, such as [`TrainingSet::lineage_node`](super::TrainingSet::lineage_node).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a name that is none, [`ErrorKind::NotFound`] for an id that is not there.
+    pub fn save_steps(&self, name: &str, steps: &Steps, fitted_on: &[Text]) -> Result<Text> {
+        check_name("steps", name)?;
+        let version = Text::from(steps.version()?);
+        let mut transaction = self.inner.database.begin();
+        let key = RecordId::composite([Value::from(name), Value::from(version.clone())]);
+        if transaction.get(&self.inner.steps, key)?.is_none() {
+            let now = self.inner.database.clock().now();
+            let row = row! { "name": name, "version": version.clone(), "steps": steps.to_json()?, "created_at": now };
+            transaction.insert(&self.inner.steps, row)?;
+        }
+        let node = LineageNode::new(NodeKind::Transform, name, version.clone());
+        self.inner
+            .lineage
+            .record_in(&mut transaction, &node, fitted_on)?;
+        transaction.commit()?;
+        Ok(version)
+    }
+
+    /// Fitted steps that were kept: those of a version, or the last ones of the name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there are none.
+    pub fn steps(&self, name: &str, version: Option<&str>) -> Result<Steps> {
+        let mut found = self.read(&self.inner.steps, |record| Ok(record.clone()))?;
+        let word =
+            |record: &Record, at: usize| record.get(at).and_then(Value::as_text).map(Text::from);
+        found.retain(|record| {
+            word(record, 0).as_deref() == Some(name)
+                && version.is_none_or(|version| word(record, 1).as_deref() == Some(version))
+        });
+        let last = found
+            .iter()
+            .max_by_key(|record| record.seq())
+            .ok_or_else(|| {
+                let version = version.map(|version| format!(" of version {version}"));
+                Error::not_found(format!(
+                    "there are no steps `{name}`{}",
+                    version.unwrap_or_default()
+                ))
+            })?;
+        Steps::from_json(
+            &word(last, 2).unwrap_or_default(),
+            &common::Limits::default(),
+        )
+    }
+
+    /// Why a read of one feature of one entity gives what it gives: the event, the run that brought it, the version of the
+    /// view, and all that these came from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a view or feature that is not there.
+    pub fn why<'k>(
+        &self,
+        view: &str,
+        feature: &str,
+        key: impl Into<Key<'k>>,
+        as_of: AsOf,
+    ) -> Result<Origin> {
+        let view = self.view(view)?;
+        let position = view.definition().position(feature)?;
+        let row = view.get(key, as_of)?;
+        let runs = self.inner.lineage.runs_of(row.seq)?;
+        let made_of = match runs.first() {
+            Some(run) => self.inner.lineage.ancestors(&run.id())?,
+            None => Vec::new(),
+        };
+        Ok(Origin {
+            value: row.values.get(position).cloned().unwrap_or_default(),
+            status: row.status_of(position),
+            event: row.event,
+            known: row.known,
+            seq: row.seq,
+            definition: view.lineage_node(),
+            run: runs.into_iter().next(),
+            made_of,
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! Retrievals: what is read into a matrix, against what single reads and transformations give.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and what is read is what was written"
+)]
+
+use std::time::Instant;
+
+use common::schema::{Field, FieldType};
+use common::{Database, ErrorKind, Timestamp, row};
+use vectordb::feature::{
+    AsOf, BatchOptions, Entity, FeatureBatch, FeatureStore, FeatureView, OnInvalid, Order, Status,
+    ViewDefinition,
+};
+use vectordb::transform::{Filling, Imputer, Matrix, Scaler, Scaling, Step, Steps};
+
+fn store() -> FeatureStore {
+    let store = FeatureStore::open(&Database::new()).unwrap();
+    store
+        .create_entity(&Entity::new("user", [("user_id", FieldType::Int)]))
+        .unwrap();
+    store
+}
+
+fn floats(store: &FeatureStore, names: &[&str]) -> FeatureView {
+    let definition = ViewDefinition::new("view", "user").floats(names.iter().copied());
+    store.create_view(definition).unwrap()
+}
+
+/// A step that shifts every column to mean 0.
+fn steps(columns: usize) -> Steps {
+    let data: Vec<f64> = (0..4 * columns)
+        .map(|x| f64::from(u32::try_from(x).unwrap()))
+        .collect();
+    let matrix = Matrix::new(&data, columns).unwrap();
+    let imputer = Imputer::fit(Filling::Mean, matrix).unwrap();
+    let scaler = Scaler::fit(Scaling::STANDARD, matrix).unwrap();
+    Steps::new(columns, vec![Step::Impute(imputer), Step::Scale(scaler)]).unwrap()
+}
+
+#[test]
+fn fused_and_materialised_reads_agree_with_transforming_what_is_read() {
+    let store = store();
+    let names: Vec<String> = (0..7).map(|i| format!("f{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let view = floats(&store, &names);
+    let put = |user: i64, time: i64, value: f64| {
+        let mut row = common::Row::new();
+        for (at, name) in names.iter().enumerate().skip(1) {
+            row.set(*name, value + f64::from(u8::try_from(at).unwrap()));
+        }
+        view.upsert(user, Timestamp(time), row).unwrap();
+    };
+    for user in 0..600 {
+        put(user, 1, f64::from(i32::try_from(user).unwrap()));
+    }
+    for chosen in [&["f1", "f2", "f3"][..], &["f6", "f0", "f2"][..], &names] {
+        let raw = store
+            .retrieval()
+            .features("view", chosen.to_vec())
+            .prepare()
+            .unwrap();
+        let steps = steps(chosen.len());
+        let fused = store
+            .retrieval()
+            .features("view", chosen.to_vec())
+            .steps(steps.clone())
+            .prepare()
+            .unwrap();
+        let ready = store
+            .retrieval()
+            .features("view", chosen.to_vec())
+            .steps(steps.clone())
+            .materialised()
+            .prepare()
+            .unwrap();
+        put(3, 2, 1000.0);
+        view.delete(4, Timestamp(2)).unwrap();
+        view.forget(&[5]).unwrap();
+        put(700, 1, 5.0);
+        let keys: Vec<i64> = (-1..=700).rev().collect();
+        for as_of in [
+            AsOf::latest(),
+            AsOf::event(Timestamp(1)),
+            AsOf::event(Timestamp(0)),
+        ] {
+            let read = |retrieval: &vectordb::feature::Retrieval, options| {
+                let mut out = vec![0.0; keys.len() * chosen.len()];
+                let mut statuses = vec![Status::Unread; keys.len()];
+                let report = retrieval
+                    .get_many(&keys, as_of, &mut out, &mut statuses, options)
+                    .unwrap();
+                let present = statuses.iter().filter(|s| **s == Status::Present).count();
+                assert_eq!(
+                    (report.present, report.present + report.incomplete),
+                    (present, keys.len())
+                );
+                (
+                    out.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+                    statuses,
+                )
+            };
+            let mut expected = vec![0.0; keys.len() * chosen.len()];
+            raw.get_many(
+                &keys,
+                as_of,
+                &mut expected,
+                &mut [],
+                BatchOptions::default(),
+            )
+            .unwrap();
+            let input = expected.clone();
+            steps
+                .transform(Matrix::new(&input, chosen.len()).unwrap(), &mut expected)
+                .unwrap();
+            let expected: Vec<u64> = expected.iter().map(|x| x.to_bits()).collect();
+            let (_, statuses) = read(&raw, BatchOptions::default());
+            for retrieval in [&fused, &ready] {
+                for threads in [1, 2] {
+                    let options = BatchOptions {
+                        threads,
+                        ..BatchOptions::default()
+                    };
+                    assert_eq!(
+                        read(retrieval, options),
+                        (expected.clone(), statuses.clone())
+                    );
+                    let options = BatchOptions {
+                        order: Order::ColumnMajor,
+                        ..options
+                    };
+                    let columns = read(retrieval, options).0;
+                    let rows = keys.len();
+                    let turned: Vec<u64> = (0..expected.len())
+                        .map(|at| columns[at % chosen.len() * rows + at / chosen.len()])
+                        .collect();
+                    assert_eq!(turned, expected);
+                }
+                let mut one = vec![0.0; chosen.len()];
+                for (at, key) in keys.iter().enumerate().step_by(97) {
+                    assert_eq!(retrieval.get(*key, as_of, &mut one).unwrap(), statuses[at]);
+                    let bits: Vec<u64> = one.iter().map(|x| x.to_bits()).collect();
+                    assert_eq!(bits, expected[at * chosen.len()..][..chosen.len()]);
+                }
+            }
+        }
+        let bytes = view.bytes().materialised;
+        assert!(bytes > 0);
+        drop(ready);
+        assert_eq!(
+            view.bytes().materialised,
+            0,
+            "given back with the retrieval"
+        );
+        put(4, 3, 1.0);
+        put(5, 3, 1.0);
+    }
+}
+
+#[test]
+fn several_views_are_one_row_with_a_status_each() {
+    let store = store();
+    let first = store
+        .create_view(
+            ViewDefinition::new("first", "user")
+                .floats(["a", "b"])
+                .ttl_seconds(1),
+        )
+        .unwrap();
+    let second = store
+        .create_view(ViewDefinition::new("second", "user").floats(["c"]))
+        .unwrap();
+    first
+        .upsert(1, Timestamp(0), row! { "a": 1.0, "b": 2.0 })
+        .unwrap();
+    second.upsert(1, Timestamp(0), row! { "c": 3.0 }).unwrap();
+    second.upsert(2, Timestamp(0), row! { "c": 4.0 }).unwrap();
+    let both = store
+        .retrieval()
+        .features("second", ["c"])
+        .features("first", ["b", "a"])
+        .prepare()
+        .unwrap();
+    assert_eq!(both.features(), ["c", "b", "a"]);
+    let (mut out, mut statuses) = ([0.0; 6], [Status::Unread; 4]);
+    let as_of = AsOf::event(Timestamp(1_000_000));
+    let report = both
+        .get_many(
+            &[1, 2],
+            as_of,
+            &mut out,
+            &mut statuses,
+            BatchOptions::default(),
+        )
+        .unwrap();
+    assert_eq!(out[..4], [3.0, 2.0, 1.0, 4.0]);
+    assert!(out[4].is_nan() && out[5].is_nan());
+    assert_eq!(
+        statuses,
+        [
+            Status::Present,
+            Status::Present,
+            Status::Present,
+            Status::Unknown
+        ]
+    );
+    assert_eq!((report.present, report.incomplete), (1, 1));
+    let mut one = [0.0; 3];
+    let later = AsOf::event(Timestamp(1_000_001));
+    assert_eq!(both.get(1, later, &mut one).unwrap(), Status::Expired);
+    assert!(one[0] == 3.0 && one[1].is_nan());
+}
+
+#[test]
+fn what_a_retrieval_cannot_read_is_said_when_it_is_prepared() {
+    let store = store();
+    let field = |name: &str, ty| Field::new(name, ty).nullable();
+    let definition = ViewDefinition::new("typed", "user")
+        .floats(["float"])
+        .feature(field("int", FieldType::Int))
+        .feature(field("text", FieldType::Text));
+    let view = store.create_view(definition).unwrap();
+    store
+        .create_entity(&Entity::new("item", [("sku", FieldType::Text)]))
+        .unwrap();
+    store
+        .create_view(ViewDefinition::new("items", "item").floats(["price"]))
+        .unwrap();
+    let from = || store.retrieval();
+    for (builder, word) in [
+        (from(), "a feature at least"),
+        (from().view("nowhere"), "there is items, typed"),
+        (from().features("typed", ["in"]), "it has float, int"),
+        (from().view("typed"), "`text` of view `typed` is text"),
+        (
+            from().features("typed", ["int"]).view("items"),
+            "prepare a retrieval for each entity",
+        ),
+        (
+            from().view("items").steps(steps(2)),
+            "take 2 columns, but 1 features",
+        ),
+        (
+            from()
+                .view("items")
+                .view("items")
+                .steps(steps(2))
+                .materialised(),
+            "one view",
+        ),
+    ] {
+        let error = builder.prepare().unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let retrieval = from().features("typed", ["int"]).prepare().unwrap();
+    assert!(retrieval.get(1, AsOf::latest(), &mut [0.0; 2]).is_err());
+    let many = |out: &mut [f64], statuses: &mut [Status]| {
+        retrieval.get_many(
+            &[1, 2],
+            AsOf::latest(),
+            out,
+            statuses,
+            BatchOptions::default(),
+        )
+    };
+    assert!(many(&mut [0.0; 1], &mut []).is_err());
+    assert!(many(&mut [0.0; 2], &mut [Status::Unread; 1]).is_err());
+    let mut out = [7.0; 2];
+    let mut statuses = [Status::Present; 2];
+    let past = BatchOptions {
+        deadline: Some(Instant::now()),
+        ..BatchOptions::default()
+    };
+    let report = retrieval
+        .get_many(&[1, 2], AsOf::latest(), &mut out, &mut statuses, past)
+        .unwrap();
+    assert_eq!((report.unread, statuses), (2, [Status::Unread; 2]));
+
+    let mut definition = view.definition().clone();
+    definition.ttl_seconds = Some(5);
+    store.alter_view(definition).unwrap();
+    let error = retrieval.get(1, AsOf::latest(), &mut [0.0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert_eq!(
+        view.get(1, AsOf::latest()).unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    assert_eq!(
+        view.upsert(1, Timestamp(1), row! { "int": 1 })
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Closed
+    );
+}
+
+#[test]
+fn ten_thousand_features_are_one_view() {
+    let store = store();
+    let names: Vec<String> = (0..10_000).map(|i| format!("f{i}")).collect();
+    let view = store
+        .create_view(ViewDefinition::new("wide", "user").floats(names.clone()))
+        .unwrap();
+    let columns: Vec<[f64; 1]> = (0..10_000).map(|i| [f64::from(i)]).collect();
+    let batch = names.iter().zip(&columns).fold(
+        FeatureBatch::new(&[1], Timestamp(1)),
+        |batch, (name, column)| batch.floats(name.clone(), column),
+    );
+    view.ingest(&batch, OnInvalid::Refuse).unwrap();
+    let mut out = vec![0.0; 10_000];
+    store
+        .retrieval()
+        .view("wide")
+        .prepare()
+        .unwrap()
+        .get(1, AsOf::latest(), &mut out)
+        .unwrap();
+    assert!(
+        out.iter()
+            .zip(&columns)
+            .all(|(out, column)| *out == column[0])
+    );
+}
