@@ -17,6 +17,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             sync: rows to a client and kept up to date, against Automerge, Loro, Yjs, SQLite's session
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
             ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
+            experiment: assignment and statistics of experiments, against GrowthBook's SDK, SciPy and statsmodels
             power: what a day of syncing costs a phone, saving against standard
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
 
@@ -31,6 +32,9 @@ pub(crate) const BENCH_ANN: &str = "dev/bench-ann/Cargo.toml";
 /// Libraries that the benchmark of vector search reaches through Python, pinned.
 const ANN_REQUIREMENTS: &str = "dev/bench-ann/requirements.txt";
 
+/// Likewise the one of experiments.
+const EXPERIMENT_REQUIREMENTS: &str = "dev/bench-experiment/requirements.txt";
+
 pub(crate) fn bench(args: &[String]) -> Result<bool> {
     match args.first().map(String::as_str) {
         None => return Err(format!("which benchmark?\n\n{HELP}")),
@@ -44,14 +48,12 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
     let mut command = match args.first().map(String::as_str) {
         Some("sync") => apart(&context, BENCH_SYNC, "target/bench-sync"),
         Some("ann") => {
-            let mut command = apart(&context, BENCH_ANN, "target/bench-ann");
-            // Neither help nor a list needs the libraries.
-            if !args.iter().any(|arg| arg == "--help" || arg == "--list") {
-                let folder = context.target.join("bench-ann/venv");
-                let python = python::environment_of(&context, ANN_REQUIREMENTS, &folder)?;
-                command.env("TANDEMDB_BENCH_PYTHON", python);
-            }
-            command
+            let command = apart(&context, BENCH_ANN, "target/bench-ann");
+            with_python(&context, command, ANN_REQUIREMENTS, args)?
+        }
+        Some("experiment") => {
+            let command = package(&context, "tandemdb-bench-experiment");
+            with_python(&context, command, EXPERIMENT_REQUIREMENTS, args)?
         }
         // The day of a phone has no rivals, which compile long.
         Some("power") => package(&context, "tandemdb-bench-power"),
@@ -62,6 +64,23 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
         .status()
         .map_err(|e| format!("cargo does not start: {e}"))?;
     Ok(status.success())
+}
+
+/// The command with the Python whose libraries it takes, in a folder of target that is named after the crate.
+fn with_python(
+    context: &Context,
+    mut command: Command,
+    requirements: &str,
+    args: &[String],
+) -> Result<Command> {
+    // Neither help nor a list needs the libraries.
+    if !args.iter().any(|arg| arg == "--help" || arg == "--list") {
+        let crate_folder = Path::new(requirements).parent().and_then(Path::file_name);
+        let folder = context.target.join(crate_folder.unwrap_or_default());
+        let python = python::environment_of(context, requirements, &folder.join("venv"))?;
+        command.env("TANDEMDB_BENCH_PYTHON", python);
+    }
+    Ok(command)
 }
 
 fn package(context: &Context, name: &str) -> Command {

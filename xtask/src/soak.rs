@@ -19,7 +19,7 @@ Names:
   fuzz:TARGET   one fuzz target
   properties    the property tests, 100,000 cases for each property (--runs: another number)
   experiments   error rates of statistics in 10,000 simulated experiments (--runs: another number), and shares of
-                variants among a thousand times as many units
+                variants, layers and ramps among a thousand times as many units; prints what was found
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
                 each scheduler (--runs: another number); noted in qa/ledger.json
   tsan          threads that search and write vector collections, under ThreadSanitizer
@@ -194,6 +194,8 @@ fn experiments(context: &Context, runs: u64) -> Result<bool> {
         "experiment_assign",
         "--test",
         "experiment_statistics",
+        // What was found is in what the tests print.
+        "--success-output=immediate",
         "--no-fail-fast",
         "--cargo-profile",
         "release",

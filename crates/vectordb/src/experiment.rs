@@ -28,7 +28,7 @@ mod report;
 mod statistics;
 
 pub use analyse::{AnalysisOptions, Metric, analyse};
-pub use assign::{Assignment, Change, NO_VARIANT, Plan, Reason, check_exclusive};
+pub use assign::{Assignment, Change, Decision, NO_VARIANT, Plan, Reason, check_exclusive};
 pub use definition::{Experiment, Holdout, Slice, VARIANTS_MAX};
 pub use hash::Algorithm;
 pub use log::{ExperimentLog, Exposure};

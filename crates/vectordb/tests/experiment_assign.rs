@@ -2,13 +2,12 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::type_complexity,
     clippy::cast_precision_loss,
     reason = "a test fails by panicking, its numbers are small or exact, and golden data is nested"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use common::query::Filter;
@@ -27,6 +26,20 @@ fn data(name: &str) -> PathBuf {
 }
 
 type Split = (usize, f64, Option<Vec<f64>>);
+
+/// How many units; a soak sets the number.
+fn units_or(usual: u64) -> Vec<u64> {
+    let units = std::env::var("TANDEM_UNITS").map_or(usual, |units| units.parse().unwrap());
+    (0..units).collect()
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "what `cargo xtask soak experiments` shows"
+)]
+fn show(what: &str, units: usize, found: &str) {
+    println!("{what}: {units} units, {found}");
+}
 
 #[derive(Deserialize)]
 struct Golden {
@@ -93,67 +106,63 @@ fn splits() -> Vec<Split> {
     ]
 }
 
-/// The chi-square statistic of counts against expected ones, as a number of standard deviations.
-fn deviation(found: &[f64], expected: &[f64]) -> f64 {
+/// The chi-square statistic of counts against expected ones, and its degrees of freedom.
+fn chi_square(found: &[f64], expected: &[f64]) -> [f64; 2] {
     let cells = found
         .iter()
         .zip(expected)
         .filter(|(_, expected)| **expected > 0.0);
     let terms: Vec<f64> = cells.map(|(o, e)| (o - e) * (o - e) / e).collect();
-    let freedom = (terms.len() - 1) as f64;
-    (terms.iter().sum::<f64>() - freedom) / (2.0 * freedom).sqrt()
+    [terms.iter().sum(), (terms.len() - 1) as f64]
 }
 
-fn check_shares(units: u64) {
-    let ids: Vec<u64> = (0..units).collect();
+fn told([statistic, freedom]: [f64; 2]) -> String {
+    format!("chi-square {statistic:.1} with {freedom} degrees of freedom")
+}
+
+/// Whether a chi-square statistic is within five of its standard deviations.
+fn is_likely([statistic, freedom]: [f64; 2]) -> bool {
+    statistic - freedom < 5.0 * (2.0 * freedom).sqrt()
+}
+
+#[test]
+fn shares_are_as_asked() {
+    let ids = units_or(1_000_000);
+    let units = ids.len() as f64;
     for algorithm in [Algorithm::Xxh3, Algorithm::GrowthbookV2] {
         for (variants, coverage, weights) in splits() {
             let mut experiment = Experiment::new("shares", (0..variants).map(|i| i.to_string()))
                 .algorithm(algorithm)
                 .coverage(coverage);
-            experiment.weights = weights;
+            experiment.weights.clone_from(&weights);
+            let plan = experiment.compile(None).unwrap();
             let mut counts = vec![0.0; variants + 1];
-            for variant in experiment
-                .compile(None)
-                .unwrap()
-                .assign_numbers(&ids)
-                .unwrap()
-            {
+            for variant in plan.assign_numbers(&ids).unwrap() {
                 counts[usize::from(variant).min(variants)] += 1.0;
             }
             let mut expected: Vec<f64> = experiment.shares().unwrap();
             for share in &mut expected {
-                *share *= coverage * units as f64;
+                *share *= coverage * units;
             }
-            expected.push((1.0 - coverage) * units as f64);
-            let deviation = deviation(&counts, &expected);
+            expected.push((1.0 - coverage) * units);
+            let found = chi_square(&counts, &expected);
+            let name = algorithm.name();
+            let what = format!("{variants} variants, {weights:?}, coverage {coverage}, {name}");
+            show(&what, ids.len(), &told(found));
             // The published hash of 32 bits has 10,000 buckets that are not equally large.
-            assert!(
-                deviation < 5.0,
-                "{algorithm:?} {variants} {coverage}: {deviation}"
-            );
+            assert!(is_likely(found), "{what}: {found:?}");
         }
     }
 }
 
 #[test]
-fn shares_are_as_asked() {
-    // A soak sets the number.
-    let units = std::env::var("TANDEM_UNITS").map_or(1_000_000, |units| units.parse().unwrap());
-    check_shares(units);
-}
-
-#[test]
 fn layers_and_experiments_are_independent() {
-    let ids: Vec<u64> = (0..400_000).collect();
+    let ids = units_or(400_000);
     let assign = |name: &str, layer: &str| {
         let experiment = Experiment::new(name, ["a", "b", "c"]);
         let experiment = experiment.slice(Slice::new(layer, 0.0, 0.5));
-        experiment
-            .compile(None)
-            .unwrap()
-            .assign_numbers(&ids)
-            .unwrap()
+        let plan = experiment.compile(None).unwrap();
+        plan.assign_numbers(&ids).unwrap()
     };
     let (one, two) = (assign("one", "left"), assign("two", "right"));
     let mut table = HashMap::new();
@@ -167,12 +176,29 @@ fn layers_and_experiments_are_independent() {
             0.5 / 3.0
         }
     };
-    let (found, expected): (Vec<f64>, Vec<f64>) = table
+    let (counts, expected): (Vec<f64>, Vec<f64>) = table
         .iter()
-        .map(|((a, b), count)| (*count, 400_000.0 * sizes(**a) * sizes(**b)))
+        .map(|((a, b), count)| (*count, ids.len() as f64 * sizes(**a) * sizes(**b)))
         .unzip();
-    assert_eq!(found.len(), 16);
-    assert!(deviation(&found, &expected) < 5.0);
+    assert_eq!(counts.len(), 16);
+    let found = chi_square(&counts, &expected);
+    show("two layers", ids.len(), &told(found));
+    assert!(is_likely(found), "{found:?}");
+}
+
+#[test]
+fn a_number_and_its_text_are_the_same_unit() {
+    let numbers = [0, 7, 10, 65_536, u64::MAX];
+    for algorithm in [Algorithm::Xxh3, Algorithm::GrowthbookV2] {
+        let experiment = Experiment::new("numbers", (0..200).map(|i| i.to_string()));
+        let plan = experiment.algorithm(algorithm).compile(None).unwrap();
+        let texts = plan.assign_all(&numbers.map(|n| n.to_string())).unwrap();
+        assert_eq!(plan.assign_numbers(&numbers).unwrap(), texts);
+        assert_eq!(
+            numbers.map(|n| plan.assign_number(n, &[]).unwrap()),
+            texts[..]
+        );
+    }
 }
 
 #[test]
@@ -187,8 +213,12 @@ fn slices_of_a_layer_exclude_each_other_and_leave_nobody_out() {
         let (one, two) = (slice("one", 0.0, 0.3), slice("two", 0.3, 1.0));
         check_exclusive(&[one.clone(), two.clone()]).unwrap();
         let assign = |e: &Experiment| e.compile(None).unwrap().assign_numbers(&ids).unwrap();
-        for (a, b) in assign(&one).iter().zip(assign(&two)) {
+        for ((a, b), id) in assign(&one).iter().zip(assign(&two)).zip(&ids) {
             assert_ne!(*a == NO_VARIANT, b == NO_VARIANT);
+            if algorithm == Algorithm::GrowthbookV1 {
+                let held = growthbook::in_namespace(&id.to_string(), "layer", 0.0, 0.3);
+                assert_eq!(held, *a != NO_VARIANT);
+            }
         }
         let error = check_exclusive(&[one, slice("three", 0.2, 0.4)]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
@@ -210,15 +240,19 @@ fn a_ramp_moves_nobody() {
                 .compile(None)
                 .unwrap()
         };
-        let (mut before, ids) = (at(0.1), (0..50_000).collect::<Vec<u64>>());
+        let (mut before, ids) = (at(0.1), units_or(50_000));
         for step in 2..=5 {
             let after = at(f64::from(step) / 10.0);
             let change = before.change_to(&after).unwrap();
             assert!(change.enters > 0.09 && change.leaves == 0.0 && change.moves == 0.0);
             let pairs = before.assign_numbers(&ids).unwrap();
+            let mut entered = 0;
             for (old, new) in pairs.iter().zip(after.assign_numbers(&ids).unwrap()) {
                 assert!(*old == NO_VARIANT || *old == new);
+                entered += usize::from(*old != new);
             }
+            let what = format!("ramp to {step}0 % by {}", algorithm.name());
+            show(&what, ids.len(), &format!("{entered} enter, 0 move"));
             before = after;
         }
         let other = Experiment::new("ramp", ["a", "b", "c"]).weights([0.1, 0.7, 0.2]);
@@ -264,6 +298,44 @@ fn every_way_out_has_its_reason() {
         ErrorKind::Invalid
     );
     assert_eq!(all.compile(None).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_batch_decides_as_each_unit_alone() {
+    let schema = Schema::build("users", ["id"])
+        .field(Field::new("id", FieldType::Int))
+        .field(Field::new("country", FieldType::Text).nullable());
+    let schema = schema.finish().unwrap();
+    let experiment = Experiment::new("batch", ["a", "b"])
+        .coverage(0.5)
+        .slice(Slice::new("layer", 0.0, 0.5))
+        .holdout(Holdout::new("2026", 0.2))
+        .target(Filter::eq("country", "PT"))
+        .assign_unit("7", "b");
+    let plan = experiment.compile(Some(&schema)).unwrap();
+    let countries = [Value::from("PT"), Value::from("ES"), Value::Null];
+    let attributes: Vec<[Value; 2]> = (0..200)
+        .zip(countries.iter().cycle())
+        .map(|(id, country)| [Value::from(id), country.clone()])
+        .collect();
+    let mut units: Vec<String> = (0..200).map(|id| id.to_string()).collect();
+    units[9].clear();
+    let decisions = plan.decide_all(units.iter().zip(&attributes)).unwrap();
+    let mut reasons = HashSet::new();
+    for ((unit, attributes), decision) in units.iter().zip(&attributes).zip(&decisions) {
+        let alone = plan.explain(unit, attributes, None).unwrap();
+        let name = experiment.variants.get(usize::from(decision.variant));
+        assert_eq!(
+            (name, decision.reason),
+            (alone.variant.as_ref(), alone.reason)
+        );
+        reasons.insert(decision.reason);
+    }
+    assert_eq!(reasons.len(), 7, "all but a kept one: {reasons:?}");
+    let short = [("u", &attributes[0][..]), ("v", &attributes[1][..1])];
+    let error = plan.decide_all(short).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("unit `v`"), "{error}");
 }
 
 #[test]
@@ -334,7 +406,7 @@ fn definitions_without_sense_are_refused() {
         (many(256), ErrorKind::LimitExceeded),
         (two().coverage(1.5), ErrorKind::Invalid),
         (two().coverage(f64::NAN), ErrorKind::Invalid),
-        (two().weights([0.5]), ErrorKind::Invalid),
+        (two().weights([1.0]), ErrorKind::Invalid),
         (two().weights([0.5, 0.4]), ErrorKind::Invalid),
         (two().weights([1.5, -0.5]), ErrorKind::Invalid),
         (two().ranges([[0.0, 0.5]]), ErrorKind::Invalid),
@@ -354,4 +426,20 @@ fn definitions_without_sense_are_refused() {
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     let error = Assignment::from_json(b"{}", &exact).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
+    let limited = |json: &[u8], limits: &Limits| {
+        let error = Experiment::from_json(json, limits).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    };
+    let json = two().assign_unit("u", "a").assign_unit("v", "a").to_json();
+    let two_overrides = json.unwrap();
+    limited(&two_overrides, &Limits::default().elements_max(1));
+    assert!(Experiment::from_json(&two_overrides, &Limits::default().elements_max(2)).is_ok());
+    let plan = two().compile(None).unwrap();
+    let json = plan.explain("unit", &[], None).unwrap().to_json().unwrap();
+    assert!(Assignment::from_json(&json, &Limits::default().bytes_max(4)).is_ok());
+    let error = Assignment::from_json(&json, &Limits::default().bytes_max(3)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    let deep = (0..1_000).fold(Filter::eq("a", 1), |deep, _| deep.negate());
+    let error = two().target(deep).check().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
 }

@@ -40,12 +40,14 @@ fn the_first_exposure_counts_and_a_second_variant_is_reported() {
         ("v", "b", 5),
         ("v", "b", 3),
         ("v", "b", 9),
+        ("w", "a", 1),
+        ("w", "b", 2),
     ] {
         log.expose(&given(&experiment, unit, variant), Timestamp(at))
             .unwrap();
     }
     let other = Experiment::new("other", ["a", "b"]);
-    log.expose(&given(&other, "w", "a"), Timestamp(0)).unwrap();
+    log.expose(&given(&other, "x", "a"), Timestamp(0)).unwrap();
     let exposures = log.exposures("e").unwrap();
     let of = |unit: &str| {
         let exposure = &exposures[unit];
@@ -56,9 +58,9 @@ fn the_first_exposure_counts_and_a_second_variant_is_reported() {
         )
     };
     assert_eq!((of("u"), of("v")), (("a", 10, true), ("b", 3, false)));
-    assert_eq!(exposures.len(), 2);
+    assert_eq!((of("w"), exposures.len()), (("a", 1, true), 3));
     let report = analyse(&log, &experiment, &[Metric::Mean("m".into())], options()).unwrap();
-    assert_eq!((report.counts, report.crossed), (vec![1, 1], 1));
+    assert_eq!((report.counts, report.crossed), (vec![2, 1], 2));
 }
 
 #[test]
@@ -172,9 +174,13 @@ fn a_report_is_that_of_its_rows() {
         let found = variant.comparison.as_ref().unwrap();
         let direct = compare_means(&expected[0], moments, 0.95).unwrap();
         assert!((found.p_value - direct.p_value).abs() < 1e-12);
+        assert!((found.difference - direct.difference).abs() < 1e-12);
         assert!(variant.adjusted_p_value.unwrap() >= found.p_value);
         assert!(variant.sequential.unwrap().p_value >= found.p_value);
     }
+    assert_eq!(report.metrics[1].control_verdict, None);
+    let again = analyse(&log, &experiment, &metrics(), options()).unwrap();
+    assert_eq!(again, report, "to the last bit");
     let error = |metric: usize| {
         let comparison = report.metrics[metric].variants[0].comparison.as_ref();
         comparison.unwrap().standard_error.unwrap()
@@ -187,6 +193,18 @@ fn a_report_is_that_of_its_rows() {
     assert!(ratio.variant.mean > 3.0 && ratio.variant.mean < 8.0);
     assert_eq!(report.metrics[4].variants[0].comparison, None);
     let verdicts = &report.metrics[2];
+    let orders = verdicts.variants[0].comparison.as_ref().unwrap();
+    let all = |metric: &str| {
+        let found = analyse(&log, &experiment, &[Metric::Mean(metric.into())], options());
+        found.unwrap().metrics[0].variants[0]
+            .comparison
+            .clone()
+            .unwrap()
+    };
+    assert!(
+        (orders.difference - all("orders").difference).abs() < 1e-12,
+        "one each"
+    );
     let best = verdicts
         .variants
         .iter()
@@ -220,7 +238,43 @@ fn an_experiment_that_nobody_met_has_a_report() {
             .p_value,
         1.0
     );
-    assert!(!report.to_markdown().is_empty() && !report.to_svg().is_empty());
-    let error = analyse(&log(), &experiment, &[], options()).unwrap_err();
+    assert!(report.to_markdown().contains("Sample ratio: as meant"));
+    assert!(report.to_svg().contains("<circle") && !report.to_svg().contains("NaN"));
+    let mut sure = options();
+    sure.confidence = 1.0;
+    for (metrics, options) in [(vec![], options()), (metrics().split_off(4), sure)] {
+        let error = analyse(&log(), &experiment, &metrics, options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+    let error = log().record("x", "u", "", Timestamp(0), 1.0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn variants_that_the_definition_lost_are_strangers_and_a_mismatch_is_told() {
+    let (log, before) = (log(), Experiment::new("e", ["a", "b", "c"]));
+    for unit in 0..60 {
+        let variant = if unit < 50 { "a" } else { "c" };
+        let exposed = given(&before, &unit.to_string(), variant);
+        log.expose(&exposed, Timestamp(0)).unwrap();
+    }
+    let now = Experiment::new("e", ["a", "b"]);
+    let report = analyse(&log, &now, &[Metric::Mean("m".into())], options()).unwrap();
+    assert_eq!((&*report.counts, report.strangers), (&[50, 0][..], 10));
+    assert!(report.to_markdown().contains("**mismatch"));
+}
+
+#[test]
+fn an_analysis_reads_its_own_rows_by_indexes() {
+    use common::query::{Filter, Query};
+    let log = log();
+    let snapshot = log.database().snapshot();
+    for (table, column) in [
+        ("experiment_exposures", "experiment"),
+        ("experiment_outcomes", "metric"),
+    ] {
+        let query = Query::from(table).filter(Filter::eq(column, "e"));
+        let plan = query.explain(&snapshot.view()).unwrap();
+        assert!(plan.to_string().contains("index"), "{plan}");
+    }
 }

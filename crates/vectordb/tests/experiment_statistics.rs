@@ -193,6 +193,9 @@ fn samples_that_say_nothing_give_a_result_and_no_error() {
         zero.corrections,
         [Correction::Welch, Correction::ZeroBaseline]
     );
+    let few = sequential(&zero, SequentialOptions::default()).unwrap();
+    assert_eq!((few.p_value, few.interval), (1.0, None));
+    assert_eq!(holm(&[f64::NAN, 0.01]), [1.0, 0.02]);
     let none = compare_proportions([0, 0], [0, 0], 0.95).unwrap();
     assert_eq!(none.p_value, 1.0);
     let flat: PairMoments = [(1.0, 5.0), (2.0, 5.0)].into_iter().collect();
@@ -200,6 +203,8 @@ fn samples_that_say_nothing_give_a_result_and_no_error() {
     assert!(plain.corrections.contains(&Correction::CupedWithoutEffect));
     assert_eq!(sample_ratio(&[0, 0], &[0.5, 0.5]).unwrap().p_value, 1.0);
     assert!(sample_ratio(&[5, 5], &[1.0, 0.0]).unwrap().is_mismatch);
+    let unlikely = sample_ratio(&[5_000, 5_300], &[0.5, 0.5]).unwrap();
+    assert!(unlikely.p_value < 0.004 && !unlikely.is_mismatch);
 }
 
 #[test]
@@ -208,15 +213,61 @@ fn what_makes_no_sense_is_refused() {
     let infinite: Moments = [1.0, f64::INFINITY].into_iter().collect();
     assert!(compare_means(&fine, &infinite, 0.95).is_err());
     assert!(compare_means(&fine, &fine, 1.0).is_err());
-    assert!(compare_proportions([1, 2], [1, 1], 0.95).is_err());
-    assert!(compare_ratios(&PairMoments::default(), &PairMoments::default(), 0.95).is_err());
+    assert!(compare_proportions([0, 2], [1, 1], 0.95).is_err());
+    let error = compare_ratios(&PairMoments::default(), &PairMoments::default(), 0.95).unwrap_err();
+    assert!(error.to_string().contains("denominator"), "{error}");
     assert!(sample_ratio(&[1], &[0.5, 0.5]).is_err());
     assert!(power(f64::NAN, 1.0, 1.0, 0.05).is_err());
-    assert!(sample_size(0.0, 0.8, 1.0, 0.05).is_err());
+    let error = sample_size(0.0, 0.8, 1.0, 0.05).unwrap_err();
+    assert!(error.to_string().contains("effect of 0"), "{error}");
     assert!(Posterior::of_proportion([1, 1], [0.5, 1.0]).is_err());
     assert!(Posterior::of_mean(&Moments::default(), None).is_err());
+    assert!(Posterior::of_mean(&fine, Some([0.0, 0.0])).is_err());
     assert!(bootstrap(&[], &[1.0], 0.95, 10, 0).is_err());
+    assert!(bootstrap(&[1.0], &[1.0], 0.95, 1_000_001, 0).is_err());
+    let arms = [Arm::default(); 2];
+    assert!(Bandit::new(0).epsilon_greedy(&arms, 1.5).is_err());
+    let comparison = compare_means(&fine, &fine, 0.95).unwrap();
+    let unplanned = SequentialOptions {
+        units_planned: 0,
+        ..SequentialOptions::default()
+    };
+    assert!(sequential(&comparison, unplanned).is_err());
     assert!(Bandit::new(0).thompson(&[]).is_err());
+}
+
+#[test]
+fn a_prior_is_weighed_by_its_precision() {
+    // Precision 4 / 4 of the sample, 1 / 0.25 of the prior.
+    let sample = Moments {
+        n: 4,
+        mean: 2.0,
+        squares: 12.0,
+    };
+    let of = |prior| Posterior::of_mean(&sample, prior).unwrap();
+    let Posterior::Normal { mean, deviation } = of(Some([1.0, 0.5])) else {
+        panic!("a normal posterior");
+    };
+    same(&[mean, deviation], &[1.2, 0.2_f64.sqrt()]);
+    let alone = Posterior::Normal {
+        mean: 2.0,
+        deviation: 1.0,
+    };
+    assert_eq!(of(None), alone);
+}
+
+#[test]
+fn hedges_g_of_many_units_is_that_of_the_gamma_function() {
+    // Gamma functions with 50 digits, for 1,000 degrees of freedom.
+    let half = |mean| Moments {
+        n: 501,
+        mean,
+        squares: 500.0,
+    };
+    let comparison = compare_means(&half(0.0), &half(1.0), 0.95).unwrap();
+    same(&[comparison.cohens_d.unwrap()], &[1.0]);
+    let g = comparison.hedges_g.unwrap();
+    assert!((g / 0.999_249_781_179_716_4 - 1.0).abs() < 1e-14, "{g}");
 }
 
 /// Numbers that follow from a seed, nearly normal.
@@ -234,6 +285,14 @@ impl Numbers {
     fn skewed(&mut self) -> f64 {
         -(1.0 - self.uniform()).ln()
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "what `cargo xtask soak experiments` shows"
+)]
+fn show(what: &str) {
+    println!("{what}");
 }
 
 /// How many simulated experiments without an effect; a soak sets the number.
@@ -265,6 +324,9 @@ fn looking_all_the_time_raises_no_more_false_alarms_than_the_level() {
         naive += u64::from(fixed);
     }
     let total = experiments() as f64;
+    show(&format!(
+        "195 looks at each of {total} experiments without effect: {alarms} false alarms, {naive} by p-values of one look"
+    ));
     assert!(
         alarms as f64 <= options.level * total,
         "{alarms} of {total}"
@@ -305,6 +367,9 @@ fn one_look_raises_as_many_false_alarms_as_it_says() {
             *place += f64::from(u8::from(comparison.unwrap().p_value < 0.05));
         }
     }
+    show(&format!(
+        "one look at each of {total} experiments without effect: false alarms of means, CUPED, ratios, proportions: {alarms:?}"
+    ));
     let total = total as f64;
     // Four deviations of the binomial distribution.
     let slack = 4.0 * (0.05 * 0.95 / total).sqrt();
@@ -331,7 +396,7 @@ fn a_bootstrap_agrees_with_the_t_interval_and_repeats_itself() {
 
 #[test]
 fn bandits_choose_as_the_posteriors_say() {
-    let arms = [[40, 60], [50, 50], [45, 55]];
+    let arms = [[2, 4], [5, 3], [1, 1]];
     let of = |[successes, failures]: [u64; 2]| {
         Posterior::of_proportion([successes + failures, successes], [1.0, 1.0])
     };

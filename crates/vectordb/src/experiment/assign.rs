@@ -34,6 +34,24 @@ pub enum Reason {
     Coverage,
 }
 
+/// Which variant a unit of a batch has, by number, and why.
+///
+/// ```
+/// use vectordb::experiment::{Experiment, Holdout, NO_VARIANT, Reason};
+/// let experiment = Experiment::new("button", ["grey", "green"]).holdout(Holdout::new("2026", 1.0));
+/// let decisions = experiment.compile(None)?.decide_all([("user-1", []), ("", [])])?;
+/// assert_eq!((decisions[0].variant, decisions[0].reason), (NO_VARIANT, Reason::Holdout));
+/// assert_eq!(decisions[1].reason, Reason::NoUnit);
+/// # Ok::<(), common::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Decision {
+    /// The variant's number, or [`NO_VARIANT`].
+    pub variant: u8,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// Which variant a unit has, and how it came to that: what is stored to be kept.
 ///
 /// ```
@@ -231,29 +249,39 @@ impl Plan {
     }
 
     #[inline]
-    fn decide(&self, unit: &str, attributes: &[Value]) -> (u8, Reason) {
+    fn decide(&self, unit: &str, attributes: &[Value]) -> Decision {
+        let out = |reason| Decision {
+            variant: NO_VARIANT,
+            reason,
+        };
         if unit.is_empty() {
-            return (NO_VARIANT, Reason::NoUnit);
+            return out(Reason::NoUnit);
         }
         if !self.overrides.is_empty()
             && let Some(variant) = self.overrides.get(unit)
         {
-            return (*variant, Reason::Override);
+            return Decision {
+                variant: *variant,
+                reason: Reason::Override,
+            };
         }
         if self.holdouts.iter().any(|holdout| holdout.holds(unit)) {
-            return (NO_VARIANT, Reason::Holdout);
+            return out(Reason::Holdout);
         }
         if self.slice.as_ref().is_some_and(|slice| !slice.holds(unit)) {
-            return (NO_VARIANT, Reason::Layer);
+            return out(Reason::Layer);
         }
         if let Some((target, _)) = &self.target
             && !target.matches(attributes)
         {
-            return (NO_VARIANT, Reason::Target);
+            return out(Reason::Target);
         }
         match self.variant_of(self.hash.bucket(unit)) {
-            NO_VARIANT => (NO_VARIANT, Reason::Coverage),
-            variant => (variant, Reason::Hash),
+            NO_VARIANT => out(Reason::Coverage),
+            variant => Decision {
+                variant,
+                reason: Reason::Hash,
+            },
         }
     }
 
@@ -276,7 +304,7 @@ impl Plan {
     #[inline]
     pub fn assign(&self, unit: &str, attributes: &[Value]) -> Result<u8> {
         self.check_attributes(attributes)?;
-        Ok(self.decide(unit, attributes).0)
+        Ok(self.decide(unit, attributes).variant)
     }
 
     /// As [`Plan::assign`], with the reason, in the form that is stored. A `stored` assignment is kept while the
@@ -317,25 +345,34 @@ impl Plan {
                 });
             }
         }
-        let (variant, reason) = self.decide(unit, attributes);
-        let name = experiment.variants.get(usize::from(variant)).cloned();
-        Ok(new(name, reason))
+        let decision = self.decide(unit, attributes);
+        let name = experiment.variants.get(usize::from(decision.variant));
+        Ok(new(name.cloned(), decision.reason))
     }
 
     /// The numbers of many units' variants, [`NO_VARIANT`] for those without one.
     ///
     /// # Errors
-    /// [`common::ErrorKind::Invalid`] when the experiment has a target: [`Plan::assign`] takes attributes.
+    /// [`common::ErrorKind::Invalid`] when the experiment has a target: [`Plan::decide_all`] takes attributes.
     pub fn assign_all<U: AsRef<str>>(&self, units: &[U]) -> Result<Vec<u8>> {
         self.check_attributes(&[])?;
         let units = units.iter();
         Ok(units
-            .map(|unit| self.decide(unit.as_ref(), &[]).0)
+            .map(|unit| self.decide(unit.as_ref(), &[]).variant)
             .collect())
     }
 
-    /// As [`Plan::assign_all`] for units that are numbers: hashed as their decimal digits, so that a number and its text
-    /// are the same unit.
+    /// As [`Plan::assign`] for a unit that is a number: hashed as its decimal digits, so that a number and its text are the
+    /// same unit.
+    ///
+    /// # Errors
+    /// As [`Plan::assign`].
+    #[inline]
+    pub fn assign_number(&self, unit: u64, attributes: &[Value]) -> Result<u8> {
+        self.assign(decimal(unit, &mut [0; 20]), attributes)
+    }
+
+    /// As [`Plan::assign_all`] for units that are numbers, as in [`Plan::assign_number`].
     ///
     /// # Errors
     /// As [`Plan::assign_all`].
@@ -344,8 +381,41 @@ impl Plan {
         let mut digits = [0; 20];
         let units = units.iter();
         Ok(units
-            .map(|unit| self.decide(decimal(*unit, &mut digits), &[]).0)
+            .map(|unit| self.decide(decimal(*unit, &mut digits), &[]).variant)
             .collect())
+    }
+
+    /// Many units' variants with the reason of each, from units with their attributes as in [`Plan::assign`].
+    ///
+    /// ```
+    /// use common::Value;
+    /// use common::query::Filter;
+    /// use common::schema::{Field, FieldType, Schema};
+    /// use vectordb::experiment::{Experiment, Reason};
+    /// let schema = Schema::build("users", ["country"]).field(Field::new("country", FieldType::Text));
+    /// let experiment = Experiment::new("button", ["grey", "green"]).target(Filter::eq("country", "PT"));
+    /// let plan = experiment.compile(Some(&schema.finish()?))?;
+    /// let (units, attributes) = (["user-1", "user-2"], [[Value::from("PT")], [Value::from("ES")]]);
+    /// let decisions = plan.decide_all(units.iter().zip(&attributes))?;
+    /// assert_eq!([decisions[0].reason, decisions[1].reason], [Reason::Hash, Reason::Target]);
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when there is a target and a unit has not one attribute for each column.
+    pub fn decide_all<U: AsRef<str>, A: AsRef<[Value]>>(
+        &self,
+        units: impl IntoIterator<Item = (U, A)>,
+    ) -> Result<Vec<Decision>> {
+        let units = units.into_iter();
+        units
+            .map(|(unit, attributes)| {
+                let (unit, attributes) = (unit.as_ref(), attributes.as_ref());
+                self.check_attributes(attributes)
+                    .map_err(|error| error.at(format!("unit `{unit}`")))?;
+                Ok(self.decide(unit, attributes))
+            })
+            .collect()
     }
 
     /// What another plan would change, exactly, for units that both of them ask about; overrides, layers, holdouts and
@@ -440,4 +510,24 @@ pub fn check_exclusive(experiments: &[Experiment]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_threshold_is_the_first_bucket_that_is_not_below_the_bound(
+            bound in prop_oneof![0.0..=1.0, (0_u32..=1_000).prop_map(|k| f64::from(k) / 1_000.0)],
+            algorithm in prop_oneof![Just(Algorithm::GrowthbookV1), Just(Algorithm::GrowthbookV2)],
+        ) {
+            let buckets = algorithm.buckets();
+            let is_below = |bucket: &u32| f64::from(*bucket) / f64::from(buckets) < bound;
+            let first = (0..=buckets).find(|bucket| !is_below(bucket));
+            prop_assert_eq!(Some(threshold(algorithm, bound)), first);
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! [`ExperimentLog`]: assignments, exposures and outcomes as rows of ordinary tables, so that they are logged, synced and
 //! saved as all else.
 
-use std::ops::ControlFlow;
-
-use common::schema::{Field, FieldType, Rule, Schema};
+use common::query::{Filter, Query};
+use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};
 use common::utils::validation::check_name;
 use common::{
     Collection, Database, Error, Record, RecordId, Result, Text, Timestamp, Value, View, row,
@@ -84,13 +83,15 @@ impl ExperimentLog {
             .field(text("unit"))
             .field(text("variant"))
             .field(at())
-            .field(text("algorithm"));
+            .field(text("algorithm"))
+            .index(IndexSpec::hash(["experiment"]));
         let outcomes = Schema::build(OUTCOMES, ["event"])
             .field(text("event"))
             .field(text("unit"))
             .field(text("metric"))
             .field(at())
-            .field(Field::new("value", FieldType::Float).rule(Rule::Finite));
+            .field(Field::new("value", FieldType::Float).rule(Rule::Finite))
+            .index(IndexSpec::hash(["metric"]));
         Ok(Self {
             assignments: table(database, assignments.finish()?)?,
             exposures: table(database, exposures.finish()?)?,
@@ -177,59 +178,55 @@ impl ExperimentLog {
 
     /// The first exposure of every unit of an experiment.
     ///
+    /// Cost: by the exposures of this experiment, whatever others are in the table.
+    ///
     /// # Errors
     /// Only with a storage that can fail.
     pub fn exposures(&self, experiment: &str) -> Result<HashMap<Text, Exposure>> {
-        self.exposures_in(self.database.snapshot().view(), experiment)
+        exposures_in(self.database.snapshot().view(), experiment)
     }
+}
 
-    pub(super) fn exposures_in(
-        &self,
-        view: View<'_>,
-        experiment: &str,
-    ) -> Result<HashMap<Text, Exposure>> {
-        let mut first: HashMap<Text, Exposure> = HashMap::default();
-        view.scan(&self.exposures, &mut |records| {
-            for record in records.iter().filter(|r| word(r, 0) == experiment) {
-                let new = Exposure {
-                    variant: word(record, 2).into(),
-                    at: time(record, 3),
-                    is_crossed: false,
+/// The first exposure of every unit of an experiment.
+pub(super) fn exposures_in(view: View<'_>, experiment: &str) -> Result<HashMap<Text, Exposure>> {
+    let query = Query::from(EXPOSURES).filter(Filter::eq("experiment", experiment));
+    let mut first: HashMap<Text, Exposure> = HashMap::default();
+    for record in query.records(&view)? {
+        let new = Exposure {
+            variant: word(&record, 2).into(),
+            at: time(&record, 3),
+            is_crossed: false,
+        };
+        match first.get_mut(word(&record, 1)) {
+            None => {
+                first.insert(word(&record, 1).into(), new);
+            }
+            // Equal times by name, so that the order of rows does not matter.
+            Some(known) if (new.at, &new.variant) < (known.at, &known.variant) => {
+                *known = Exposure {
+                    is_crossed: true,
+                    ..new
                 };
-                match first.get_mut(word(record, 1)) {
-                    None => {
-                        first.insert(word(record, 1).into(), new);
-                    }
-                    // Equal times by name, so that the order of rows does not matter.
-                    Some(known) if (new.at, &new.variant) < (known.at, &known.variant) => {
-                        *known = Exposure {
-                            is_crossed: true,
-                            ..new
-                        };
-                    }
-                    Some(known) => known.is_crossed = true,
-                }
             }
-            ControlFlow::Continue(())
-        })?;
-        Ok(first)
+            Some(known) => known.is_crossed = true,
+        }
     }
+    Ok(first)
+}
 
-    /// Visits all outcomes: unit, metric, time, value.
-    pub(super) fn outcomes_in(
-        &self,
-        view: View<'_>,
-        visit: &mut dyn FnMut(&str, &str, Timestamp, f64),
-    ) -> Result<()> {
-        view.scan(&self.outcomes, &mut |records| {
-            for record in records {
-                if let Some(Value::Float(value)) = record.get(4) {
-                    visit(word(record, 1), word(record, 2), time(record, 3), *value);
-                }
-            }
-            ControlFlow::Continue(())
-        })
+/// Visits the outcomes of a metric: unit, time, value.
+pub(super) fn outcomes_in(
+    view: View<'_>,
+    metric: &str,
+    visit: &mut dyn FnMut(&str, Timestamp, f64),
+) -> Result<()> {
+    let query = Query::from(OUTCOMES).filter(Filter::eq("metric", metric));
+    for record in query.records(&view)? {
+        if let Some(Value::Float(value)) = record.get(4) {
+            visit(word(&record, 1), time(&record, 3), *value);
+        }
     }
+    Ok(())
 }
 
 impl std::fmt::Debug for ExperimentLog {
