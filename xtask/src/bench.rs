@@ -17,6 +17,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             sync: rows to a client and kept up to date, against Automerge, Loro, Yjs, SQLite's session
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
             ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
+            transform: scaling, imputation and categories against scikit-learn, NumPy and a plain copy
             power: what a day of syncing costs a phone, saving against standard
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
 
@@ -30,6 +31,9 @@ pub(crate) const BENCH_ANN: &str = "dev/bench-ann/Cargo.toml";
 
 /// Libraries that the benchmark of vector search reaches through Python, pinned.
 const ANN_REQUIREMENTS: &str = "dev/bench-ann/requirements.txt";
+
+/// Rivals of the transformations.
+const TRANSFORM_REQUIREMENTS: &str = "dev/bench-transform/requirements.txt";
 
 pub(crate) fn bench(args: &[String]) -> Result<bool> {
     match args.first().map(String::as_str) {
@@ -49,6 +53,15 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
             if !args.iter().any(|arg| arg == "--help" || arg == "--list") {
                 let folder = context.target.join("bench-ann/venv");
                 let python = python::environment_of(&context, ANN_REQUIREMENTS, &folder)?;
+                command.env("TANDEMDB_BENCH_PYTHON", python);
+            }
+            command
+        }
+        Some("transform") => {
+            let mut command = package(&context, "tandemdb-bench-transform");
+            if !args.iter().any(|arg| arg == "--help") {
+                let folder = context.target.join("bench-transform/venv");
+                let python = python::environment_of(&context, TRANSFORM_REQUIREMENTS, &folder)?;
                 command.env("TANDEMDB_BENCH_PYTHON", python);
             }
             command

@@ -11,10 +11,12 @@ use common::{Error, Result};
 use self::route::{Known, Route};
 use super::Matrix;
 use super::check::width;
-use super::steps::BLOCK_BYTES;
 pub use inverse::Original;
 pub use json::COLUMNS_SCHEMA;
 pub use plan::{ColumnPlan, RoutePlan, SourcePlan};
+
+/// Bytes of rows that go through all routes before the next ones do: an eighth of a usual second-level cache.
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// Most numbers that a row becomes.
 pub const OUTPUTS_MAX: usize = 1 << 22;
@@ -138,7 +140,7 @@ impl ColumnTransformer {
                 .transform(rows, out)
                 .map_err(|e| place(route, e));
         }
-        let block = (BLOCK_BYTES / 8 / self.outputs.max(self.numbers.len())).max(1);
+        let block = (BLOCK_BYTES / size_of::<f64>() / self.outputs.max(self.numbers.len())).max(1);
         let mut room = route::Room::default();
         for (at, out) in out.chunks_mut(block * self.outputs).enumerate() {
             let rows = at * block..numbers.rows().min((at + 1) * block);

@@ -83,7 +83,7 @@ impl Imputer {
     }
 
     /// Fills what is in `from`, or else in `out`, into `out`.
-    pub(super) fn apply<T: Float>(&self, from: Option<Matrix<'_, T>>, out: &mut [T]) {
+    pub(super) fn apply<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) {
         let fitted = (&self.values[..], &self.values[..]);
         wide(
             #[inline(always)]

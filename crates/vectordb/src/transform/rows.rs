@@ -10,7 +10,7 @@ use super::matrix::{Float, Matrix};
     reason = "compiled for the registers of the caller"
 )]
 pub(crate) fn by_column<T: Float>(
-    from: Option<Matrix<'_, T>>,
+    from: Option<&Matrix<'_, T>>,
     out: &mut [T],
     (first, second): (&[f64], &[f64]),
     step: impl Fn(T, T, T) -> T,
@@ -41,7 +41,7 @@ pub(crate) fn by_column<T: Float>(
     reason = "compiled for the registers of the caller"
 )]
 pub(crate) fn by_number<T: Float>(
-    from: Option<Matrix<'_, T>>,
+    from: Option<&Matrix<'_, T>>,
     out: &mut [T],
     step: impl Fn(T) -> T,
 ) {

@@ -171,7 +171,7 @@ impl Scaler {
     }
 
     /// Scales what is in `from`, or else in `out`, into `out`.
-    pub(super) fn apply<T: Float>(&self, from: Option<Matrix<'_, T>>, out: &mut [T]) {
+    pub(super) fn apply<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) {
         wide(
             #[inline(always)]
             || self.run(from, out),
@@ -183,7 +183,7 @@ impl Scaler {
         clippy::inline_always,
         reason = "compiled for the registers of the caller"
     )]
-    fn run<T: Float>(&self, from: Option<Matrix<'_, T>>, out: &mut [T]) {
+    fn run<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) {
         let fitted = (&self.offset[..], &self.scale[..]);
         match self.scaling {
             Scaling::MinMax {

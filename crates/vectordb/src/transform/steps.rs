@@ -16,7 +16,7 @@ pub use json::STEPS_SCHEMA;
 pub use plan::StepPlan;
 
 /// Bytes of rows that go through all steps before the next ones do: a half of a usual first-level cache.
-pub(super) const BLOCK_BYTES: usize = 16 << 10;
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// One fitted transformation of numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ impl Step {
     }
 
     /// Transforms whole rows that keep their width: those of `from`, or else those in `out`, into `out`.
-    fn apply<T: Float>(&self, from: Option<Matrix<'_, T>>, out: &mut [T]) -> Result<()> {
+    fn apply<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) -> Result<()> {
         // The first two are as fast as memory: they read where the numbers are.
         match self {
             Self::Scale(scaler) => {
@@ -141,7 +141,7 @@ impl Step {
             Self::ImputeAndMark(imputer) => {
                 let (values, marks) = out.split_at_mut(row.len().min(out.len()));
                 imputer.indicate(row, marks)?;
-                imputer.apply(Some(Matrix::of_row(row)), values);
+                imputer.apply(Some(&Matrix::of_row(row)), values);
                 Ok(())
             }
             Self::Polynomial(polynomial) => polynomial.transform_row(row, out),
@@ -164,7 +164,7 @@ impl Step {
     }
 }
 
-fn copy<T: Float>(from: Matrix<'_, T>, out: &mut [T]) {
+fn copy<T: Float>(from: &Matrix<'_, T>, out: &mut [T]) {
     for (to, from) in out.chunks_exact_mut(from.columns().max(1)).zip(from.iter()) {
         to.copy_from_slice(from);
     }
@@ -267,15 +267,15 @@ impl Steps {
         }
         match &self.order[..] {
             [] => {
-                copy(matrix, out);
+                copy(&matrix, out);
                 Ok(())
             }
-            [only] => only.apply(Some(matrix), out),
+            [only] => only.apply(Some(&matrix), out),
             [first, rest @ ..] => {
                 let rows = (BLOCK_BYTES / size_of::<T>() / self.columns).max(1);
                 for (at, block) in out.chunks_mut(rows * self.columns).enumerate() {
                     let from = matrix.part(at * rows..(at + 1) * rows, 0..self.columns);
-                    first.apply(Some(from), block)?;
+                    first.apply(Some(&from), block)?;
                     rest.iter().try_for_each(|step| step.apply(None, block))?;
                 }
                 Ok(())
@@ -297,11 +297,11 @@ impl Steps {
         }
         match &self.order[..] {
             [] => {
-                copy(row, out);
+                copy(&row, out);
                 Ok(())
             }
             [first, rest @ ..] => {
-                first.apply(Some(row), out)?;
+                first.apply(Some(&row), out)?;
                 rest.iter().try_for_each(|step| step.apply(None, out))
             }
         }

@@ -227,37 +227,66 @@ impl Route {
         outputs: usize,
         room: &mut Room,
     ) -> Result<()> {
-        let read_row = |row: usize, out: &mut [f64]| {
-            let numbers = batch.numbers.part(row..row + 1, 0..batch.numbers.columns());
-            let numbers = numbers.iter().next().unwrap_or_default();
-            let number = |at: usize| numbers.get(at).copied();
-            let text = |at: usize| batch.texts.get(at)?.get(row).copied().flatten();
-            let read = self.read(number, text, out);
-            read.map_err(|e| e.at(format!("row {row}")))
-        };
-        let out = out.chunks_exact_mut(outputs.max(1));
-        let places = out.map(|row| row.get_mut(self.out.clone()).unwrap_or_default());
         let rows = batch.rows.clone();
         if self.steps.steps().is_empty() {
-            for (row, place) in rows.zip(places) {
-                read_row(row, place)?;
-            }
-            return Ok(());
+            return self.read_rows(batch, out, (outputs, self.out.start));
         }
         let Room { read, made } = room;
         let from = if let Some(columns) = self.neighbours() {
             batch.numbers.part(rows, columns)
         } else {
             read.resize(rows.len() * self.steps.columns(), 0.0);
-            for (row, place) in rows.zip(read.chunks_exact_mut(self.steps.columns())) {
-                read_row(row, place)?;
-            }
+            self.read_rows(batch, read, (self.steps.columns(), 0))?;
             Matrix::new(read, self.steps.columns())?
         };
         made.resize(from.rows() * self.out.len(), 0.0);
         self.steps.transform(from, made)?;
-        for (place, made) in places.zip(made.chunks_exact(self.out.len().max(1))) {
-            place.copy_from_slice(made);
+        let rows = out.chunks_exact_mut(outputs.max(1));
+        for (row, made) in rows.zip(made.chunks_exact(self.out.len().max(1))) {
+            if let Some(place) = row.get_mut(self.out.clone()) {
+                place.copy_from_slice(made);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads some rows of the columns as numbers, from `start` on in each row of `stride` numbers.
+    fn read_rows(
+        &self,
+        batch: &Batch<'_>,
+        out: &mut [f64],
+        (stride, start): (usize, usize),
+    ) -> Result<()> {
+        let at_row = |row: usize, e: Error| e.at(format!("row {row}"));
+        if let Source::Encode(encoders) = &self.source {
+            // Column by column: the table of one encoder stays in the cache.
+            let mut start = start;
+            for ((encoder, at), name) in encoders.iter().zip(&self.at).zip(&self.columns) {
+                let texts = batch
+                    .texts
+                    .get(*at)
+                    .and_then(|all| all.get(batch.rows.clone()));
+                let texts = texts.unwrap_or_default();
+                let places = start..start + encoder.outputs();
+                let rows = out.chunks_exact_mut(stride.max(1)).zip(texts);
+                for (row, (to, text)) in batch.rows.clone().zip(rows) {
+                    let place = to.get_mut(places.clone()).unwrap_or_default();
+                    encoder
+                        .transform(*text, place)
+                        .map_err(|e| at_row(row, e.at(format!("column {name:?}"))))?;
+                }
+                start = places.end;
+            }
+            return Ok(());
+        }
+        let places = start..start + self.steps.columns();
+        for (row, to) in batch.rows.clone().zip(out.chunks_exact_mut(stride.max(1))) {
+            let numbers = batch.numbers.part(row..row + 1, 0..batch.numbers.columns());
+            let numbers = numbers.iter().next().unwrap_or_default();
+            let number = |at: usize| numbers.get(at).copied();
+            let text = |at: usize| batch.texts.get(at)?.get(row).copied().flatten();
+            let place = to.get_mut(places.clone()).unwrap_or_default();
+            self.read(number, text, place).map_err(|e| at_row(row, e))?;
         }
         Ok(())
     }
