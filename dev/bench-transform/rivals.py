@@ -16,6 +16,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, OneHotEncoder, StandardScaler
 
+Array = Any
+"""A NumPy array of 64-bit floats."""
+
 COLUMNS = 100
 FOLDER = Path(sys.argv[1])
 
@@ -31,7 +34,7 @@ pipeline = make_pipeline(imputer, scaler, Normalizer("l2")).fit(holes)
 one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(texts)
 
 
-def with_sklearn(work: str, rows: int) -> Callable[[], Any]:
+def with_sklearn(work: str, rows: int) -> Callable[[], Array]:
     """A call of scikit-learn."""
     fitted, data = {
         "standard": (standard, numbers),
@@ -43,20 +46,20 @@ def with_sklearn(work: str, rows: int) -> Callable[[], Any]:
     return lambda: fitted.transform(part)
 
 
-def with_numpy(work: str, rows: int) -> Callable[[], Any]:
+def with_numpy(work: str, rows: int) -> Callable[[], Array]:
     """The same arithmetic without scikit-learn's checks and without new arrays where that can be."""
     x, made, y = numbers[:rows], out[:rows], holes[:rows]
     fill, offset, scale = imputer.statistics_, scaler.mean_, scaler.scale_
 
-    def scaled() -> Any:
+    def scaled() -> Array:
         np.subtract(x, standard.mean_, out=made)
         return np.divide(made, standard.scale_, out=made)
 
-    def stretched() -> Any:
+    def stretched() -> Array:
         np.multiply(x, min_max.scale_, out=made)
         return np.add(made, min_max.min_, out=made)
 
-    def piped() -> Any:
+    def piped() -> Array:
         np.copyto(made, y)
         np.copyto(made, np.broadcast_to(fill, made.shape), where=np.isnan(made))
         np.subtract(made, offset, out=made)
