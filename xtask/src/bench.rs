@@ -18,6 +18,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
             ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
             experiment: assignment and statistics of experiments, against GrowthBook's SDK, SciPy and statsmodels
+            transform: scaling, imputation and categories against scikit-learn, NumPy and a plain copy
             power: what a day of syncing costs a phone, saving against standard
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
 
@@ -34,6 +35,8 @@ const ANN_REQUIREMENTS: &str = "dev/bench-ann/requirements.txt";
 
 /// Likewise the one of experiments.
 const EXPERIMENT_REQUIREMENTS: &str = "dev/bench-experiment/requirements.txt";
+/// Rivals of the transformations.
+const TRANSFORM_REQUIREMENTS: &str = "dev/bench-transform/requirements.txt";
 
 pub(crate) fn bench(args: &[String]) -> Result<bool> {
     match args.first().map(String::as_str) {
@@ -54,6 +57,10 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
         Some("experiment") => {
             let command = package(&context, "tandemdb-bench-experiment");
             with_python(&context, command, EXPERIMENT_REQUIREMENTS, args)?
+        }
+        Some("transform") => {
+            let command = package(&context, "tandemdb-bench-transform");
+            with_python(&context, command, TRANSFORM_REQUIREMENTS, args)?
         }
         // The day of a phone has no rivals, which compile long.
         Some("power") => package(&context, "tandemdb-bench-power"),

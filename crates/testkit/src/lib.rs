@@ -21,3 +21,7 @@ pub fn cases(default: u32) -> u32 {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/transformations.md")]
+mod transformations {}

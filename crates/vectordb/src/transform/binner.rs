@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{finite, width};
 use super::imputer::columns;
-use super::matrix::{Matrix, refuse_infinite};
+use super::matrix::{Float, Matrix, refuse_infinite};
 use super::quantiles::percentile;
 
 /// Most bins of one column.
@@ -91,14 +91,48 @@ impl Binner {
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `rows` ends within a row.
     #[expect(clippy::cast_precision_loss, reason = "at most 65,536")]
-    pub fn transform(&self, rows: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         width("a row", rows.len() % self.columns().max(1), 0)?;
         for row in rows.chunks_exact_mut(self.columns().max(1)) {
             for (x, edges) in row.iter_mut().zip(&self.edges) {
                 let inner = edges.get(1..edges.len() - 1).unwrap_or_default();
-                if !x.is_nan() {
-                    *x = inner.partition_point(|edge| *edge <= *x) as f64;
+                let wide = x.wide();
+                if !wide.is_nan() {
+                    *x = T::narrow(inner.partition_point(|edge| *edge <= wide) as f64);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the number of each interval by the middle of it, in place; a missing value stays missing.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when `rows` ends within a row, and for what is no interval of its column.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::float_cmp,
+        reason = "compared after the way back"
+    )]
+    pub fn inverse(&self, rows: &mut [f64]) -> Result<()> {
+        width("a row", rows.len() % self.columns().max(1), 0)?;
+        for (row, numbers) in rows.chunks_exact_mut(self.columns().max(1)).enumerate() {
+            for (column, (x, edges)) in numbers.iter_mut().zip(&self.edges).enumerate() {
+                if x.is_nan() {
+                    continue;
+                }
+                let at = *x as usize;
+                let found = edges.get(at..).and_then(|rest| rest.first_chunk());
+                let Some([low, high]) = found.filter(|_| at as f64 == *x) else {
+                    return Err(Error::invalid(format!(
+                        "row {row}, column {column} is {x}, which is none of its {} intervals",
+                        edges.len() - 1
+                    )));
+                };
+                *x = (low + high) * 0.5;
             }
         }
         Ok(())

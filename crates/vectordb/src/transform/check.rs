@@ -2,13 +2,20 @@
 
 use common::{Error, Result};
 
+#[inline]
 pub(crate) fn width(what: &str, found: usize, expected: usize) -> Result<()> {
     if found == expected {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(other_width(what, found, expected))
     }
-    Err(Error::invalid(format!(
+}
+
+#[cold]
+fn other_width(what: &str, found: usize, expected: usize) -> Error {
+    Error::invalid(format!(
         "{what} has {found} numbers where {expected} belong"
-    )))
+    ))
 }
 
 pub(crate) fn finite(what: &str, numbers: &[f64]) -> Result<()> {

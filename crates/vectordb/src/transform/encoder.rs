@@ -1,11 +1,14 @@
-//! [`Encoder`]: categories as numbers.
+//! [`Encoder`]: categories as numbers; [`EncoderFit`]: what batches say of them.
 
-use std::cmp::Ordering;
+mod categories;
+mod fit;
 
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use self::categories::Categories;
 use super::check::{finite, width};
+pub use fit::EncoderFit;
 
 /// Most categories of one column.
 pub const CATEGORIES_MAX: usize = 1 << 20;
@@ -48,7 +51,7 @@ pub enum Encoding {
 
 /// A column of texts as numbers, by what was fitted; categories are in the order of their code points.
 ///
-/// A look-up is a binary search, and nothing is allocated.
+/// A look-up is one in a hash table, and nothing is allocated.
 ///
 /// ```
 /// use vectordb::transform::{Encoder, Encoding, MissingText, Unknown};
@@ -64,7 +67,7 @@ pub enum Encoding {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encoder {
-    categories: Vec<String>,
+    categories: Categories,
     numbers: Numbers,
     unknown: Unknown,
     missing: MissingText,
@@ -100,17 +103,9 @@ impl Encoder {
         unknown: Unknown,
         missing: MissingText,
     ) -> Result<Self> {
-        let numbers = match encoding {
-            Encoding::OneHot => Numbers::OneHot,
-            Encoding::Ordinal => Numbers::Ordinal,
-        };
-        Self {
-            categories: categories(texts, missing)?,
-            numbers,
-            unknown,
-            missing,
-        }
-        .checked()
+        let mut fit = EncoderFit::new(missing);
+        fit.partial_fit(texts)?;
+        fit.finish(encoding, unknown)
     }
 
     /// Finds the categories of a column and the smoothed mean of `target` for each, within 1e-12 of
@@ -139,9 +134,11 @@ impl Encoder {
         {
             return Err(Error::invalid(format!("a smoothing by {rows} rows")));
         }
-        let categories = categories(texts, missing)?;
-        let of = |text: &str| find(&categories, text);
-        let mut sums = vec![(0.0, 0.0); categories.len()];
+        let mut fit = EncoderFit::new(missing);
+        fit.partial_fit(texts)?;
+        let categories = fit.categories();
+        let of = |text: &str| categories.find(text);
+        let mut sums = vec![(0.0, 0.0); categories.names().len()];
         for (text, y) in texts.iter().zip(target) {
             if let Some(sum) = text.and_then(of).and_then(|at| sums.get_mut(at)) {
                 *sum = (sum.0 + 1.0, sum.1 + y);
@@ -154,7 +151,7 @@ impl Encoder {
         let rows = target.len() as f64;
         let mean = target.iter().sum::<f64>() / rows;
         let variance = target.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / rows;
-        let mut squares = vec![0.0; categories.len()];
+        let mut squares = vec![0.0; categories.names().len()];
         for (text, y) in texts.iter().zip(target) {
             let at = text.and_then(of);
             let sum = at.and_then(|at| Some((sums.get(at)?, squares.get_mut(at)?)));
@@ -190,26 +187,25 @@ impl Encoder {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.categories.is_empty() {
+        let categories = self.categories.names();
+        if categories.is_empty() {
             return Err(Error::invalid(
                 "there is no category: every text is missing",
             ));
         }
-        if self.categories.len() > CATEGORIES_MAX {
+        if categories.len() > CATEGORIES_MAX {
             return Err(Error::limit_exceeded(format!(
                 "{} categories, but the limit is {CATEGORIES_MAX}: hash the texts instead",
-                self.categories.len()
+                categories.len()
             )));
         }
-        if let Some([a, b]) =
-            (self.categories.array_windows()).find(|[a, b]| a.cmp(b) != Ordering::Less)
-        {
+        if let Some([a, b]) = categories.array_windows().find(|[a, b]| a >= b) {
             return Err(Error::invalid(format!(
                 "category {b:?} does not come after {a:?}"
             )));
         }
         if let Numbers::Target { means, mean } = &self.numbers {
-            width("the means", means.len(), self.categories.len())?;
+            width("the means", means.len(), categories.len())?;
             finite("means", means)?;
             finite("mean", &[*mean])?;
         }
@@ -218,13 +214,13 @@ impl Encoder {
 
     /// The categories in order.
     pub fn categories(&self) -> &[String] {
-        &self.categories
+        self.categories.names()
     }
 
     /// How many numbers a text becomes.
     pub fn outputs(&self) -> usize {
         match self.numbers {
-            Numbers::OneHot => self.categories.len(),
+            Numbers::OneHot => self.categories().len(),
             Numbers::Ordinal | Numbers::Target { .. } => 1,
         }
     }
@@ -236,7 +232,7 @@ impl Encoder {
     /// refused.
     pub fn transform(&self, text: Option<&str>, out: &mut [f64]) -> Result<()> {
         width("the output", out.len(), self.outputs())?;
-        let found = text.and_then(|text| find(&self.categories, text));
+        let found = text.and_then(|text| self.categories.find(text));
         let ignored = match (text, found) {
             (_, Some(_)) => true,
             (None, _) => match self.missing {
@@ -248,7 +244,7 @@ impl Encoder {
                 Unknown::Refuse => {
                     return Err(Error::invalid(format!(
                         "{text:?} is none of the {} categories of the fit",
-                        self.categories.len()
+                        self.categories().len()
                     )));
                 }
                 Unknown::Ignore => true,
@@ -278,34 +274,37 @@ impl Encoder {
     /// The text that numbers stand for: of the 1 in one-hot columns, of the number when ordinal; [`None`] for any
     /// other numbers, and always by target, because several categories may have the same mean.
     pub fn inverse(&self, numbers: &[f64]) -> Option<&str> {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^20 categories")]
         let at = match (&self.numbers, numbers) {
             (Numbers::OneHot, _) => numbers
                 .iter()
                 .position(|x| x.to_bits() == 1_f64.to_bits())?,
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "compared after the way back"
+            )]
             (Numbers::Ordinal, [x]) => {
-                (0..self.categories.len()).find(|at| (*at as f64).to_bits() == x.to_bits())?
+                Some(*x as usize).filter(|at| (*at as f64).to_bits() == x.to_bits())?
             }
             _ => return None,
         };
-        self.categories.get(at).map(String::as_str)
+        self.categories().get(at).map(String::as_str)
     }
-}
 
-fn find(categories: &[String], text: &str) -> Option<usize> {
-    categories.binary_search_by(|c| c.as_str().cmp(text)).ok()
-}
-
-fn categories(texts: &[Option<&str>], missing: MissingText) -> Result<Vec<String>> {
-    if let Some(row) = texts.iter().position(Option::is_none)
-        && missing == MissingText::Refuse
-    {
-        return Err(Error::invalid(format!(
-            "the text of row {row} is missing: say what becomes of missing texts"
-        )));
+    /// Whether texts become means, from which there is no way back.
+    pub(crate) const fn is_by_target(&self) -> bool {
+        matches!(self.numbers, Numbers::Target { .. })
     }
-    let mut all: Vec<&str> = texts.iter().flatten().copied().collect();
-    all.sort_unstable();
-    all.dedup();
-    Ok(all.into_iter().map(str::to_owned).collect())
+
+    /// Names of the numbers, from that of the column, as scikit-learn makes them: `column_category` when one-hot.
+    pub fn names(&self, column: &str) -> Vec<String> {
+        match self.numbers {
+            Numbers::OneHot => {
+                let categories = self.categories().iter();
+                categories.map(|c| format!("{column}_{c}")).collect()
+            }
+            Numbers::Ordinal | Numbers::Target { .. } => vec![column.to_owned()],
+        }
+    }
 }

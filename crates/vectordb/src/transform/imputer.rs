@@ -1,12 +1,16 @@
-//! [`Imputer`]: something in the place of what is missing.
+//! [`Imputer`]: something in the place of what is missing; [`ImputerFit`]: what batches say of it.
+
+mod fit;
 
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::check::{finite, width};
-use super::matrix::{Matrix, refuse_infinite};
-use super::quantiles::{median, sorted};
-use super::scaler::{Scaler, Scaling};
+use super::matrix::{Float, Matrix};
+use super::quantiles::sorted;
+use super::rows::by_column;
+use crate::core::wide;
+pub use fit::ImputerFit;
 
 /// What takes the place of a missing number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -48,22 +52,9 @@ impl Imputer {
     /// [`common::ErrorKind::Invalid`] for an infinite value, and for a column without values unless the filling
     /// is constant.
     pub fn fit(filling: Filling, matrix: Matrix<'_, f64>) -> Result<Self> {
-        refuse_infinite(matrix)?;
-        let values = match filling {
-            Filling::Constant(value) => vec![value; matrix.columns()],
-            Filling::Mean => {
-                let scaling = Scaling::Standard {
-                    centre: true,
-                    scale: false,
-                };
-                Scaler::fit(scaling, matrix)?.offset().to_vec()
-            }
-            Filling::Median => columns(matrix)?.iter().map(|c| median(c)).collect(),
-            Filling::MostFrequent => columns(matrix)?.iter().map(|c| mode(c)).collect(),
-        };
-        let imputer = Self { filling, values };
-        imputer.check()?;
-        Ok(imputer)
+        let mut fit = ImputerFit::new(filling, matrix.columns())?;
+        fit.partial_fit(matrix)?;
+        fit.finish()
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -84,24 +75,40 @@ impl Imputer {
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `rows` ends within a row.
-    pub fn transform(&self, rows: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         width("a row", rows.len() % self.columns().max(1), 0)?;
-        for row in rows.chunks_exact_mut(self.columns().max(1)) {
-            for (x, value) in row.iter_mut().zip(&self.values) {
-                *x = if x.is_nan() { *value } else { *x };
-            }
-        }
+        self.apply(None, rows);
         Ok(())
+    }
+
+    /// Fills what is in `from`, or else in `out`, into `out`.
+    pub(super) fn apply<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) {
+        let fitted = (&self.values[..], &self.values[..]);
+        wide(
+            #[inline(always)]
+            || {
+                by_column(
+                    from,
+                    out,
+                    fitted,
+                    |x, value, _| {
+                        if x.wide().is_nan() { value } else { x }
+                    },
+                );
+            },
+        );
     }
 
     /// Writes 1 into `marks` where `row` misses a value, and 0 elsewhere: to be called before the row is filled.
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when the two have different lengths.
-    pub fn indicate(&self, row: &[f64], marks: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn indicate<T: Float>(&self, row: &[T], marks: &mut [T]) -> Result<()> {
         width("the marks", marks.len(), row.len())?;
         for (mark, x) in marks.iter_mut().zip(row) {
-            *mark = f64::from(u8::from(x.is_nan()));
+            *mark = T::narrow(f64::from(u8::from(x.wide().is_nan())));
         }
         Ok(())
     }
@@ -110,26 +117,23 @@ impl Imputer {
 /// The values of each column that are not missing, sorted.
 pub(crate) fn columns(matrix: Matrix<'_, f64>) -> Result<Vec<Vec<f64>>> {
     let mut columns = vec![Vec::with_capacity(matrix.rows()); matrix.columns()];
+    add_values(&mut columns, matrix);
+    match columns.iter().position(Vec::is_empty) {
+        Some(column) => Err(without_value(column)),
+        None => Ok(columns.into_iter().map(sorted).collect()),
+    }
+}
+
+fn add_values(columns: &mut [Vec<f64>], matrix: Matrix<'_, f64>) {
     for row in matrix.iter() {
         for (column, x) in columns.iter_mut().zip(row) {
             column.extend(Some(*x).filter(|x| !x.is_nan()));
         }
     }
-    match columns.iter().position(Vec::is_empty) {
-        Some(column) => Err(Error::invalid(format!(
-            "column {column} has no value to fit on: leave it out, or fill in a constant first"
-        ))),
-        None => Ok(columns.into_iter().map(sorted).collect()),
-    }
 }
 
-/// The value that stands in a row most often among sorted ones; the least of several.
-fn mode(sorted: &[f64]) -> f64 {
-    let mut best = (0, f64::NAN);
-    for run in sorted.chunk_by(|a, b| a >= b) {
-        if let Some(value) = run.first().filter(|_| run.len() > best.0) {
-            best = (run.len(), *value);
-        }
-    }
-    best.1
+fn without_value(column: usize) -> Error {
+    Error::invalid(format!(
+        "column {column} has no value to fit on: leave it out, or fill in a constant first"
+    ))
 }

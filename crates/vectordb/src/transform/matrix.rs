@@ -1,5 +1,7 @@
 //! [`Matrix`]: numbers of a batch, row after row, borrowed.
 
+use std::ops::Range;
+
 use common::{Error, Result};
 
 use super::sums::squares;
@@ -69,6 +71,37 @@ impl<'a, T> Matrix<'a, T> {
         })
     }
 
+    /// Rows without a column: what goes with columns that are texts alone.
+    pub const fn empty(rows: usize) -> Self {
+        Self {
+            data: &[],
+            rows,
+            columns: 0,
+            stride: 1,
+        }
+    }
+
+    /// One row.
+    pub(crate) const fn of_row(row: &'a [T]) -> Self {
+        Self {
+            data: row,
+            rows: 1,
+            columns: row.len(),
+            stride: if row.is_empty() { 1 } else { row.len() },
+        }
+    }
+
+    /// Some rows and some columns beside each other; what is out of bounds is left out.
+    pub(crate) fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        let start = rows.start * self.stride + columns.start;
+        Self {
+            data: self.data.get(start..).unwrap_or_default(),
+            rows: rows.len().min(self.rows.saturating_sub(rows.start)),
+            columns: columns.len(),
+            stride: self.stride,
+        }
+    }
+
     /// How many rows there are.
     pub const fn rows(&self) -> usize {
         self.rows
@@ -93,7 +126,7 @@ impl<'a, T> Matrix<'a, T> {
         &self.data[row * self.stride..][..self.columns]
     }
 
-    /// The rows in order.
+    /// The rows in order; none of rows without a column.
     pub fn iter(&self) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let Self {
             data,
@@ -129,8 +162,6 @@ pub(crate) trait Float:
     + std::ops::Mul<Output = Self>
     + std::ops::Div<Output = Self>
 {
-    /// The least normal number.
-    const TINY: f64;
     /// The distance from 1 to the next number.
     const UNIT: f64;
     fn wide(self) -> f64;
@@ -142,7 +173,6 @@ pub(crate) trait Float:
 }
 
 impl Float for f64 {
-    const TINY: f64 = f64::MIN_POSITIVE;
     const UNIT: f64 = f64::EPSILON;
     #[inline]
     fn magnitude(self) -> Self {
@@ -167,7 +197,6 @@ impl Float for f64 {
 }
 
 impl Float for f32 {
-    const TINY: f64 = f32::MIN_POSITIVE as f64;
     const UNIT: f64 = f32::EPSILON as f64;
     #[inline]
     fn magnitude(self) -> Self {

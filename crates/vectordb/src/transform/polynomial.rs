@@ -4,6 +4,7 @@ use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::check::width;
+use super::matrix::Float;
 
 /// Most columns that a polynomial makes.
 pub const PRODUCTS_MAX: usize = 65_536;
@@ -85,7 +86,8 @@ impl Polynomial {
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `row` has not [`Polynomial::columns`] numbers or `out` not
     /// [`Polynomial::outputs`].
-    pub fn transform_row(&self, row: &[f64], out: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform_row<T: Float>(&self, row: &[T], out: &mut [T]) -> Result<()> {
         width("the row", row.len(), self.columns)?;
         width("the output", out.len(), self.outputs())?;
         let mut at = 0;
@@ -96,16 +98,16 @@ impl Polynomial {
     }
 
     /// Writes the products of `left` more columns, from the column `first` on, with `product`.
-    fn products(
+    fn products<T: Float>(
         &self,
-        row: &[f64],
-        out: &mut [f64],
+        row: &[T],
+        out: &mut [T],
         at: &mut usize,
-        (first, product): (usize, Option<f64>),
+        (first, product): (usize, Option<T>),
         left: usize,
     ) {
         for (column, x) in row.iter().enumerate().skip(first) {
-            let product = product.map_or(*x, |product| product * x);
+            let product = product.map_or(*x, |product| product * *x);
             if left > 1 {
                 let next = column + usize::from(self.interaction_only);
                 self.products(row, out, at, (next, Some(product)), left - 1);
@@ -115,4 +117,30 @@ impl Polynomial {
             }
         }
     }
+
+    /// Names of the columns made, from those of the columns taken, as scikit-learn writes them: `a`, `a^2`, `a b`.
+    pub fn names(&self, inputs: &[String]) -> Vec<String> {
+        let mut all = Vec::with_capacity(self.outputs());
+        let mut last = vec![Vec::new()];
+        for _ in 0..self.degree {
+            let longer = last.iter().flat_map(|columns: &Vec<usize>| {
+                let next = |last: &usize| last + usize::from(self.interaction_only);
+                let first = columns.last().map_or(0, next);
+                (first..inputs.len()).map(|column| [&columns[..], &[column]].concat())
+            });
+            last = longer.collect();
+            all.extend(last.iter().map(|columns| product_name(columns, inputs)));
+        }
+        all
+    }
+}
+
+fn product_name(columns: &[usize], inputs: &[String]) -> String {
+    let factors = columns.chunk_by(|a, b| a == b);
+    let factors = factors.filter_map(|same| Some((inputs.get(*same.first()?)?, same.len())));
+    let factors = factors.map(|(name, power)| match power {
+        1 => name.clone(),
+        power => format!("{name}^{power}"),
+    });
+    factors.collect::<Vec<String>>().join(" ")
 }

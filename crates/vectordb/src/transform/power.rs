@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{finite, width};
 use super::imputer::columns;
-use super::matrix::{Matrix, refuse_infinite};
+use super::matrix::{Float, Matrix, refuse_infinite};
 
 /// Which family of powers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +89,8 @@ impl Power {
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `rows` ends within a row.
-    pub fn transform(&self, rows: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         self.each(rows, |x, lambda| raise(self.family, x, lambda))
     }
 
@@ -105,11 +106,11 @@ impl Power {
         })
     }
 
-    fn each(&self, rows: &mut [f64], step: impl Fn(f64, f64) -> f64) -> Result<()> {
+    fn each<T: Float>(&self, rows: &mut [T], step: impl Fn(f64, f64) -> f64) -> Result<()> {
         width("a row", rows.len() % self.columns().max(1), 0)?;
         for row in rows.chunks_exact_mut(self.columns().max(1)) {
             for (x, lambda) in row.iter_mut().zip(&self.lambdas) {
-                *x = step(*x, *lambda);
+                *x = T::narrow(step(x.wide(), *lambda));
             }
         }
         Ok(())

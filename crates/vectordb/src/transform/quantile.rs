@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{finite, width};
 use super::imputer::columns;
-use super::matrix::{Matrix, refuse_infinite};
+use super::matrix::{Float, Matrix, refuse_infinite};
 use super::quantiles;
 
 /// Replaces each number by the share of the fitted values below it, from 0 to 1: scikit-learn's
@@ -81,11 +81,29 @@ impl QuantileMap {
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `rows` ends within a row.
-    pub fn transform(&self, rows: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         width("a row", rows.len() % self.columns().max(1), 0)?;
         for row in rows.chunks_exact_mut(self.columns().max(1)) {
             for (x, quantiles) in row.iter_mut().zip(&self.quantiles) {
-                *x = rank(quantiles, *x);
+                *x = T::narrow(rank(quantiles, x.wide()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces each share by the number that so many of the fitted values lie below, in place; what is not from 0 to 1
+    /// is taken for the nearer end. A missing value stays missing.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when `rows` ends within a row.
+    pub fn inverse(&self, rows: &mut [f64]) -> Result<()> {
+        width("a row", rows.len() % self.columns().max(1), 0)?;
+        for row in rows.chunks_exact_mut(self.columns().max(1)) {
+            for (x, quantiles) in row.iter_mut().zip(&self.quantiles) {
+                if !x.is_nan() {
+                    *x = quantiles::quantile(quantiles, x.clamp(0.0, 1.0));
+                }
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{finite, width};
 use super::matrix::{Float, Matrix};
+use super::rows::{by_column, clamp};
 use crate::core::wide;
 pub use fit::ScalerFit;
 
@@ -78,19 +79,6 @@ impl Scaling {
     }
 }
 
-/// Whether arithmetic is scikit-learn's to the last bit, or a little faster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arithmetic {
-    /// Bit-equal to scikit-learn 1.9 given the same fitted numbers: divides, rounds after each operation.
-    #[default]
-    Exact,
-    /// Multiplies by the reciprocal where exact arithmetic divides: within 1.5 units in the last place of the
-    /// quotient, which is a relative error of 3.4e-16 in 64 bits and 1.8e-7 in 32. A scale whose reciprocal is
-    /// not a normal number divides all the same.
-    Fast,
-}
-
 /// A fitted scaling of columns.
 ///
 /// Standard, max-abs and robust scaling compute `(x - offset) / scale`, min-max scaling `x * scale + offset`,
@@ -111,7 +99,6 @@ pub enum Arithmetic {
 #[serde(deny_unknown_fields)]
 pub struct Scaler {
     scaling: Scaling,
-    arithmetic: Arithmetic,
     offset: Vec<f64>,
     scale: Vec<f64>,
 }
@@ -134,7 +121,6 @@ impl Scaler {
     pub(super) fn from_parts(scaling: Scaling, offset: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
         let scaler = Self {
             scaling,
-            arithmetic: Arithmetic::Exact,
             offset,
             scale,
         };
@@ -151,13 +137,6 @@ impl Scaler {
             Some(column) => Err(Error::invalid(format!("the scale of column {column} is 0"))),
             None => Ok(()),
         }
-    }
-
-    /// The same with another [`Arithmetic`].
-    #[must_use]
-    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
-        self.arithmetic = arithmetic;
-        self
     }
 
     /// What was asked for.
@@ -187,16 +166,16 @@ impl Scaler {
     #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
     pub fn transform<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         width("a row", rows.len() % self.columns().max(1), 0)?;
-        // One row is done before the machine is asked what it can do.
-        if rows.len() == self.columns() {
-            self.run(rows);
-        } else {
-            wide(
-                #[inline(always)]
-                || self.run(rows),
-            );
-        }
+        self.apply(None, rows);
         Ok(())
+    }
+
+    /// Scales what is in `from`, or else in `out`, into `out`.
+    pub(super) fn apply<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) {
+        wide(
+            #[inline(always)]
+            || self.run(from, out),
+        );
     }
 
     #[inline(always)]
@@ -204,34 +183,27 @@ impl Scaler {
         clippy::inline_always,
         reason = "compiled for the registers of the caller"
     )]
-    fn run<T: Float>(&self, rows: &mut [T]) {
-        let (offset, scale) = (&self.offset[..], &self.scale[..]);
-        let fast = self.arithmetic == Arithmetic::Fast;
+    fn run<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) {
+        let fitted = (&self.offset[..], &self.scale[..]);
         match self.scaling {
-            Scaling::MinMax { low, high, clip } => {
-                columns(rows, offset, scale, |x, min, scale| x * scale + min);
-                if clip {
-                    let (low, high) = (T::narrow(low), T::narrow(high));
-                    for x in rows {
-                        *x = clamp(*x, low, high);
-                    }
-                }
-            }
-            Scaling::MaxAbs | Scaling::Standard { centre: false, .. } if fast => {
-                columns(rows, offset, scale, |x, _, scale| {
-                    times_reciprocal(x, scale)
+            Scaling::MinMax {
+                low,
+                high,
+                clip: true,
+            } => {
+                let (low, high) = (T::narrow(low), T::narrow(high));
+                by_column(from, out, fitted, |x, min, scale| {
+                    clamp(x * scale + min, low, high)
                 });
+            }
+            Scaling::MinMax { .. } => {
+                by_column(from, out, fitted, |x, min, scale| x * scale + min);
             }
             Scaling::MaxAbs | Scaling::Standard { centre: false, .. } => {
-                columns(rows, offset, scale, |x, _, scale| x / scale);
-            }
-            Scaling::Standard { .. } | Scaling::Robust { .. } if fast => {
-                columns(rows, offset, scale, |x, centre, scale| {
-                    times_reciprocal(x - centre, scale)
-                });
+                by_column(from, out, fitted, |x, _, scale| x / scale);
             }
             Scaling::Standard { .. } | Scaling::Robust { .. } => {
-                columns(rows, offset, scale, |x, centre, scale| (x - centre) / scale);
+                by_column(from, out, fitted, |x, centre, scale| (x - centre) / scale);
             }
         }
     }
@@ -243,57 +215,18 @@ impl Scaler {
     #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
     pub fn inverse<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         width("a row", rows.len() % self.columns().max(1), 0)?;
-        let (offset, scale) = (&self.offset[..], &self.scale[..]);
+        let fitted = (&self.offset[..], &self.scale[..]);
         match self.scaling {
             Scaling::MinMax { .. } => {
-                columns(rows, offset, scale, |x, min, scale| (x - min) / scale);
+                by_column(None, rows, fitted, |x, min, scale| (x - min) / scale);
             }
             Scaling::MaxAbs | Scaling::Standard { centre: false, .. } => {
-                columns(rows, offset, scale, |x, _, scale| x * scale);
+                by_column(None, rows, fitted, |x, _, scale| x * scale);
             }
             Scaling::Standard { .. } | Scaling::Robust { .. } => {
-                columns(rows, offset, scale, |x, centre, scale| x * scale + centre);
+                by_column(None, rows, fitted, |x, centre, scale| x * scale + centre);
             }
         }
         Ok(())
-    }
-}
-
-/// Replaces each number by what `step` makes of it and the two numbers of its column.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the registers of the caller"
-)]
-fn columns<T: Float>(rows: &mut [T], offset: &[f64], scale: &[f64], step: impl Fn(T, T, T) -> T) {
-    for row in rows.chunks_exact_mut(offset.len().max(1)) {
-        for ((x, offset), scale) in row.iter_mut().zip(offset).zip(scale) {
-            *x = step(*x, T::narrow(*offset), T::narrow(*scale));
-        }
-    }
-}
-
-/// As `numpy.clip`: a missing value stays missing.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the registers of the caller"
-)]
-pub(crate) fn clamp<T: Float>(x: T, low: T, high: T) -> T {
-    let x = if x < low { low } else { x };
-    if x > high { high } else { x }
-}
-
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled for the registers of the caller"
-)]
-fn times_reciprocal<T: Float>(x: T, scale: T) -> T {
-    let reciprocal = T::narrow(1.0) / scale;
-    if reciprocal.wide().abs() >= T::TINY && reciprocal.wide().is_finite() {
-        x * reciprocal
-    } else {
-        x / scale
     }
 }

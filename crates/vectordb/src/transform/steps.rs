@@ -1,14 +1,19 @@
 //! [`Steps`]: fitted transformations of numbers, one after another.
 
+mod inverse;
 mod json;
+mod plan;
 
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::check::{finite, width};
-use super::scaler::clamp;
+use super::matrix::Float;
+use super::rows::{by_number, clamp};
 use super::{Binner, Imputer, Matrix, Normalizer, Polynomial, Power, QuantileMap, Scaler};
+use crate::core::wide;
 pub use json::STEPS_SCHEMA;
+pub use plan::StepPlan;
 
 /// Bytes of rows that go through all steps before the next ones do: a half of a usual first-level cache.
 const BLOCK_BYTES: usize = 16 << 10;
@@ -83,51 +88,96 @@ impl Step {
         }
     }
 
-    /// Transforms whole rows that keep their width.
-    fn in_place(&self, rows: &mut [f64]) -> Result<()> {
+    const fn keeps_width(&self) -> bool {
+        !matches!(self, Self::ImputeAndMark(_) | Self::Polynomial(_))
+    }
+
+    /// Transforms whole rows that keep their width: those of `from`, or else those in `out`, into `out`.
+    fn apply<T: Float>(&self, from: Option<&Matrix<'_, T>>, out: &mut [T]) -> Result<()> {
+        // The first two are as fast as memory: they read where the numbers are.
         match self {
-            Self::Scale(scaler) => scaler.transform(rows),
-            Self::Normalize(normalizer) => normalizer.transform(rows),
-            Self::Impute(imputer) => imputer.transform(rows),
-            Self::Bin(binner) => binner.transform(rows),
-            Self::Quantile(map) => map.transform(rows),
-            Self::Power(power) => power.transform(rows),
+            Self::Scale(scaler) => {
+                scaler.apply(from, out);
+                return Ok(());
+            }
+            Self::Impute(imputer) => {
+                imputer.apply(from, out);
+                return Ok(());
+            }
             Self::Clip { low, high } => {
-                for x in rows {
-                    *x = clamp(*x, *low, *high);
-                }
-                Ok(())
+                let (low, high) = (T::narrow(*low), T::narrow(*high));
+                wide(
+                    #[inline(always)]
+                    || by_number(from, out, |x| clamp(x, low, high)),
+                );
+                return Ok(());
             }
+            _ => {}
+        }
+        if let Some(from) = from {
+            copy(from, out);
+        }
+        match self {
+            Self::Normalize(normalizer) => normalizer.transform(out),
+            Self::Bin(binner) => binner.transform(out),
+            Self::Quantile(map) => map.transform(out),
+            Self::Power(power) => power.transform(out),
             Self::Log1p => {
-                for x in rows {
-                    *x = if *x > -1.0 { x.ln_1p() } else { f64::NAN };
+                for x in out {
+                    let wide = x.wide();
+                    *x = T::narrow(if wide > -1.0 { wide.ln_1p() } else { f64::NAN });
                 }
                 Ok(())
             }
+            Self::Scale(_) | Self::Impute(_) | Self::Clip { .. } => Ok(()),
             // These two change the width.
             Self::ImputeAndMark(_) | Self::Polynomial(_) => Ok(()),
         }
     }
 
     /// Transforms one row into another of another width.
-    fn widen(&self, row: &[f64], out: &mut [f64]) -> Result<()> {
+    fn widen<T: Float>(&self, row: &[T], out: &mut [T]) -> Result<()> {
         match self {
             Self::ImputeAndMark(imputer) => {
                 let (values, marks) = out.split_at_mut(row.len().min(out.len()));
                 imputer.indicate(row, marks)?;
-                values.copy_from_slice(row);
-                imputer.transform(values)
+                imputer.apply(Some(&Matrix::of_row(row)), values);
+                Ok(())
             }
             Self::Polynomial(polynomial) => polynomial.transform_row(row, out),
             _ => Ok(()),
         }
     }
+
+    /// Names of the columns that it makes.
+    fn names(&self, mut inputs: Vec<String>) -> Vec<String> {
+        match self {
+            Self::ImputeAndMark(_) => {
+                let marks = inputs.iter().map(|name| format!("missingindicator_{name}"));
+                let marks: Vec<String> = marks.collect();
+                inputs.extend(marks);
+                inputs
+            }
+            Self::Polynomial(polynomial) => polynomial.names(&inputs),
+            _ => inputs,
+        }
+    }
+}
+
+fn copy<T: Float>(from: &Matrix<'_, T>, out: &mut [T]) {
+    for (to, from) in out.chunks_exact_mut(from.columns().max(1)).zip(from.iter()) {
+        to.copy_from_slice(from);
+    }
 }
 
 /// Fitted transformations of numbers in order, as one: written as JSON with every bit of its numbers.
 ///
-/// Rows go through all steps in blocks that stay in the cache. Steps that keep the number of columns work in place
-/// and allocate nothing; only those that change it need room besides.
+/// Rows go through all steps in blocks that stay in the cache; the first step reads them where they are. Steps that keep
+/// the number of columns allocate nothing; only those that change it need room besides.
+///
+/// Numbers are 64 or 32 bits wide. Of the latter, scaling, imputation, clipping, normalisation and products are computed
+/// in 32 bits with fitted numbers that are rounded to them, as scikit-learn does; everything else in 64 bits, and rounded
+/// once.
 ///
 /// ```
 /// use common::limits::Limits;
@@ -148,6 +198,7 @@ pub struct Steps {
     order: Vec<Step>,
     /// Columns after each step.
     widths: Vec<usize>,
+    keep_width: bool,
 }
 
 impl Steps {
@@ -169,6 +220,7 @@ impl Steps {
         }
         Ok(Self {
             columns,
+            keep_width: steps.iter().all(Step::keeps_width),
             order: steps,
             widths,
         })
@@ -189,26 +241,70 @@ impl Steps {
         self.widths.last().copied().unwrap_or(self.columns)
     }
 
+    /// Whether rows keep their number of columns through every step.
+    pub const fn keep_width(&self) -> bool {
+        self.keep_width
+    }
+
+    /// Names of the columns that come out, from those of the columns that go in, with scikit-learn's words for
+    /// products (`a b`, `a^2`) and marks (`missingindicator_a`).
+    pub fn names(&self, inputs: &[String]) -> Vec<String> {
+        let steps = self.order.iter();
+        steps.fold(inputs.to_vec(), |names, step| step.names(names))
+    }
+
     /// Transforms the rows of `matrix` into `out`, row after row of [`Steps::outputs`] numbers.
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when the matrix has other columns or `out` another length.
-    pub fn transform(&self, matrix: Matrix<'_, f64>, out: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform<T: Float>(&self, matrix: Matrix<'_, T>, out: &mut [T]) -> Result<()> {
         width("a row", matrix.columns(), self.columns)?;
         let made = matrix.rows().checked_mul(self.outputs());
         width("the output", out.len(), made.unwrap_or(usize::MAX))?;
-        if self.widths.iter().any(|width| *width != self.columns) {
+        if !self.keep_width {
             return self.transform_wide(matrix, out);
         }
-        let rows = (BLOCK_BYTES / 8 / self.columns).max(1);
-        let mut source = matrix.iter();
-        for block in out.chunks_mut(rows * self.columns) {
-            for (to, from) in block.chunks_exact_mut(self.columns).zip(&mut source) {
-                to.copy_from_slice(from);
+        match &self.order[..] {
+            [] => {
+                copy(&matrix, out);
+                Ok(())
             }
-            self.transform_in_place(block)?;
+            [only] => only.apply(Some(&matrix), out),
+            [first, rest @ ..] => {
+                let rows = (BLOCK_BYTES / size_of::<T>() / self.columns).max(1);
+                for (at, block) in out.chunks_mut(rows * self.columns).enumerate() {
+                    let from = matrix.part(at * rows..(at + 1) * rows, 0..self.columns);
+                    first.apply(Some(&from), block)?;
+                    rest.iter().try_for_each(|step| step.apply(None, block))?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    /// Transforms one row; allocates nothing if [`Steps::keep_width`].
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] when `row` has not [`Steps::columns`] numbers or `out` not [`Steps::outputs`].
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform_row<T: Float>(&self, row: &[T], out: &mut [T]) -> Result<()> {
+        width("the row", row.len(), self.columns)?;
+        width("the output", out.len(), self.outputs())?;
+        let row = Matrix::of_row(row);
+        if !self.keep_width {
+            return self.transform_wide(row, out);
+        }
+        match &self.order[..] {
+            [] => {
+                copy(&row, out);
+                Ok(())
+            }
+            [first, rest @ ..] => {
+                first.apply(Some(&row), out)?;
+                rest.iter().try_for_each(|step| step.apply(None, out))
+            }
+        }
     }
 
     /// Transforms whole rows in place, one or many: what a gather calls on rows that it has just copied. Allocates
@@ -216,17 +312,24 @@ impl Steps {
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `rows` ends within a row, and when a step changes the number of columns.
-    pub fn transform_in_place(&self, rows: &mut [f64]) -> Result<()> {
+    #[expect(private_bounds, reason = "f32 and f64, and nothing else")]
+    pub fn transform_in_place<T: Float>(&self, rows: &mut [T]) -> Result<()> {
         width("a row", rows.len() % self.columns, 0)?;
-        if self.widths.iter().any(|width| *width != self.columns) {
+        if !self.keep_width {
             return Err(Error::invalid(
                 "a step changes the number of columns: transform into another place",
             ));
         }
-        self.order.iter().try_for_each(|step| step.in_place(rows))
+        let block = (BLOCK_BYTES / size_of::<T>() / self.columns).max(1) * self.columns;
+        for rows in rows.chunks_mut(block) {
+            self.order
+                .iter()
+                .try_for_each(|step| step.apply(None, rows))?;
+        }
+        Ok(())
     }
 
-    fn transform_wide(&self, matrix: Matrix<'_, f64>, out: &mut [f64]) -> Result<()> {
+    fn transform_wide<T: Float>(&self, matrix: Matrix<'_, T>, out: &mut [T]) -> Result<()> {
         let (mut row, mut next) = (Vec::new(), Vec::new());
         for (from, to) in matrix
             .iter()
@@ -235,13 +338,13 @@ impl Steps {
             row.clear();
             row.extend_from_slice(from);
             for (step, width) in self.order.iter().zip(&self.widths) {
-                if matches!(step, Step::ImputeAndMark(_) | Step::Polynomial(_)) {
+                if step.keeps_width() {
+                    step.apply(None, &mut row)?;
+                } else {
                     next.clear();
-                    next.resize(*width, 0.0);
+                    next.resize(*width, T::default());
                     step.widen(&row, &mut next)?;
                     std::mem::swap(&mut row, &mut next);
-                } else {
-                    step.in_place(&mut row)?;
                 }
             }
             to.copy_from_slice(&row);

@@ -13,9 +13,9 @@
 use common::limits::Limits;
 use common::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::{Step, Steps};
+use crate::transform::written::{check_schema, content_name};
 
 /// The version of the JSON form that is written; older ones are read.
 pub const STEPS_SCHEMA: u32 = 1;
@@ -34,11 +34,6 @@ struct Read {
     _schema: u32,
     columns: usize,
     steps: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    schema: u32,
 }
 
 impl Steps {
@@ -63,18 +58,9 @@ impl Steps {
     /// [`ErrorKind::Unsupported`] for a newer schema; [`ErrorKind::Corrupt`] for anything else that was not
     /// written by this library.
     pub fn from_json(text: &str, limits: &Limits) -> Result<Self> {
-        limits.check_total(text.len())?;
-        let corrupt = |e: serde_json::Error| {
-            Error::corrupt(format!("these are no fitted steps: {e}")).caused_by(e)
-        };
-        let header: Header = serde_json::from_str(text).map_err(corrupt)?;
-        if header.schema != STEPS_SCHEMA {
-            return Err(Error::unsupported(format!(
-                "fitted steps of schema {}, but this version reads schema {STEPS_SCHEMA}",
-                header.schema
-            )));
-        }
-        let read: Read = serde_json::from_str(text).map_err(corrupt)?;
+        check_schema("fitted steps", text, STEPS_SCHEMA, limits)?;
+        let read: Read = serde_json::from_str(text)
+            .map_err(|e| Error::corrupt(format!("these are no fitted steps: {e}")).caused_by(e))?;
         limits.check_elements(read.columns)?;
         limits.check_elements(read.steps.len())?;
         Self::new(read.columns, read.steps).map_err(|e| match e.kind() {
@@ -89,12 +75,6 @@ impl Steps {
     /// # Errors
     /// As [`Steps::to_json`].
     pub fn version(&self) -> Result<String> {
-        use std::fmt::Write as _;
-        let digest = Sha256::digest(self.to_json()?);
-        let mut name = String::with_capacity(32);
-        for byte in digest.iter().take(16) {
-            write!(name, "{byte:02x}").map_err(|e| Error::invalid("no name").caused_by(e))?;
-        }
-        Ok(name)
+        Ok(content_name(&self.to_json()?))
     }
 }
