@@ -19,7 +19,7 @@ const SEQ: usize = 2;
 /// From the highest bit: whether the event is a deletion, 31 bits of revision, the number of the entity. Zero in rows that
 /// are free.
 const OWNER: usize = 3;
-const VALUES: usize = 4;
+pub(super) const VALUES: usize = 4;
 /// Words of a row behind its values: when it was first written.
 const BEHIND: usize = 1;
 
@@ -121,6 +121,23 @@ impl<'a> RowRef<'a> {
         self.word(OWNER) == 0
     }
 
+    /// A row that is materialised: what comes before the values, and what they were transformed to.
+    #[inline]
+    pub(super) const fn of_materialised(words: &'a [u64]) -> Self {
+        Self { words }
+    }
+
+    /// What comes before the values.
+    pub(super) fn head(self) -> &'a [u64] {
+        self.words.get(..VALUES).unwrap_or_default()
+    }
+
+    /// The numbers of a row that is materialised.
+    #[inline]
+    pub(super) fn transformed(self) -> &'a [f64] {
+        bytemuck::cast_slice(self.words.get(VALUES..).unwrap_or_default())
+    }
+
     /// The values, NaN where one is missing.
     #[inline]
     pub(super) fn values(self) -> &'a [f64] {
@@ -205,12 +222,9 @@ impl Events {
         if self.rows as usize * self.layout.stride() <= CACHE_WORDS {
             return;
         }
-        let words = self.pages.row(row);
+        let words = self.row(row).words;
         match materialised.and_then(|number| self.materialised.get(number)) {
-            Some(Some(materialised)) => {
-                prefetch(words.get(..VALUES).unwrap_or_default());
-                prefetch(materialised.row(row));
-            }
+            Some(Some(materialised)) => prefetch(materialised.row(row).words),
             _ => prefetch(words),
         }
     }
@@ -225,18 +239,24 @@ impl Events {
     }
 
     /// The row that was the latest of an entity as of a time, with what becomes of it by a time to live in microseconds.
+    /// `latest` is the one that is the latest of all, or what was materialised of it.
     #[inline]
-    pub(super) fn as_of(&self, entry: Entry, as_of: AsOf, ttl: i64) -> (u32, Status) {
-        let latest = self.row(entry.latest);
-        let row = if as_of.sees(latest) {
-            entry.latest
+    pub(super) fn as_of(
+        &self,
+        latest: RowRef<'_>,
+        entry: Entry,
+        as_of: AsOf,
+        ttl: i64,
+    ) -> (u32, Status) {
+        let (row, found) = if as_of.sees(latest) {
+            (entry.latest, latest)
         } else {
-            self.earlier(entry.entity, as_of)
+            let earlier = self.earlier(entry.entity, as_of);
+            if earlier == NONE {
+                return (NONE, Status::Unknown);
+            }
+            (earlier, self.row(earlier))
         };
-        if row == NONE {
-            return (NONE, Status::Unknown);
-        }
-        let found = self.row(row);
         let status = if found.is_deletion() {
             Status::Missing
         } else if as_of.event.0.saturating_sub(found.event()) > ttl && as_of.event.0 != i64::MAX {
@@ -514,7 +534,7 @@ impl Events {
             words: self.pages.row(row),
         };
         for materialised in self.materialised.iter_mut().flatten() {
-            materialised.write(row, values.values())?;
+            materialised.write(row, values)?;
         }
         Ok(())
     }

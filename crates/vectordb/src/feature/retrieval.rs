@@ -11,8 +11,8 @@ use super::as_of::{AsOf, Status};
 use super::batch::{Keys, Times};
 use super::cell::{Kind, MISSING};
 use super::definition::ttl_micros;
-use super::directory::{Key, NONE};
-use super::events::Events;
+use super::directory::{Entry, Key, NONE};
+use super::events::{Events, RowRef};
 use super::materialised::Materialised;
 use super::selection::Selection;
 use super::storage::EventStorage;
@@ -195,7 +195,7 @@ impl Handle {
         let mut materialised = Materialised::new(part.selection.clone(), steps);
         let mut events = part.storage.write_events();
         for row in 0..events.rows() {
-            materialised.write(row, events.row(row).values())?;
+            materialised.write(row, events.row(row))?;
         }
         let number = match events.materialised.iter().position(Option::is_none) {
             Some(free) => free,
@@ -345,11 +345,27 @@ impl Retrieval {
         };
         let events = part.storage.read_events();
         let (row, status) = match events.find(key) {
-            Some(entry) => events.as_of(entry, as_of, part.ttl),
+            Some(entry) => events.as_of(self.latest(&events, entry), entry, as_of, part.ttl),
             None => (NONE, Status::Unknown),
         };
         self.copy(part, &events, row, status, out)?;
         Ok(status)
+    }
+
+    /// The rows that are transformed already, if this read is of such.
+    #[inline]
+    fn ready<'e>(&self, events: &'e Events) -> Option<&'e Materialised> {
+        let handle = self.materialised.as_ref()?;
+        events.materialised.get(handle.number)?.as_ref()
+    }
+
+    /// What tells whether the latest row of an entity is seen.
+    #[inline]
+    fn latest<'e>(&self, events: &'e Events, entry: Entry) -> RowRef<'e> {
+        match self.ready(events) {
+            Some(materialised) => materialised.row(entry.latest),
+            None => events.row(entry.latest),
+        }
     }
 
     /// Copies a row of the only part, transformed.
@@ -366,10 +382,8 @@ impl Retrieval {
             out.copy_from_slice(&self.empty);
             return Ok(());
         }
-        if let Some(handle) = &self.materialised
-            && let Some(Some(materialised)) = events.materialised.get(handle.number)
-        {
-            out.copy_from_slice(materialised.row(row));
+        if let Some(materialised) = self.ready(events) {
+            out.copy_from_slice(materialised.row(row).transformed());
             return Ok(());
         }
         let values = events.row(row).values();
@@ -400,7 +414,7 @@ impl Retrieval {
         for part in &*self.parts {
             let events = part.storage.read_events();
             let (row, status) = match events.find(key) {
-                Some(entry) => events.as_of(entry, as_of, part.ttl),
+                Some(entry) => events.as_of(events.row(entry.latest), entry, as_of, part.ttl),
                 None => (NONE, Status::Unknown),
             };
             if status == Status::Present
@@ -630,7 +644,10 @@ impl Retrieval {
             }
             for (at, (out, entry)) in rows.zip(found).enumerate() {
                 let (row, status) = match entry {
-                    Some(entry) => events.as_of(entry, as_of(first + at), part.ttl),
+                    Some(entry) => {
+                        let latest = self.latest(&events, entry);
+                        events.as_of(latest, entry, as_of(first + at), part.ttl)
+                    }
                     None => (NONE, Status::Unknown),
                 };
                 self.copy(part, &events, row, status, out)?;

@@ -398,7 +398,9 @@ became known"
         let events = self.inner.storage.read_events();
         let found = events.find(key.into());
         let ttl = ttl_micros(self.inner.definition.ttl_seconds);
-        let (row, status) = found.map_or((NONE, Status::Unknown), |e| events.as_of(e, as_of, ttl));
+        let (row, status) = found.map_or((NONE, Status::Unknown), |entry| {
+            events.as_of(events.row(entry.latest), entry, as_of, ttl)
+        });
         let features = 0..self.inner.definition.features.len();
         if row == NONE {
             return Ok(FeatureRow {
