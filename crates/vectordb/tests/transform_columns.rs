@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use common::ErrorKind;
-use common::limits::Limits;
+use common::limits::{Limits, NAME_BYTES_MAX};
 use proptest::prelude::*;
 use vectordb::transform::{
     ColumnPlan, ColumnTransformer, Cycle, DatePart, DateParts, Encoding, Filling, Matrix,
@@ -253,20 +253,33 @@ fn nonsense_is_refused() {
     }
     let four = route(r#"["a","a","a","a"]"#, r#""numbers""#, "");
     assert_eq!(of(&four), ErrorKind::LimitExceeded);
-    let hash = |buckets: usize| {
-        let hash = format!(r#"{{"hash":{{"buckets":{buckets},"signed":false}}}}"#);
-        (route(r#"["t"]"#, &hash, ""), ErrorKind::LimitExceeded)
+}
+
+#[test]
+fn limits_hold_at_their_value() {
+    let read = |column: &str, buckets: usize, routes: usize| {
+        let route = |at: usize| {
+            format!(
+                r#"{{"name":"r{at}","columns":["{column}"],"source":{{"hash":{{"buckets":{buckets},"signed":false}}}},"steps":[]}}"#
+            )
+        };
+        let routes: Vec<String> = (0..routes).map(route).collect();
+        let text = format!(
+            r#"{{"schema":1,"numbers":[],"texts":["{column}"],"routes":[{}]}}"#,
+            routes.join(",")
+        );
+        let read = ColumnTransformer::from_json(&text, &Limits::default());
+        read.map(|columns| columns.outputs()).map_err(|e| e.kind())
     };
-    assert_eq!(of(&hash(OUTPUTS_MAX + 1).0), ErrorKind::LimitExceeded);
-    let largest = (0..5).map(|at| {
-        hash(OUTPUTS_MAX / 4)
-            .0
-            .replace(r#""r""#, &format!(r#""r{at}""#))
-    });
-    let largest = largest.collect::<Vec<_>>().join(",");
-    let text = format!(r#"{{"schema":1,"numbers":["a","b"],"texts":["t"],"routes":[{largest}]}}"#);
-    let error = ColumnTransformer::from_json(&text, &Limits::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert_eq!(read("t", OUTPUTS_MAX / 4, 4), Ok(OUTPUTS_MAX));
+    assert_eq!(read("t", OUTPUTS_MAX / 4, 5), Err(ErrorKind::LimitExceeded));
+    assert_eq!(read("t", OUTPUTS_MAX + 1, 1), Err(ErrorKind::LimitExceeded));
+    assert_eq!(read(&"t".repeat(NAME_BYTES_MAX), 1, 1), Ok(1));
+    assert_eq!(
+        read(&"t".repeat(NAME_BYTES_MAX + 1), 1, 1),
+        Err(ErrorKind::Corrupt)
+    );
+    assert_eq!(read("", 1, 1), Err(ErrorKind::Corrupt));
 }
 
 #[test]
