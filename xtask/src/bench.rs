@@ -18,6 +18,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
             ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
             experiment: assignment and statistics of experiments, against GrowthBook's SDK, SciPy and statsmodels
+            features: retrieval of features and joins as of a time, against Feast, polars, NumPy and a plain copy
             transform: scaling, imputation and categories against scikit-learn, NumPy and a plain copy
             power: what a day of syncing costs a phone, saving against standard
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
@@ -35,6 +36,9 @@ const ANN_REQUIREMENTS: &str = "dev/bench-ann/requirements.txt";
 
 /// Likewise the one of experiments.
 const EXPERIMENT_REQUIREMENTS: &str = "dev/bench-experiment/requirements.txt";
+/// Rivals of the feature store.
+const FEATURES_REQUIREMENTS: &str = "dev/bench-features/requirements.txt";
+
 /// Rivals of the transformations.
 const TRANSFORM_REQUIREMENTS: &str = "dev/bench-transform/requirements.txt";
 
@@ -57,6 +61,10 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
         Some("experiment") => {
             let command = package(&context, "tandemdb-bench-experiment");
             with_python(&context, command, EXPERIMENT_REQUIREMENTS, args)?
+        }
+        Some("features") => {
+            let command = package(&context, "tandemdb-bench-features");
+            with_python(&context, command, FEATURES_REQUIREMENTS, args)?
         }
         Some("transform") => {
             let command = package(&context, "tandemdb-bench-transform");

@@ -10,6 +10,7 @@ pub mod alloc;
 pub mod clock;
 pub mod machine;
 pub mod mobile;
+pub mod python;
 pub mod random;
 pub mod report;
 pub mod stats;
