@@ -17,6 +17,7 @@ mod definition;
 mod directory;
 mod events;
 mod evolve;
+mod history;
 mod materialised;
 mod origin;
 mod pages;

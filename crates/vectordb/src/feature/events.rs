@@ -9,6 +9,7 @@ use crate::core::distance::prefetch;
 use super::as_of::{AsOf, Status};
 use super::cell::{Kind, MISSING, Texts, cell_of};
 use super::directory::{Directory, Entry, Key, NONE};
+use super::history::{History, Stamp};
 use super::materialised::Materialised;
 use super::pages::Pages;
 
@@ -42,14 +43,6 @@ impl Layout {
     }
 }
 
-/// Where an event stands among those of its entity.
-#[derive(Debug, Clone, Copy)]
-struct Stamp {
-    event: i64,
-    known: i64,
-    row: u32,
-}
-
 /// Events by entity, each a row of words: its times, its values as floats, and what the table keeps beside every record.
 ///
 /// The events of one entity are in order of event time and then of the time when they became known; of an entity with one
@@ -59,7 +52,7 @@ pub(super) struct Events {
     directory: Directory,
     /// By entity: the number of its history, or [`NONE`] where it has one event.
     entities: Vec<u32>,
-    histories: Vec<Vec<Stamp>>,
+    histories: Vec<History>,
     free_histories: Vec<u32>,
     pages: Pages<u64>,
     /// Rows handed out so far, free ones included.
@@ -269,27 +262,44 @@ impl Events {
 
     #[cold]
     fn earlier(&self, entity: u32, as_of: AsOf) -> u32 {
-        let Some(history) = self.history(entity) else {
-            return NONE;
-        };
-        let end = history.partition_point(|stamp| stamp.event <= as_of.event.0);
-        let before = history.get(..end).unwrap_or_default().iter().rev();
+        let history = self.history(entity).into_iter();
+        let mut before = history.flat_map(|history| history.before(as_of.event.0, as_of.known.0));
         before
-            .filter(|stamp| as_of.sees(self.row(stamp.row)))
-            .map(|stamp| stamp.row)
-            .next()
+            .find(|row| as_of.sees(self.row(*row)))
             .unwrap_or(NONE)
     }
 
-    fn history(&self, entity: u32) -> Option<&[Stamp]> {
+    /// The row that a read as of a time sees, if no commit bounds it; [`NONE`] if there is none. Unlike
+    /// [`Events::as_of`] it does not look at the latest row first: for reads of the past.
+    #[inline]
+    pub(super) fn candidate(&self, entry: Entry, as_of: AsOf) -> u32 {
+        match self.history(entry.entity) {
+            Some(history) => history
+                .before(as_of.event.0, as_of.known.0)
+                .next()
+                .unwrap_or(NONE),
+            None => entry.latest,
+        }
+    }
+
+    /// Asks memory for what [`Events::candidate`] visits.
+    #[inline]
+    pub(super) fn prefetch_history(&self, entry: Entry) {
+        if let Some(history) = self.history(entry.entity) {
+            history.prefetch();
+        }
+    }
+
+    #[inline]
+    fn history(&self, entity: u32) -> Option<&History> {
         let history = *self.entities.get(entity as usize)?;
-        self.histories.get(history as usize).map(Vec::as_slice)
+        self.histories.get(history as usize)
     }
 
     /// Rows of all events of an entity, in order.
     pub(super) fn rows_of(&self, entry: Entry) -> Vec<u32> {
         match self.history(entry.entity) {
-            Some(history) => history.iter().map(|stamp| stamp.row).collect(),
+            Some(history) => history.rows().collect(),
             None => vec![entry.latest],
         }
     }
@@ -298,10 +308,7 @@ impl Events {
     pub(super) fn at(&self, key: Key<'_>, event: i64, known: i64) -> Option<u32> {
         let entry = self.find(key)?;
         match self.history(entry.entity) {
-            Some(history) => {
-                let found = history.binary_search_by_key(&(event, known), |s| (s.event, s.known));
-                history.get(found.ok()?).map(|stamp| stamp.row)
-            }
+            Some(history) => history.find(event, known),
             None => {
                 let row = self.row(entry.latest);
                 (row.event() == event && row.known() == known).then_some(entry.latest)
@@ -342,10 +349,10 @@ impl Events {
         match number.and_then(|number| self.histories.get_mut(number as usize)) {
             None => self.directory.remove(key),
             Some(history) => {
-                history.retain(|stamp| stamp.row != row);
-                let latest = history.last().map_or(NONE, |stamp| stamp.row);
+                history.remove(row);
+                let latest = history.last().unwrap_or(NONE);
                 if history.len() == 1 {
-                    *history = Vec::new();
+                    *history = History::default();
                     self.free_histories.extend(number);
                     put_at(&mut self.entities, entry.entity, NONE);
                 }
@@ -422,17 +429,13 @@ impl Events {
 
     /// Bytes by part.
     pub(super) fn heap_bytes(&self) -> EventBytes {
-        let histories: usize = self
-            .histories
-            .iter()
-            .map(|h| h.capacity() * size_of::<Stamp>())
-            .sum();
+        let histories: usize = self.histories.iter().map(History::heap_bytes).sum();
         EventBytes {
             rows: self.pages.heap_bytes(),
             index: self.directory.heap_bytes()
                 + self.entities.capacity() * size_of::<u32>()
                 + histories
-                + self.histories.capacity() * size_of::<Vec<Stamp>>(),
+                + self.histories.capacity() * size_of::<History>(),
             texts: self.texts.iter().map(Texts::heap_bytes).sum(),
             materialised: self
                 .materialised
@@ -559,21 +562,20 @@ impl Events {
             number = match self.free_histories.pop() {
                 Some(number) => number,
                 None => {
-                    self.histories.push(Vec::new());
+                    self.histories.push(History::default());
                     // No more than there are entities.
                     u32::try_from(self.histories.len() - 1).unwrap_or(NONE)
                 }
             };
             if let Some(history) = self.histories.get_mut(number as usize) {
-                *history = vec![first];
+                history.insert(first);
             }
             put_at(&mut self.entities, entry.entity, number);
         }
         let Some(history) = self.histories.get_mut(number as usize) else {
             return Err(Error::corrupt("a history that is not there"));
         };
-        let at = history.partition_point(|s| (s.event, s.known) < (stamp.event, stamp.known));
-        history.insert(at, stamp);
+        let at = history.insert(stamp);
         if at + 1 == history.len() {
             self.directory.set_latest(key, stamp.row);
         }

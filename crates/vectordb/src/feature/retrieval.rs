@@ -463,7 +463,7 @@ impl Retrieval {
         statuses: &mut [Status],
         options: BatchOptions,
     ) -> Result<BatchReport> {
-        self.read(keys.into(), &|_| as_of, out, statuses, options)
+        self.read(keys.into(), (&|_| as_of, false), out, statuses, options)
     }
 
     /// Reads many entities, each as of a time of its own: what a training set is made of. Otherwise as
@@ -514,14 +514,14 @@ impl Retrieval {
             }
             .seq(seq)
         };
-        self.read(keys, &as_of, out, statuses, options)
+        self.read(keys, (&as_of, true), out, statuses, options)
     }
 
-    /// Reads the entity at each place as of the time that `as_of` gives for it.
+    /// Reads the entity at each place as of the time that `as_of` gives for it, and says whether that is of the past as a rule.
     fn read(
         &self,
         keys: Keys<'_>,
-        as_of: &(dyn Fn(usize) -> AsOf + Sync),
+        (as_of, is_past): (&(dyn Fn(usize) -> AsOf + Sync), bool),
         out: &mut [f64],
         statuses: &mut [Status],
         options: BatchOptions,
@@ -569,9 +569,9 @@ impl Retrieval {
             };
             let as_of = |at| as_of(from + at);
             let present = if threads == 1 {
-                self.read_rows(keys.slice(from, to), &as_of, rows, statuses)?
+                self.read_rows(keys.slice(from, to), (&as_of, is_past), rows, statuses)?
             } else {
-                self.read_on_threads(keys.slice(from, to), &as_of, rows, statuses)?
+                self.read_on_threads(keys.slice(from, to), (&as_of, is_past), rows, statuses)?
             };
             report.present += present;
             report.incomplete += to - from - present;
@@ -586,7 +586,7 @@ impl Retrieval {
     fn read_on_threads(
         &self,
         keys: Keys<'_>,
-        as_of: &(dyn Fn(usize) -> AsOf + Sync),
+        (as_of, is_past): (&(dyn Fn(usize) -> AsOf + Sync), bool),
         out: &mut [f64],
         statuses: &mut [Status],
     ) -> Result<usize> {
@@ -594,7 +594,12 @@ impl Retrieval {
         let views = self.parts.len();
         let read = |at: usize, out: &mut [f64], statuses: &mut [Status]| {
             let keys = keys.slice(at * rows, (at * rows + rows).min(keys.len()));
-            self.read_rows(keys, &|row| as_of(at * rows + row), out, statuses)
+            self.read_rows(
+                keys,
+                (&|row| as_of(at * rows + row), is_past),
+                out,
+                statuses,
+            )
         };
         let chunks = out.par_chunks_mut(rows * self.outputs).enumerate();
         if statuses.is_empty() {
@@ -611,7 +616,7 @@ impl Retrieval {
     fn read_rows(
         &self,
         keys: Keys<'_>,
-        as_of: &(dyn Fn(usize) -> AsOf + Sync),
+        (as_of, is_past): (&(dyn Fn(usize) -> AsOf + Sync), bool),
         out: &mut [f64],
         statuses: &mut [Status],
     ) -> Result<usize> {
@@ -639,11 +644,23 @@ impl Retrieval {
             for (at, place) in found.iter_mut().take(rows.len()).enumerate() {
                 *place = keys.get(first + at).and_then(|key| events.find(key));
             }
+            let number = self.materialised.as_ref().map(|handle| handle.number);
+            if is_past {
+                for entry in found.iter().take(rows.len()).flatten() {
+                    events.prefetch_history(*entry);
+                }
+                for (at, entry) in found.iter_mut().take(rows.len()).enumerate() {
+                    if let Some(entry) = entry {
+                        // From here on the latest one that this read may see.
+                        entry.latest = events.candidate(*entry, as_of(first + at));
+                    }
+                }
+            }
             for entry in found.iter().take(rows.len()).flatten() {
-                events.prefetch(entry.latest, self.materialised.as_ref().map(|m| m.number));
+                events.prefetch(entry.latest, number);
             }
             for (at, (out, entry)) in rows.zip(found).enumerate() {
-                let (row, status) = match entry {
+                let (row, status) = match entry.filter(|entry| entry.latest != NONE) {
                     Some(entry) => {
                         let latest = self.latest(&events, entry);
                         events.as_of(latest, entry, as_of(first + at), part.ttl)
