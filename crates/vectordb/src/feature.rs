@@ -15,6 +15,7 @@ mod batch;
 mod cell;
 mod definition;
 mod directory;
+mod drift;
 mod events;
 mod evolve;
 mod history;
@@ -34,6 +35,7 @@ pub use definition::{
     DELETED_COLUMN, EVENT_COLUMN, Entity, EntityKey, KNOWN_COLUMN, ViewDefinition,
 };
 pub use directory::Key;
+pub use drift::{Drift, FeatureProfile, NumberProfile};
 pub use events::EventBytes;
 pub use origin::Origin;
 pub use retrieval::{BatchOptions, BatchReport, KnownAt, Order, Retrieval, RetrievalBuilder};

@@ -425,6 +425,32 @@ became known"
         })
     }
 
+    /// Visits the rows of all entities as of a time, in no order.
+    pub(super) fn each_as_of(
+        &self,
+        as_of: AsOf,
+        mut visit: impl FnMut(Status, Vec<Value>),
+    ) -> Result<()> {
+        self.check_current()?;
+        let events = self.inner.storage.read_events();
+        let ttl = ttl_micros(self.inner.definition.ttl_seconds);
+        let features = self.inner.definition.features.len();
+        for entry in events.entries() {
+            let (row, status) = events.as_of(events.row(entry.latest), *entry, as_of, ttl);
+            let values = match status {
+                Status::Present => {
+                    let row = events.row(row);
+                    (0..features)
+                        .map(|feature| events.value(row, feature))
+                        .collect()
+                }
+                _ => Vec::new(),
+            };
+            visit(status, values);
+        }
+        Ok(())
+    }
+
     /// All events of an entity, by time of event and then of knowledge.
     ///
     /// # Errors
