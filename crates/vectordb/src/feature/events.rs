@@ -231,25 +231,24 @@ impl Events {
         self.directory.entries()
     }
 
-    /// The row that was the latest of an entity as of a time, with what becomes of it by a time to live in microseconds.
-    /// `latest` is the one that is the latest of all, or what was materialised of it.
+    /// The row that was the latest of an entity as of a time, with what becomes of it by a time to live in microseconds;
+    /// none if there was no row. Of rows that are materialised, what they were transformed to.
     #[inline]
-    pub(super) fn as_of(
-        &self,
-        latest: RowRef<'_>,
+    pub(super) fn as_of<'e>(
+        &'e self,
+        ready: Option<&'e Materialised>,
         entry: Entry,
         as_of: AsOf,
         ttl: i64,
-    ) -> (u32, Status) {
-        let (row, found) = if as_of.sees(latest) {
-            (entry.latest, latest)
-        } else {
-            let earlier = self.earlier(entry.entity, as_of);
-            if earlier == NONE {
-                return (NONE, Status::Unknown);
-            }
-            (earlier, self.row(earlier))
-        };
+    ) -> Option<(RowRef<'e>, Status)> {
+        let row = |row| ready.map_or_else(|| self.row(row), |ready| ready.row(row));
+        let mut found = row(entry.latest);
+        if !as_of.sees(found) {
+            found = match self.earlier(entry.entity, as_of) {
+                NONE => return None,
+                earlier => row(earlier),
+            };
+        }
         let status = if found.is_deletion() {
             Status::Missing
         } else if as_of.event.0.saturating_sub(found.event()) > ttl && as_of.event.0 != i64::MAX {
@@ -257,7 +256,7 @@ impl Events {
         } else {
             Status::Present
         };
-        (row, status)
+        Some((found, status))
     }
 
     #[cold]

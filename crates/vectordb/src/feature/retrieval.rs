@@ -11,7 +11,7 @@ use super::as_of::{AsOf, Status};
 use super::batch::{Keys, Times};
 use super::cell::{Kind, MISSING};
 use super::definition::ttl_micros;
-use super::directory::{Entry, Key, NONE};
+use super::directory::{Key, NONE};
 use super::events::{Events, RowRef};
 use super::materialised::Materialised;
 use super::selection::Selection;
@@ -344,11 +344,11 @@ impl Retrieval {
             return self.get_parts(key, as_of, out, &mut |_| ());
         };
         let events = part.storage.read_events();
-        let (row, status) = match events.find(key) {
-            Some(entry) => events.as_of(self.latest(&events, entry), entry, as_of, part.ttl),
-            None => (NONE, Status::Unknown),
-        };
-        self.copy(part, &events, row, status, out)?;
+        let ready = self.ready(&events);
+        let found = events.find(key);
+        let found = found.and_then(|entry| events.as_of(ready, entry, as_of, part.ttl));
+        let status = found.map_or(Status::Unknown, |(_, status)| status);
+        self.copy(part, ready.is_some(), found, out)?;
         Ok(status)
     }
 
@@ -359,34 +359,24 @@ impl Retrieval {
         events.materialised.get(handle.number)?.as_ref()
     }
 
-    /// What tells whether the latest row of an entity is seen.
-    #[inline]
-    fn latest<'e>(&self, events: &'e Events, entry: Entry) -> RowRef<'e> {
-        match self.ready(events) {
-            Some(materialised) => materialised.row(entry.latest),
-            None => events.row(entry.latest),
-        }
-    }
-
     /// Copies a row of the only part, transformed.
     #[inline]
     fn copy(
         &self,
         part: &Part,
-        events: &Events,
-        row: u32,
-        status: Status,
+        is_ready: bool,
+        found: Option<(RowRef<'_>, Status)>,
         out: &mut [f64],
     ) -> Result<()> {
-        if status != Status::Present {
+        let Some((row, Status::Present)) = found else {
             out.copy_from_slice(&self.empty);
             return Ok(());
-        }
-        if let Some(materialised) = self.ready(events) {
-            out.copy_from_slice(materialised.row(row).transformed());
+        };
+        if is_ready {
+            out.copy_from_slice(row.transformed());
             return Ok(());
         }
-        let values = events.row(row).values();
+        let values = row.values();
         match &self.steps {
             None => part.selection.gather(values, out),
             Some(steps) => match part.selection.slice(values) {
@@ -413,14 +403,13 @@ impl Retrieval {
         let mut worst = Status::Present;
         for part in &*self.parts {
             let events = part.storage.read_events();
-            let (row, status) = match events.find(key) {
-                Some(entry) => events.as_of(events.row(entry.latest), entry, as_of, part.ttl),
-                None => (NONE, Status::Unknown),
-            };
-            if status == Status::Present
+            let found = events.find(key);
+            let found = found.and_then(|entry| events.as_of(None, entry, as_of, part.ttl));
+            let status = found.map_or(Status::Unknown, |(_, status)| status);
+            if let Some((row, Status::Present)) = found
                 && let Some(raw) = raw.get_mut(part.start..part.start + part.selection.columns())
             {
-                part.selection.gather(events.row(row).values(), raw);
+                part.selection.gather(row.values(), raw);
             }
             each(status);
             worst = worst.max(status);
@@ -638,6 +627,7 @@ impl Retrieval {
         let mut present = 0;
         let mut found = [None; ROWS_AHEAD];
         let events = part.storage.read_events();
+        let ready = self.ready(&events);
         for (block, out) in out.chunks_mut(ROWS_AHEAD * self.outputs).enumerate() {
             let first = block * ROWS_AHEAD;
             let rows = out.chunks_exact_mut(self.outputs);
@@ -660,14 +650,11 @@ impl Retrieval {
                 events.prefetch(entry.latest, number);
             }
             for (at, (out, entry)) in rows.zip(found).enumerate() {
-                let (row, status) = match entry.filter(|entry| entry.latest != NONE) {
-                    Some(entry) => {
-                        let latest = self.latest(&events, entry);
-                        events.as_of(latest, entry, as_of(first + at), part.ttl)
-                    }
-                    None => (NONE, Status::Unknown),
-                };
-                self.copy(part, &events, row, status, out)?;
+                let found = entry
+                    .filter(|entry| entry.latest != NONE)
+                    .and_then(|entry| events.as_of(ready, entry, as_of(first + at), part.ttl));
+                let status = found.map_or(Status::Unknown, |(_, status)| status);
+                self.copy(part, ready.is_some(), found, out)?;
                 present += usize::from(status == Status::Present);
                 if let Some(place) = statuses.get_mut(first + at) {
                     *place = status;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::as_of::{AsOf, Status};
 use super::batch::{Column, FeatureBatch, Ingested, Keys, OnInvalid, check_rows};
 use super::definition::{Entity, ViewDefinition, ttl_micros};
-use super::directory::{Key, NONE};
+use super::directory::Key;
 use super::events::EventBytes;
 use super::storage::{EventStorage, OWN_COLUMNS};
 use crate::lineage::{Lineage, LineageNode, NodeKind};
@@ -398,20 +398,17 @@ became known"
         let events = self.inner.storage.read_events();
         let found = events.find(key.into());
         let ttl = ttl_micros(self.inner.definition.ttl_seconds);
-        let (row, status) = found.map_or((NONE, Status::Unknown), |entry| {
-            events.as_of(events.row(entry.latest), entry, as_of, ttl)
-        });
+        let found = found.and_then(|entry| events.as_of(None, entry, as_of, ttl));
         let features = 0..self.inner.definition.features.len();
-        if row == NONE {
+        let Some((row, status)) = found else {
             return Ok(FeatureRow {
                 event: Timestamp::default(),
                 known: Timestamp::default(),
                 seq: Seq::ZERO,
-                status,
+                status: Status::Unknown,
                 values: features.map(|_| Value::Null).collect(),
             });
-        }
-        let row = events.row(row);
+        };
         let value = |feature| match status {
             Status::Present => events.value(row, feature),
             _ => Value::Null,
@@ -436,14 +433,13 @@ became known"
         let ttl = ttl_micros(self.inner.definition.ttl_seconds);
         let features = self.inner.definition.features.len();
         for entry in events.entries() {
-            let (row, status) = events.as_of(events.row(entry.latest), *entry, as_of, ttl);
+            let Some((row, status)) = events.as_of(None, *entry, as_of, ttl) else {
+                continue;
+            };
             let values = match status {
-                Status::Present => {
-                    let row = events.row(row);
-                    (0..features)
-                        .map(|feature| events.value(row, feature))
-                        .collect()
-                }
+                Status::Present => (0..features)
+                    .map(|feature| events.value(row, feature))
+                    .collect(),
                 _ => Vec::new(),
             };
             visit(status, values);
