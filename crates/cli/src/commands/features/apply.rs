@@ -1,5 +1,15 @@
 //! `tandem features apply`: entities and views become those of a file.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 
