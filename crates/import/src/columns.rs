@@ -235,7 +235,11 @@ mod tests {
                 "a\n1\n",
                 "there is no column `b`; the columns are a",
             ),
-            ("x.csv.gz", "a\n1\n", "it is not packed with gzip"),
+            (
+                "x.csv.gz",
+                "a\n1\n2\n3\n4\n5\n6\n",
+                "it is not packed with gzip",
+            ),
         ] {
             let error = load(name, text, &[("b", FieldType::Int)]).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
