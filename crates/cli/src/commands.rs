@@ -3,6 +3,7 @@
 pub(crate) mod conflicts;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod migrate;

@@ -20,6 +20,7 @@
 //! Files of [`vectors`] are read row by row instead: they have one column, of one type, and may be large.
 
 mod cell;
+mod columns;
 mod csv;
 #[doc(hidden)]
 pub mod hostile;
@@ -38,6 +39,7 @@ use ::common::schema::FieldType;
 use ::common::{Error, ErrorKind, Result, Value};
 
 pub use cell::text_to_value;
+pub use columns::{Columns, Wanted, load_columns, value_to_type};
 pub use load::{Loaded, Options, Progress, load, load_bytes, load_packed};
 
 /// Most bytes of one unpacked input file: 4 GiB.
@@ -148,15 +150,20 @@ pub fn stem(path: &Path) -> String {
 
 fn open(path: &Path, options: &Options) -> Result<Box<dyn Source>> {
     let (ending, packed) = ending(path);
-    if !ENDINGS.contains(&ending.as_str()) {
-        return Err(Error::invalid(format!(
-            "{}: unknown kind of file; files that can be read end in .csv, .tsv, .jsonl, .ndjson or \
-             .parquet, also with .gz after it",
-            path.display()
-        )));
-    }
+    check_ending(path, &ending)?;
     let bytes = read(path, packed)?;
     open_bytes(path, &ending, bytes, options)
+}
+
+fn check_ending(path: &Path, ending: &str) -> Result<()> {
+    if ENDINGS.contains(&ending) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{}: unknown kind of file; files that can be read end in .csv, .tsv, .jsonl, .ndjson or \
+         .parquet, also with .gz after it",
+        path.display()
+    )))
 }
 
 /// A text file that comes with the program.
@@ -181,31 +188,25 @@ fn open_bytes(
 }
 
 fn read(path: &Path, packed: bool) -> Result<Vec<u8>> {
-    let failed = |error: std::io::Error| {
-        let remedy = match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file; check the path",
-            std::io::ErrorKind::PermissionDenied => "reading it is not allowed; check its rights",
-            std::io::ErrorKind::IsADirectory => "it is a folder; give the path of a file",
-            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData if packed => {
-                "it is not packed with gzip; unpack it, or leave `.gz` out of its name"
-            }
-            _ => "it cannot be read",
-        };
-        Error::new(
-            ErrorKind::Io,
-            format!("{}: {remedy} ({error})", path.display()),
-        )
-        .caused_by(error)
-    };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    let limited = if packed {
+    let file = std::fs::File::open(path).map_err(|error| unreadable(path, packed, error))?;
+    if packed {
         let unpacked = flate2::read::MultiGzDecoder::new(std::io::BufReader::new(file));
-        unpacked.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)
+        read_all(path, packed, unpacked)
     } else {
-        file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)
-    };
-    limited.map_err(failed)?;
+        read_all(path, packed, file)
+    }
+}
+
+/// The content of a file that is packed with gzip.
+fn unpack(path: &Path, packed: &[u8]) -> Result<Vec<u8>> {
+    read_all(path, true, flate2::read::MultiGzDecoder::new(packed))
+}
+
+fn read_all(path: &Path, packed: bool, from: impl std::io::Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(INPUT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(path, packed, error))?;
     if bytes.len() as u64 > INPUT_BYTES_MAX {
         return Err(Error::limit_exceeded(format!(
             "{}: is larger than 4 GiB unpacked; split it",
@@ -213,4 +214,21 @@ fn read(path: &Path, packed: bool) -> Result<Vec<u8>> {
         )));
     }
     Ok(bytes)
+}
+
+fn unreadable(path: &Path, packed: bool, error: std::io::Error) -> Error {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file; check the path",
+        std::io::ErrorKind::PermissionDenied => "reading it is not allowed; check its rights",
+        std::io::ErrorKind::IsADirectory => "it is a folder; give the path of a file",
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData if packed => {
+            "it is not packed with gzip; unpack it, or leave `.gz` out of its name"
+        }
+        _ => "it cannot be read",
+    };
+    Error::new(
+        ErrorKind::Io,
+        format!("{}: {remedy} ({error})", path.display()),
+    )
+    .caused_by(error)
 }

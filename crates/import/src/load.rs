@@ -171,7 +171,7 @@ pub(crate) fn load_from(
     Ok(loaded)
 }
 
-fn unknown_column(name: &str, columns: &[String]) -> Error {
+pub(crate) fn unknown_column(name: &str, columns: &[String]) -> Error {
     Error::not_found(format!(
         "there is no column `{name}`; the columns are {}",
         columns.join(", ")

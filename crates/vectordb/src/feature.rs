@@ -14,6 +14,7 @@ mod as_of;
 mod batch;
 mod cell;
 mod definition;
+mod definitions;
 mod directory;
 mod drift;
 mod events;
@@ -34,11 +35,12 @@ pub use batch::{Column, FeatureBatch, Ingested, Keys, OnInvalid, Times};
 pub use definition::{
     DELETED_COLUMN, EVENT_COLUMN, Entity, EntityKey, KNOWN_COLUMN, ViewDefinition,
 };
+pub use definitions::{Applied, AppliedEntity, AppliedView, Change, Definitions};
 pub use directory::Key;
 pub use drift::{Drift, FeatureProfile, NumberProfile};
 pub use events::EventBytes;
 pub use origin::Origin;
 pub use retrieval::{BatchOptions, BatchReport, KnownAt, Order, Retrieval, RetrievalBuilder};
 pub use store::FeatureStore;
-pub use training::TrainingSet;
+pub use training::{TrainingRows, TrainingSet};
 pub use view::{FeatureRow, FeatureView};

@@ -536,6 +536,9 @@ fn a_training_set_gives_the_same_bytes_after_back_fills_and_says_when_it_cannot(
     store.alter_view(longer).unwrap();
     let again = store.training_set(&set.id).unwrap();
     assert_eq!((bits(&again), &again.statuses), (bits(&set), &set.statuses));
+    let rows = store.training_rows(&set.id).unwrap();
+    assert_eq!((rows.keys.len(), &rows.keys[3]), (25, &3.into()));
+    assert_eq!((rows.times, rows.features[0].1.as_str()), (times, "b"));
 
     store.view("view").unwrap().forget(&[15]).unwrap();
     assert_eq!(

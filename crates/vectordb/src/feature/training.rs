@@ -1,7 +1,7 @@
 //! [`TrainingSet`]: rows for training as of their own times, with a name that gives the same bytes for ever.
 
 use common::schema::{Field, FieldType, Schema};
-use common::{Error, ErrorKind, RecordId, Result, Seq, Text, Timestamp, Value, row};
+use common::{Error, ErrorKind, Record, RecordId, Result, Seq, Text, Timestamp, Value, row};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -39,6 +39,19 @@ impl TrainingSet {
         LineageNode::new(NodeKind::TrainingSet, name, self.id.clone())
             .parameters(json!({ "features": self.features, "seq": self.seq }))
     }
+}
+
+/// Which rows a training set is of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingRows {
+    /// Names of the entity's key columns.
+    pub key_columns: Vec<Text>,
+    /// Key of the entity of each row.
+    pub keys: Vec<RecordId>,
+    /// Time as of which each row is.
+    pub times: Vec<Timestamp>,
+    /// View and name of each feature, before any steps.
+    pub features: Vec<(Text, Text)>,
 }
 
 /// All that the numbers of a training set follow from, but for the events.
@@ -177,15 +190,7 @@ impl FeatureStore {
     /// [`ErrorKind::NotFound`] when there is none of this id, or a feature of it is no more;
     /// [`ErrorKind::Conflict`] when the numbers are others than they were, because events of it were forgotten.
     pub fn training_set(&self, id: &str) -> Result<TrainingSet> {
-        let Some(record) = self.training_sets().try_get(id)? else {
-            return Err(Error::not_found(format!("there is no training set {id}")));
-        };
-        let recipe: Recipe = from_json(&record, 3)?;
-        let rows: Rows = match record.get(4) {
-            Some(Value::Bytes(bytes)) => serde_json::from_slice(bytes)
-                .map_err(|error| Error::corrupt(format!("rows of training set {id}: {error}")))?,
-            _ => return Err(Error::corrupt(format!("training set {id} has no rows"))),
-        };
+        let (record, recipe, rows) = self.stored_training_set(id)?;
         let mut builder = RetrievalBuilder::new(self.clone());
         for view in &recipe.views {
             builder = builder.features(view.name.clone(), view.features.clone());
@@ -207,6 +212,43 @@ impl FeatureStore {
             ));
         }
         Ok(set)
+    }
+
+    /// Which rows a training set is of, in the order of its numbers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none of this id.
+    pub fn training_rows(&self, id: &str) -> Result<TrainingRows> {
+        let (_, recipe, rows) = self.stored_training_set(id)?;
+        let view = recipe
+            .views
+            .first()
+            .ok_or_else(|| Error::corrupt(format!("training set {id} has no views")))?;
+        let entity = self.entity(&self.definition(&view.name, view.version)?.entity)?;
+        let of_view = |view: &RecipeView| {
+            let name = view.name.clone();
+            let features = view.features.clone().into_iter();
+            features.map(move |feature| (name.clone(), feature))
+        };
+        Ok(TrainingRows {
+            key_columns: entity.keys.into_iter().map(|key| key.name).collect(),
+            keys: rows.keys.into_iter().map(RecordId::composite).collect(),
+            times: rows.times,
+            features: recipe.views.iter().flat_map(of_view).collect(),
+        })
+    }
+
+    fn stored_training_set(&self, id: &str) -> Result<(Record, Recipe, Rows)> {
+        let Some(record) = self.training_sets().try_get(id)? else {
+            return Err(Error::not_found(format!("there is no training set {id}")));
+        };
+        let recipe: Recipe = from_json(&record, 3)?;
+        let rows: Rows = match record.get(4) {
+            Some(Value::Bytes(bytes)) => serde_json::from_slice(bytes)
+                .map_err(|error| Error::corrupt(format!("rows of training set {id}: {error}")))?,
+            _ => return Err(Error::corrupt(format!("training set {id} has no rows"))),
+        };
+        Ok((record, recipe, rows))
     }
 }
 

@@ -1,0 +1,33 @@
+//! `tandem features tag`: a name for what is known now.
+
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+use common::Result;
+
+use super::change;
+
+/// Name what the store holds now, so that reads by that name see the same for ever
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// Database file
+    db: PathBuf,
+    /// Name of the tag; a tag does not move
+    name: String,
+}
+
+impl Tag {
+    pub(crate) fn run(self) -> Result<()> {
+        let (file, store) = change(&self.db)?;
+        let as_of = store.tag(&self.name)?;
+        file.save()?;
+        let mut out = stdout().lock();
+        writeln!(
+            out,
+            "tag {}: {}, commit {}",
+            self.name, as_of.event, as_of.seq
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! [`Definitions`]: entities and views as one JSON document, and what applying it to a store changes.
+
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
+use common::{Error, ErrorKind, Limits, Result, Text};
+use serde::{Deserialize, Serialize};
+
+use super::definition::{Entity, ViewDefinition};
+use super::store::FeatureStore;
+
+/// Entities and views, as a file under version control declares them.
+///
+/// ```
+/// use common::{Database, Limits};
+/// use vectordb::feature::{Change, Definitions, FeatureStore};
+/// let json = br#"{
+///     "entities": [{"name": "user", "keys": [{"name": "user_id", "type": "int"}]}],
+///     "views": [{"name": "rides", "entity": "user", "features": [{"name": "fare", "type": "float"}]}]
+/// }"#;
+/// let definitions = Definitions::from_json(json, &Limits::default())?;
+/// let store = FeatureStore::open(&Database::new())?;
+/// assert_eq!(store.apply(&definitions)?.views[0].change, Change::Created);
+/// assert_eq!(store.apply(&definitions)?.views[0].change, Change::Unchanged);
+/// # Ok::<(), common::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definitions {
+    /// The entities; a store keeps those that are not named here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<Entity>,
+    /// The views; a store keeps those that are not named here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<ViewDefinition>,
+}
+
+/// What applying a definition did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It was there with another definition.
+    Altered,
+    /// It was there as it is.
+    Unchanged,
+}
+
+impl Change {
+    /// Its name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Altered => "altered",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What became of an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppliedEntity {
+    /// Its name.
+    pub name: Text,
+    /// What was done.
+    pub change: Change,
+}
+
+/// What became of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppliedView {
+    /// Its name.
+    pub name: Text,
+    /// The version that it has now.
+    pub version: u32,
+    /// What was done.
+    pub change: Change,
+}
+
+/// What [`FeatureStore::apply`] did, in the order of the definitions.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Applied {
+    /// The entities.
+    pub entities: Vec<AppliedEntity>,
+    /// The views.
+    pub views: Vec<AppliedView>,
+}
+
+impl Definitions {
+    /// Reads them, each name once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for other JSON, with line and column, or with the place in the document
+    /// (`views[2]`); [`ErrorKind::LimitExceeded`] for more bytes than `limits` allow.
+    pub fn from_json(json: &[u8], limits: &Limits) -> Result<Self> {
+        limits.check_total(json.len())?;
+        let definitions: Self = serde_json::from_slice(json)
+            .map_err(|error| Error::invalid(format!("no definitions of features: {error}")))?;
+        let entities = definitions.entities.iter().map(|entity| &entity.name);
+        check_once("entities", entities)?;
+        check_once("views", definitions.views.iter().map(|view| &view.name))?;
+        for (at, entity) in definitions.entities.iter().enumerate() {
+            entity
+                .check()
+                .map_err(|error| error.at(format!("entities[{at}]")))?;
+        }
+        for (at, view) in definitions.views.iter().enumerate() {
+            // An entity that is not declared here is the store's; what else is wrong is seen without it.
+            let entity = definitions.entities.iter().find(|e| e.name == view.entity);
+            if let Some(entity) = entity {
+                let checked = view
+                    .schema(entity, 1)
+                    .and_then(|schema| schema.compile(&common::schema::RuleRegistry::default()));
+                checked.map_err(|error| error.at(format!("views[{at}]")))?;
+            }
+        }
+        Ok(definitions)
+    }
+
+    /// As [`Definitions::from_json`] reads it.
+    ///
+    /// # Errors
+    /// Only for a value that JSON does not have.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::invalid(format!("they cannot be written as JSON: {error}")))
+    }
+}
+
+fn check_once<'a>(list: &str, names: impl Iterator<Item = &'a Text>) -> Result<()> {
+    let mut known: foldhash::HashMap<&Text, usize> = foldhash::HashMap::default();
+    for (at, name) in names.enumerate() {
+        if let Some(first) = known.insert(name, at) {
+            return Err(Error::invalid(format!(
+                "`{name}` is {list}[{first}] already; name each once"
+            ))
+            .at(format!("{list}[{at}]")));
+        }
+    }
+    Ok(())
+}
+
+impl FeatureStore {
+    /// Creates the entities and views that are new, and alters the views that differ; nothing is dropped.
+    ///
+    /// Each is a commit of its own: what comes before one that is refused stays. The same definitions again change
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`FeatureStore::create_entity`], [`FeatureStore::create_view`] and [`FeatureStore::alter_view`], with the
+    /// place among the definitions.
+    pub fn apply(&self, definitions: &Definitions) -> Result<Applied> {
+        let mut applied = Applied::default();
+        for (at, entity) in definitions.entities.iter().enumerate() {
+            let change = match self.entity(&entity.name) {
+                Ok(_) => Change::Unchanged,
+                Err(_) => Change::Created,
+            };
+            self.create_entity(entity)
+                .map_err(|error| error.at(format!("entities[{at}]")))?;
+            let name = entity.name.clone();
+            applied.entities.push(AppliedEntity { name, change });
+        }
+        for (at, definition) in definitions.views.iter().enumerate() {
+            let place = |error: Error| error.at(format!("views[{at}]"));
+            let (view, change) = match self.view(&definition.name) {
+                Ok(view) if view.definition() == definition => (view, Change::Unchanged),
+                Ok(_) => {
+                    let view = self.alter_view(definition.clone()).map_err(place)?;
+                    (view, Change::Altered)
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let view = self.create_view(definition.clone()).map_err(place)?;
+                    (view, Change::Created)
+                }
+                Err(error) => return Err(place(error)),
+            };
+            applied.views.push(AppliedView {
+                name: definition.name.clone(),
+                version: view.version(),
+                change,
+            });
+        }
+        Ok(applied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::Database;
+
+    fn read(json: &str) -> Result<Definitions> {
+        Definitions::from_json(json.as_bytes(), &Limits::default())
+    }
+
+    #[test]
+    fn what_is_new_is_created_and_what_differs_altered() {
+        let text = r#"{"entities": [{"name": "user", "keys": [{"name": "id", "type": "int"}]}],
+            "views": [{"name": "a", "entity": "user", "features": [{"name": "x", "type": "float", "nullable": true}]}]}"#;
+        let mut definitions = read(text).unwrap();
+        let again = definitions.to_json().unwrap();
+        assert_eq!(
+            Definitions::from_json(&again, &Limits::default()).unwrap(),
+            definitions
+        );
+        let store = FeatureStore::open(&Database::new()).unwrap();
+        let mut apply = |ttl, name: &str| {
+            definitions.views[0].ttl_seconds = ttl;
+            definitions.views[0].name = name.into();
+            let applied = store.apply(&definitions).unwrap();
+            (
+                applied.entities[0].change,
+                applied.views[0].change,
+                applied.views[0].version,
+            )
+        };
+        use Change::{Altered, Created, Unchanged};
+        assert_eq!(apply(None, "a"), (Created, Created, 1));
+        assert_eq!(apply(None, "a"), (Unchanged, Unchanged, 1));
+        assert_eq!(apply(Some(60), "a"), (Unchanged, Altered, 2));
+        assert_eq!(apply(Some(60), "b"), (Unchanged, Created, 1));
+        assert_eq!(store.views().len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let entity = r#""entities": [{"name": "user", "keys": [{"name": "id", "type": "int"}]}]"#;
+        for (json, says) in [
+            ("{\n\"view\": []}", "line 2 column 6"),
+            (
+                r#"{"entities": [{"name": "1", "keys": []}]}"#,
+                "entities[0]",
+            ),
+            (
+                &format!(
+                    r#"{{{entity}, "views": [{{"name": "v", "entity": "user", "features": []}}]}}"#
+                ),
+                "views[0]: feature view `v`: it has no feature",
+            ),
+            (
+                r#"{"views": [{"name": "v", "entity": "u", "features": []}, {"name": "v", "entity": "u", "features": []}]}"#,
+                "views[1]: `v` is views[0] already",
+            ),
+        ] {
+            let error = read(json).unwrap_err().to_string();
+            assert!(error.contains(says), "{json}: {error}");
+        }
+        let few = Limits::default().total_bytes_max(3);
+        let error = Definitions::from_json(b"{\"\"}", &few).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    }
+}
