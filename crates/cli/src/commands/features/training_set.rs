@@ -315,9 +315,12 @@ fn beside(
     let mut complete = 0;
     for (row, numbers) in rows.iter_mut().zip(values.chunks(columns.max(1))) {
         complete += usize::from(numbers.iter().all(|number| !number.is_nan()));
-        let cell = |number: &f64| match number.is_nan() {
-            true => Value::Null,
-            false => Value::Float(*number),
+        let cell = |number: &f64| {
+            if number.is_nan() {
+                Value::Null
+            } else {
+                Value::Float(*number)
+            }
         };
         row.extend(numbers.iter().map(cell));
     }
