@@ -279,6 +279,7 @@ fn where_a_value_comes_from_is_told_until_it_is_forgotten() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of wrong commands")]
 fn what_cannot_be_done_is_named_and_changes_nothing() {
     let place = place();
     place.write(

@@ -195,6 +195,7 @@ impl FeatureStore {
 
 #[cfg(test)]
 mod tests {
+    use super::Change::{Altered, Created, Unchanged};
     use super::*;
     use common::Database;
 
@@ -223,7 +224,6 @@ mod tests {
                 applied.views[0].version,
             )
         };
-        use Change::{Altered, Created, Unchanged};
         assert_eq!(apply(None, "a"), (Created, Created, 1));
         assert_eq!(apply(None, "a"), (Unchanged, Unchanged, 1));
         assert_eq!(apply(Some(60), "a"), (Unchanged, Altered, 2));

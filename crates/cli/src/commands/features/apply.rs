@@ -22,8 +22,8 @@ use crate::source::read;
 
 /// Create the entities and views of a file, and alter the views that differ
 ///
-/// The file is JSON: {"entities": [{"name": "user", "keys": [{"name": "user_id", "type": "int"}]}], "views": [{"name":
-/// "rides", "entity": "user", "features": [{"name": "fare", "type": "float", "nullable": true}], "ttl_seconds": 3600}]}.
+/// The file is JSON: `{"entities": [{"name": "user", "keys": [{"name": "user_id", "type": "int"}]}], "views": [{"name":
+/// "rides", "entity": "user", "features": [{"name": "fare", "type": "float", "nullable": true}], "ttl_seconds": 3600}]}`.
 /// Views and entities that it does not name stay. All of it is applied, or nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

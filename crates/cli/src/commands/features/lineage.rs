@@ -18,6 +18,7 @@ use super::{open, print_json, printable};
 #[command(after_help = "Examples:\n  \
     tandem features lineage shop.tdb\n  \
     tandem features lineage shop.tdb 0f2c4b6e8a0c2e4f6a8b0c2d4e6f8a0b --dot | dot -Tsvg > lineage.svg")]
+#[expect(clippy::struct_field_names, reason = "the name of the flag")]
 pub(crate) struct Lineage {
     /// Database file
     db: PathBuf,

@@ -65,6 +65,9 @@ fn known_at(text: &str) -> Result<KnownAt, String> {
     }
 }
 
+/// Rows, and how many of them have every feature.
+type CountedRows = (Vec<Vec<Value>>, usize);
+
 /// Columns that stand before the features.
 struct Rows {
     fields: Vec<Field>,
@@ -95,7 +98,7 @@ impl TrainingSet {
         Ok(())
     }
 
-    fn join(&self, labels: &Path) -> Result<(Text, Vec<Field>, (Vec<Vec<Value>>, usize))> {
+    fn join(&self, labels: &Path) -> Result<(Text, Vec<Field>, CountedRows)> {
         let bytes = read(labels)?;
         let (file, store) = change(&self.db)?;
         let (retrieval, features) = self.retrieval(&store)?;
@@ -237,7 +240,7 @@ impl TrainingSet {
 }
 
 /// A set that was made before: key, time and features.
-fn again(store: &FeatureStore, id: &str) -> Result<(Text, Vec<Field>, (Vec<Vec<Value>>, usize))> {
+fn again(store: &FeatureStore, id: &str) -> Result<(Text, Vec<Field>, CountedRows)> {
     let set = store.training_set(id)?;
     let made_of = store.training_rows(id)?;
     let mut fields = Vec::new();
@@ -277,7 +280,7 @@ fn beside(
     features: &[(Text, Text)],
     columns: usize,
     values: &[f64],
-) -> Result<(Vec<Field>, (Vec<Vec<Value>>, usize))> {
+) -> Result<(Vec<Field>, CountedRows)> {
     let Rows {
         mut fields,
         mut rows,
@@ -312,9 +315,12 @@ fn beside(
     let mut complete = 0;
     for (row, numbers) in rows.iter_mut().zip(values.chunks(columns.max(1))) {
         complete += usize::from(numbers.iter().all(|number| !number.is_nan()));
-        let cell = |number: &f64| match number.is_nan() {
-            true => Value::Null,
-            false => Value::Float(*number),
+        let cell = |number: &f64| {
+            if number.is_nan() {
+                Value::Null
+            } else {
+                Value::Float(*number)
+            }
         };
         row.extend(numbers.iter().map(cell));
     }
