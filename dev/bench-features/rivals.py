@@ -1,7 +1,7 @@
 """Serves Feast, polars and NumPy to the benchmark `features`.
 
-One JSON object a line comes in and one goes out. The first argument is the folder where the benchmark has put its events
-and labels as plain arrays, and where answers go.
+One JSON object a line comes in and one goes out. The first argument is the folder where the benchmark has put its
+events and labels as plain arrays, and where answers go.
 """
 
 import datetime

@@ -323,3 +323,74 @@ fn ten_thousand_features_are_one_view() {
             .all(|(out, column)| *out == column[0])
     );
 }
+
+#[test]
+fn readers_beside_a_writer_see_whole_events() {
+    let store = store();
+    let view = floats(&store, &["a", "b", "c"]);
+    let retrieval = store.retrieval().view("view").prepare().unwrap();
+    let keys: Vec<i64> = (0..100).collect();
+    let write = |number: f64| {
+        let values = vec![number; keys.len()];
+        let batch = ["a", "b", "c"]
+            .iter()
+            .fold(FeatureBatch::new(&keys, Timestamp(1)), |batch, name| {
+                batch.floats(*name, &values)
+            });
+        view.ingest(&batch, OnInvalid::Refuse).unwrap();
+    };
+    write(0.0);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..100).for_each(|number| write(f64::from(number))));
+        let mut last = vec![0.0; keys.len()];
+        let mut out = vec![0.0; keys.len() * 3];
+        let mut reads = 0;
+        while reads < 100 || !writer.is_finished() {
+            retrieval
+                .get_many(
+                    &keys,
+                    AsOf::latest(),
+                    &mut out,
+                    &mut [],
+                    BatchOptions::default(),
+                )
+                .unwrap();
+            for (row, last) in out.chunks(3).zip(&mut last) {
+                assert!(
+                    row[0] == row[1] && row[1] == row[2],
+                    "a torn event: {row:?}"
+                );
+                assert!(row[0] >= *last, "an event of before");
+                *last = row[0];
+            }
+            reads += 1;
+        }
+    });
+    assert_eq!(view.history(7).unwrap().len(), 100);
+}
+
+#[test]
+fn the_ends_of_time_and_of_keys_are_times_and_keys() {
+    let store = store();
+    let definition = ViewDefinition::new("view", "user")
+        .floats(["a"])
+        .ttl_seconds(u64::MAX);
+    let view = store.create_view(definition).unwrap();
+    for (number, time) in [i64::MIN, -1, 0, i64::MAX].into_iter().enumerate() {
+        for key in [i64::MIN, -1, i64::MAX] {
+            let value = f64::from(u8::try_from(number).unwrap());
+            view.upsert(key, Timestamp(time), row! { "a": value })
+                .unwrap();
+            let read = view.get(key, AsOf::event(Timestamp(time))).unwrap();
+            assert_eq!(
+                (read.status, read.values[0].as_float()),
+                (Status::Present, Some(value))
+            );
+        }
+    }
+    assert_eq!(
+        view.get(-1, AsOf::at(Timestamp(i64::MIN))).unwrap().status,
+        Status::Unknown
+    );
+    assert_eq!(view.forget_before(Timestamp(i64::MAX)).unwrap(), 9);
+}

@@ -224,4 +224,43 @@ proptest! {
         view.forget_before(Timestamp(time * SECOND)).unwrap();
         prop_assert_eq!(before, reads());
     }
+
+    /// T44: what a training set sees of a time is what was served then, late events and deletions among the rest.
+    #[test]
+    fn t44_training_sees_what_was_served(
+        acts in proptest::collection::vec((0..3_i64, 0..30_i64, proptest::option::of(-5.0..5.0)), 1..40),
+        ttl in proptest::option::of(0..6_u64),
+    ) {
+        let (store, clock) = store_at(0);
+        let view = view_of(&store, ttl);
+        let retrieval = store.retrieval().view("view").prepare().unwrap();
+        let (mut keys, mut times) = (Vec::new(), Vec::new());
+        let (mut served, mut statuses) = (Vec::new(), Vec::new());
+        for (step, (user, age, value)) in acts.iter().enumerate() {
+            clock.advance(Duration::from_secs(1));
+            let now = store.now();
+            let event = Timestamp(now.event.0 - age * SECOND / 3);
+            match value {
+                None if step % 2 == 0 => drop(view.delete(*user, event).unwrap()),
+                value => {
+                    let (users, a) = ([*user], [value.unwrap_or(f64::NAN)]);
+                    let batch = FeatureBatch::new(&users, event).floats("a", &a);
+                    view.ingest(&batch, OnInvalid::Refuse).unwrap();
+                }
+            }
+            for user in 0..3 {
+                let mut out = [0.0; 2];
+                statuses.push(retrieval.get(user, now, &mut out).unwrap());
+                served.extend(out.map(f64::to_bits));
+                keys.push(user);
+                times.push(now.event);
+            }
+        }
+        let mut out = vec![0.0; keys.len() * 2];
+        let mut found = vec![Status::Unread; keys.len()];
+        let options = BatchOptions { threads: usize::MAX, ..BatchOptions::default() };
+        retrieval.join(&keys, Times::Each(&times), KnownAt::Event, &mut out, &mut found, options).unwrap();
+        prop_assert_eq!(found, statuses);
+        prop_assert_eq!(out.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), served);
+    }
 }

@@ -12,7 +12,9 @@ fuzz_target!(|data: &[u8]| {
         let again = Experiment::from_json(&json, &Limits::default()).expect("and read again");
         assert_eq!(again, experiment);
         if let Ok(plan) = experiment.compile(None) {
-            let variants = plan.assign_all(&["1", "ü", ""]).expect("there is no target");
+            let variants = plan
+                .assign_all(&["1", "ü", ""])
+                .expect("there is no target");
             for variant in variants {
                 assert!(variant == u8::MAX || usize::from(variant) < experiment.variants.len());
             }
@@ -21,6 +23,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(assignment) = Assignment::from_json(data, &limits) {
         let json = assignment.to_json().expect("what was read can be written");
-        assert_eq!(Assignment::from_json(&json, &limits).expect("and read again"), assignment);
+        assert_eq!(
+            Assignment::from_json(&json, &limits).expect("and read again"),
+            assignment
+        );
     }
 });

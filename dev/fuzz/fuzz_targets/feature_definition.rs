@@ -18,11 +18,19 @@ fuzz_target!(|data: &[u8]| {
     let store = FeatureStore::open(&database).expect("an empty database takes a store");
     if store.apply(&definitions).is_ok() {
         let applied = store.apply(&definitions).expect("the same again");
-        assert!(applied.views.iter().all(|view| view.change == Change::Unchanged));
+        assert!(
+            applied
+                .views
+                .iter()
+                .all(|view| view.change == Change::Unchanged)
+        );
         drop(store);
         let store = FeatureStore::open(&database).expect("what was applied opens");
         for view in &definitions.views {
-            assert_eq!(store.view(&view.name).expect("it was applied").definition(), view);
+            assert_eq!(
+                store.view(&view.name).expect("it was applied").definition(),
+                view
+            );
         }
     }
 });

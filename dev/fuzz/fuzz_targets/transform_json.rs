@@ -16,7 +16,9 @@ fuzz_target!(|text: &str| {
             let row = vec![0.5; steps.columns()];
             let row = Matrix::new(&row, steps.columns()).expect("a whole row");
             let mut out = vec![0.0; steps.outputs()];
-            steps.transform(row, &mut out).expect("a row of the right width is transformed");
+            steps
+                .transform(row, &mut out)
+                .expect("a row of the right width is transformed");
             // Not every step has an inverse.
             let out = Matrix::new(&out, steps.outputs()).expect("a whole row");
             let _ = steps.inverse(out, &mut vec![0.0; steps.columns()]);
@@ -24,7 +26,8 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(columns) = ColumnTransformer::from_json(text, &limits) {
         let written = columns.to_json().expect("accepted columns can be written");
-        let again = ColumnTransformer::from_json(&written, &limits).expect("what was written can be read");
+        let again =
+            ColumnTransformer::from_json(&written, &limits).expect("what was written can be read");
         assert_eq!(again, columns);
         if columns.outputs() <= 10_000 {
             let numbers = vec![0.5; columns.numbers().len()];

@@ -525,7 +525,10 @@ impl Retrieval {
                 self.parts.len()
             )));
         }
-        let threads = options.threads.max(1);
+        // More than there is work for would be of no use.
+        let threads = options
+            .threads
+            .clamp(1, keys.len().div_ceil(ROWS_PER_THREAD).max(1));
         let rows_at_once = if threads == 1 {
             ROWS_AT_ONCE
         } else {
