@@ -7,6 +7,7 @@ With `--check` it compares with the committed files.
 import json
 import sys
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import growthbook.core as gb
 import numpy as np
@@ -16,6 +17,9 @@ from scipy import integrate, special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportions_ztest
+
+# A distribution of scipy with its parameters; scipy carries no types.
+Distribution: TypeAlias = Any
 
 FOLDER = Path(__file__).parent / "experiments"
 
@@ -35,7 +39,7 @@ SPLITS = [
 NAMESPACES = [("ns", 0.0, 0.5), ("ns", 0.5, 1.0), ("名", 0.25, 0.3)]
 
 
-def growthbook_cases() -> dict:
+def growthbook_cases() -> dict[str, Any]:
     """Hashes, ranges, namespaces, and variants as the SDK's `run` gives them."""
     assigned = []
     for version in (1, 2):
@@ -69,7 +73,7 @@ def growthbook_cases() -> dict:
     }
 
 
-def samples() -> list:
+def samples() -> list[Any]:
     """Pairs of samples of a metric and a covariate: small, uneven, skewed, far from zero, tiny."""
     rng = np.random.default_rng(7)
     found = []
@@ -89,14 +93,14 @@ def samples() -> list:
     return found
 
 
-def welch(a: np.ndarray, b: np.ndarray) -> list:
+def welch(a: np.ndarray, b: np.ndarray) -> list[Any]:
     """Difference, t, degrees of freedom, p, interval."""
     test = stats.ttest_ind(b, a, equal_var=False)
     interval = test.confidence_interval(0.9)
     return [b.mean() - a.mean(), test.statistic, test.df, test.pvalue, interval.low, interval.high]
 
 
-def effects(a: np.ndarray, b: np.ndarray) -> list:
+def effects(a: np.ndarray, b: np.ndarray) -> list[Any]:
     """Cohen's d, Hedges' g, and the lift with its interval by the delta method."""
     df = len(a) + len(b) - 2
     d = (b.mean() - a.mean()) / np.sqrt((((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()) / df)
@@ -107,7 +111,7 @@ def effects(a: np.ndarray, b: np.ndarray) -> list:
     return [d, g, ratio - 1, ratio - 1 - half, ratio - 1 + half]
 
 
-def cuped(sides: list) -> list:
+def cuped(sides: list[Any]) -> list[Any]:
     """Welch's test of the metric less its regression on the covariate, with a common slope."""
     (a, x), (b, y) = [[np.array(v) for v in side] for side in sides]
     products = ((a - a.mean()) * (x - x.mean())).sum() + ((b - b.mean()) * (y - y.mean())).sum()
@@ -116,7 +120,7 @@ def cuped(sides: list) -> list:
     return welch(a - slope * (x - centre), b - slope * (y - centre))
 
 
-def ratio(sides: list) -> list:
+def ratio(sides: list[Any]) -> list[Any]:
     """z-test of the difference of ratios; the variance is that of linearised residuals."""
     found = []
     for metric, below in sides:
@@ -130,7 +134,7 @@ def ratio(sides: list) -> list:
     return [vb - va, z, 2 * stats.norm.sf(abs(z)), vb - va - half, vb - va + half]
 
 
-def proportion(a: list, b: list) -> list:
+def proportion(a: list[Any], b: list[Any]) -> list[Any]:
     """Pooled z, p, and Wald's interval."""
     z, p = proportions_ztest([b[1], a[1]], [b[0], a[0]])
     pa, pb = a[1] / a[0], b[1] / b[0]
@@ -138,7 +142,7 @@ def proportion(a: list, b: list) -> list:
     return [z, p, pb - pa - half, pb - pa + half]
 
 
-def best(one: object, two: object, low: float, high: float) -> list:
+def best(one: Distribution, two: Distribution, low: float, high: float) -> list[Any]:
     """The probability that the first is larger, and what is lost by either."""
     points = sorted([one.mean(), two.mean()])
     options = {"points": points, "epsabs": 1e-13, "epsrel": 1e-13, "limit": 500}
@@ -147,7 +151,12 @@ def best(one: object, two: object, low: float, high: float) -> list:
     return [first, largest - one.mean(), largest - two.mean()]
 
 
-def statistics_cases() -> dict:
+def beta(n: int, successes: int) -> Distribution:
+    """What is known of a share after trials, from a flat prior."""
+    return stats.beta(1 + successes, 1 + n - successes)
+
+
+def statistics_cases() -> dict[str, Any]:
     """Every statistic as scipy and statsmodels compute it, or numpy from its definition."""
     data = samples()
     arrays = [[np.array(side[0]) for side in sides] for sides in data]
@@ -174,25 +183,20 @@ def statistics_cases() -> dict:
         "ratios": [ratio(sides) for sides in data[1:]],
         "proportions": [[a, b, proportion(a, b)] for a, b in pairs],
         "large": moments,
-        "counts": [
-            [c, s, list(stats.chisquare(c, np.array(s) * sum(c)))] for c, s in counts
-        ],
+        "counts": [[c, s, list(stats.chisquare(c, np.array(s) * sum(c)))] for c, s in counts],
         "p_values": several,
         "holm": multipletests(several, method="holm")[1],
         "benjamini_hochberg": multipletests(several, method="fdr_bh")[1],
         "power": [[*p, index.power(p[0], p[1], p[3], ratio=p[2])] for p in planned],
-        "sizes": [
-            [*p, index.solve_power(p[0], power=p[1], alpha=p[3], ratio=p[2])] for p in sizes
-        ],
-        "betas": [
-            [a, b, best(*(stats.beta(1 + s, 1 + n - s) for n, s in (a, b)), 0.0, 1.0)] for a, b in betas
-        ],
+        "sizes": [[*p, index.solve_power(p[0], power=p[1], alpha=p[3], ratio=p[2])] for p in sizes],
+        "betas": [[a, b, best(beta(*a), beta(*b), 0.0, 1.0)] for a, b in betas],
         "normals": [
             [*p, best(stats.norm(p[0], p[1]), stats.norm(p[2], p[3]), p[0] - 25 * p[1], p[0] + 25 * p[1])]
             for p in normals
         ],
     }
-    return json.loads(json.dumps(result, default=lambda v: v.tolist()))
+    plain: dict[str, Any] = json.loads(json.dumps(result, default=lambda v: v.tolist()))
+    return plain
 
 
 FILES = {"growthbook.json": growthbook_cases, "statistics.json": statistics_cases}

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// A running `rivals.py`.
+/// A running `experiment_rivals.py`.
 #[derive(Debug)]
 pub(crate) struct Rivals(Python);
 
@@ -21,7 +21,7 @@ pub(crate) struct Timed<T> {
 
 impl Rivals {
     pub(crate) fn start() -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiment_rivals.py");
         Ok(Self(Python::start(&script, &[])?))
     }
 

@@ -16,7 +16,7 @@ const ENTITIES_AT_ONCE: usize = 10_000;
 pub(crate) const FEATURES: usize = 100;
 pub(crate) const JOINED_FEATURES: usize = 10;
 
-/// The value of a feature of an entity, the same in `rivals.py`.
+/// The value of a feature of an entity, the same in `features_rivals.py`.
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
 pub(crate) fn value(entity: usize, feature: usize) -> f64 {
     (entity * 1_000 + feature) as f64 + 0.25

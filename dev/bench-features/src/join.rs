@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
         Ok(())
     };
     ours()?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("features_rivals.py");
     let mut python = Python::start(&script, &[folder.path().as_os_str()])?;
     let _: IgnoredAny = python.ask(&json!({ "command": "joins", "features": JOINED_FEATURES }))?;
     let mut series = vec![Series::default(); 3];

@@ -295,7 +295,7 @@ fn start_feast(arguments: &Arguments) -> Result<Option<(Python, usize)>> {
     let mut log = std::io::stderr();
     writeln!(log, "loading {} entities into Feast", arguments.feast)?;
     let folder = tempfile::tempdir()?.keep();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("features_rivals.py");
     let mut python = Python::start(&script, &[folder.as_os_str()])?;
     let command = json!({ "command": "feast", "entities": arguments.feast, "features": FEATURES });
     let loaded: Loaded = python.ask(&command)?;

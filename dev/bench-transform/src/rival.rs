@@ -25,7 +25,7 @@ struct Answer {
 impl Rival {
     /// Starts it, with the data in `folder`.
     pub(crate) fn start(folder: &Path) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("transform_rivals.py");
         Ok(Self {
             process: Python::start(&script, &[folder.as_os_str()])?,
             folder: folder.to_owned(),

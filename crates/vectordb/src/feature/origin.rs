@@ -40,7 +40,7 @@ impl FeatureStore {
     /// them, made of those of the ids `fitted_on`, such as [`TrainingSet::lineage_node`](super::TrainingSet::lineage_node).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a name that is none, [`ErrorKind::NotFound`] for an id that is not there.
+    /// [`common::ErrorKind::Invalid`] for a name that is none, [`common::ErrorKind::NotFound`] for an id that is not there.
     pub fn save_steps(&self, name: &str, steps: &Steps, fitted_on: &[Text]) -> Result<Text> {
         check_name("steps", name)?;
         let version = Text::from(steps.version()?);
@@ -62,7 +62,7 @@ impl FeatureStore {
     /// Fitted steps that were kept: those of a version, or the last ones of the name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there are none.
+    /// [`common::ErrorKind::NotFound`] when there are none.
     pub fn steps(&self, name: &str, version: Option<&str>) -> Result<Steps> {
         let mut found = self.read(&self.inner.steps, |record| Ok(record.clone()))?;
         let word =
@@ -91,7 +91,7 @@ impl FeatureStore {
     /// view, and all that these came from.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for a view or feature that is not there.
+    /// [`common::ErrorKind::NotFound`] for a view or feature that is not there.
     pub fn why<'k>(
         &self,
         view: &str,
