@@ -394,3 +394,95 @@ fn the_ends_of_time_and_of_keys_are_times_and_keys() {
     );
     assert_eq!(view.forget_before(Timestamp(i64::MAX)).unwrap(), 9);
 }
+
+#[test]
+fn rounded_numbers_and_blocks_are_those_of_one_read() {
+    let store = store();
+    let view = floats(&store, &["a", "b", "c"]);
+    let keys: Vec<i64> = (0..600).collect();
+    let values: Vec<f64> = keys
+        .iter()
+        .map(|key| f64::from(i32::try_from(*key).unwrap()) / 3.0)
+        .collect();
+    let batch = FeatureBatch::new(&keys, Timestamp(1))
+        .floats("a", &values)
+        .floats("c", &values);
+    view.ingest(&batch, OnInvalid::Refuse).unwrap();
+    let reports = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = reports.clone();
+    let retrieval = store
+        .retrieval()
+        .view("view")
+        .observer(move |report, taken| {
+            seen.lock()
+                .unwrap()
+                .push((report.present, taken.as_nanos() > 0));
+        })
+        .prepare()
+        .unwrap();
+    let asked: Vec<i64> = (-5..605).rev().collect();
+    let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    for order in [Order::RowMajor, Order::ColumnMajor] {
+        let options = BatchOptions {
+            order,
+            ..BatchOptions::default()
+        };
+        let mut all = vec![0.0; asked.len() * 3];
+        retrieval
+            .get_many(&asked, AsOf::latest(), &mut all, &mut [], options)
+            .unwrap();
+        let mut rounded = vec![0.0_f32; asked.len() * 3];
+        retrieval
+            .get_many_f32(&asked, AsOf::latest(), &mut rounded, &mut [], options)
+            .unwrap();
+        #[expect(clippy::cast_possible_truncation, reason = "that is what is tested")]
+        let expected: Vec<u32> = all.iter().map(|x| (*x as f32).to_bits()).collect();
+        assert_eq!(
+            rounded.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+            expected
+        );
+    }
+    let mut all = vec![0.0; asked.len() * 3];
+    let whole = retrieval
+        .get_many(
+            &asked,
+            AsOf::latest(),
+            &mut all,
+            &mut [],
+            BatchOptions::default(),
+        )
+        .unwrap();
+    for rows in [0, 1, 7, 610, usize::MAX] {
+        let mut blocks = Vec::new();
+        let report = retrieval
+            .get_in_blocks(
+                &asked,
+                AsOf::latest(),
+                rows,
+                BatchOptions::default(),
+                |first, numbers, statuses| {
+                    assert_eq!(
+                        (first * 3, numbers.len()),
+                        (blocks.len(), statuses.len() * 3)
+                    );
+                    blocks.extend_from_slice(numbers);
+                    std::ops::ControlFlow::Continue(())
+                },
+            )
+            .unwrap();
+        assert_eq!((bits(&blocks), report), (bits(&all), whole));
+    }
+    let mut visited = 0;
+    let stop = |_: usize, _: &[f64], _: &[Status]| {
+        visited += 1;
+        std::ops::ControlFlow::Break(())
+    };
+    let report = retrieval
+        .get_in_blocks(&asked, AsOf::latest(), 100, BatchOptions::default(), stop)
+        .unwrap();
+    assert_eq!((visited, report.present + report.incomplete), (1, 100));
+    let reports = reports.lock().unwrap();
+    assert_eq!(reports[0], (600, true));
+    // Four reads and one, blocks of 1, 1, 7, 610 and 610, and one that was stopped.
+    assert_eq!(reports.len(), 4 + 1 + 610 + 610 + 88 + 1 + 1 + 1);
+}

@@ -243,8 +243,9 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn number_profile(numbers: &[f64]) -> NumberProfile {
-    let moments = moments(numbers);
+    // Of values in order, so that the last digits do not follow from the order of entities.
     let (sorted, _) = sorted(numbers);
+    let moments = moments(&sorted);
     NumberProfile {
         mean: moments.mean,
         deviation: moments.variance().map(f64::sqrt),
