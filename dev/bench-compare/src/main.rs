@@ -183,22 +183,6 @@ fn run() -> bench::Result<()> {
             report
         }
     };
-    if arguments.markdown {
-        report.write_markdown(&mut io::stdout())?;
-    }
-    if arguments.json {
-        report.write_json(&mut io::stdout())?;
-    }
-    let mut table: Box<dyn io::Write> = if arguments.json || arguments.markdown {
-        Box::new(io::stderr())
-    } else {
-        Box::new(io::stdout())
-    };
-    report.write_table(&mut table)?;
-    let missed = report.missed();
-    writeln!(table, "\n{} targets missed", missed.len())?;
-    for sentence in missed {
-        writeln!(table, "  {sentence}")?;
-    }
+    report.publish(arguments.markdown, arguments.json, "")?;
     Ok(())
 }

@@ -5,13 +5,13 @@ use std::hint::black_box;
 use bench::Result;
 use bench::clock::Stopwatch;
 use bench::random::Random;
-use bench::report::Report;
+use bench::report::{Figure, Report};
 use bench::stats::Series;
 use serde_json::json;
 use vectordb::experiment::{Algorithm, Experiment, NO_VARIANT, Plan};
 
 use crate::rival::{Rivals, Timed};
-use crate::{FUNCTIONS, OURS, SDK, figure, float};
+use crate::{FUNCTIONS, OURS, SDK, float};
 
 const SALT: &str = "checkout-button";
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
@@ -156,7 +156,13 @@ fn case(
     for (form, ours) in [("one", one), ("array", array)] {
         let name = format!("assign-{form}@{}, {kind}", algorithm.name());
         let mut push = |subject, series| {
-            report.push(figure(&name, subject, "nanoseconds", "ns a unit", series));
+            report.push(Figure::lower(
+                &name,
+                subject,
+                "nanoseconds",
+                "ns a unit",
+                series,
+            ));
         };
         push(OURS, ours);
         if version.is_some() {

@@ -9,8 +9,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use bench::Result;
-use bench::report::{Better, Figure, Report, Target};
-use bench::stats::Series;
+use bench::report::{Report, Target};
 use serde_json::{Map, Value, json};
 
 use crate::assign::Counts;
@@ -53,24 +52,6 @@ const TARGETS: [Target; 2] = [
 #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
 fn float(count: usize) -> f64 {
     count as f64
-}
-
-fn figure(
-    case: &str,
-    subject: &str,
-    metric: &'static str,
-    unit: &'static str,
-    series: Series,
-) -> Figure {
-    Figure {
-        case: case.to_owned(),
-        subject: subject.to_owned(),
-        metric,
-        unit,
-        better: Better::Lower,
-        detail: false,
-        series,
-    }
 }
 
 /// What the command line asks for.
@@ -142,23 +123,10 @@ fn run() -> Result<()> {
     };
     assign::run(&mut rivals, counts, arguments.rounds, &mut report)?;
     statistics::run(&mut rivals, arguments.rounds, &mut report)?;
-    if arguments.markdown {
-        report.write_markdown(&mut io::stdout())?;
-    }
-    if arguments.json {
-        report.write_json(&mut io::stdout())?;
-    }
-    let mut table: Box<dyn io::Write> = if arguments.json || arguments.markdown {
-        Box::new(io::stderr())
-    } else {
-        Box::new(io::stdout())
-    };
-    writeln!(table, "beside {}", Value::Object(versions))?;
-    report.write_table(&mut table)?;
-    let missed = report.missed();
-    writeln!(table, "\n{} targets missed", missed.len())?;
-    for sentence in missed {
-        writeln!(table, "  {sentence}")?;
-    }
+    report.publish(
+        arguments.markdown,
+        arguments.json,
+        &format!("beside {}", Value::Object(versions)),
+    )?;
     Ok(())
 }

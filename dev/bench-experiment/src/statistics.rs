@@ -5,7 +5,7 @@ use std::hint::black_box;
 use bench::Result;
 use bench::clock::Stopwatch;
 use bench::random::Random;
-use bench::report::Report;
+use bench::report::{Figure, Report};
 use bench::stats::Series;
 use serde_json::{Value, json};
 use vectordb::experiment::{
@@ -13,7 +13,7 @@ use vectordb::experiment::{
 };
 
 use crate::rival::{Rivals, Timed};
-use crate::{OURS, PYTHON, figure, float};
+use crate::{OURS, PYTHON, float};
 
 /// Comparisons in a round.
 const COMPARISONS: usize = 500;
@@ -88,7 +88,7 @@ impl Turns<'_> {
         }
         for (subject, series) in [OURS, PYTHON].into_iter().zip(series) {
             let unit = "µs a comparison";
-            let figure = figure(case, subject, "microseconds", unit, series);
+            let figure = Figure::lower(case, subject, "microseconds", unit, series);
             self.report.push(figure);
         }
         Ok(())

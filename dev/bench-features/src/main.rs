@@ -7,10 +7,10 @@ mod serve;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use bench::Result;
-use bench::report::{Better, Figure, Report, Target};
+use bench::clock::per_call;
+use bench::report::{Figure, Report, Target};
 use bench::stats::Series;
 
 const HELP: &str = "\
@@ -134,66 +134,19 @@ fn run() -> Result<()> {
     let mut report = Report::new("features", OURS, &TARGETS);
     serve::run(&arguments, &mut report)?;
     join::run(&arguments, &mut report)?;
-    if arguments.markdown {
-        report.write_markdown(&mut io::stdout())?;
-    }
-    if arguments.json {
-        report.write_json(&mut io::stdout())?;
-    }
-    let mut table: Box<dyn io::Write> = if arguments.json || arguments.markdown {
-        Box::new(io::stderr())
-    } else {
-        Box::new(io::stdout())
-    };
-    report.write_table(&mut table)?;
-    let missed = report.missed();
-    writeln!(table, "\n{} targets missed", missed.len())?;
-    for sentence in missed {
-        writeln!(table, "  {sentence}")?;
-    }
+    report.publish(arguments.markdown, arguments.json, "")?;
     Ok(())
 }
 
 /// Nanoseconds of one call, from as many calls as fill a turn.
-#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 calls")]
 pub(crate) fn turn(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-    let (mut calls, mut batch) = (0_usize, 1_usize);
-    let start = Instant::now();
-    loop {
-        for _ in 0..batch {
-            work()?;
-        }
-        calls += batch;
-        let seconds = start.elapsed().as_secs_f64();
-        if seconds >= TURN_SECONDS {
-            return Ok(seconds * 1e9 / calls as f64);
-        }
-        batch = calls;
-    }
+    per_call(TURN_SECONDS, |times| (0..times).try_for_each(|_| work()))
 }
 
 /// Adds the times of subjects that took turns.
 pub(crate) fn push(report: &mut Report, case: &str, subjects: &[&str], series: Vec<Series>) {
     for (subject, series) in subjects.iter().zip(series) {
-        report.push(figure(case, subject, "nanoseconds", "ns", series));
-    }
-}
-
-pub(crate) fn figure(
-    case: &str,
-    subject: &str,
-    metric: &'static str,
-    unit: &'static str,
-    series: Series,
-) -> Figure {
-    Figure {
-        case: case.to_owned(),
-        subject: subject.to_owned(),
-        metric,
-        unit,
-        better: Better::Lower,
-        detail: false,
-        series,
+        report.push(Figure::lower(case, *subject, "nanoseconds", "ns", series));
     }
 }
 

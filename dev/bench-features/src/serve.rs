@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bench::Result;
 use bench::python::Python;
-use bench::report::Report;
+use bench::report::{Figure, Report};
 use bench::stats::Series;
 use serde::Deserialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use vectordb::feature::{AsOf, BatchOptions, FeatureStore, Retrieval};
 use vectordb::transform::Steps;
 
 use crate::data::{self, FEATURES, Random};
-use crate::{Arguments, FEAST, OURS, TURN_SECONDS, check, figure, push, turn};
+use crate::{Arguments, FEAST, OURS, TURN_SECONDS, check, push, turn};
 
 const MANY: usize = 1_000;
 const COPY: &str = "limit-copy";
@@ -147,8 +147,8 @@ impl Bench<'_> {
         ];
         for (metric, unit, value) in figures {
             let series = [value / values].into_iter().collect();
-            report.push(figure(
-                &format!("load{}", self.size),
+            report.push(Figure::lower(
+                format!("load{}", self.size),
                 OURS,
                 metric,
                 unit,
@@ -217,8 +217,8 @@ impl Bench<'_> {
         for _ in 0..self.arguments.rounds {
             series.push(percentile(&few, &mut self.asked, self.as_of)?);
         }
-        report.push(figure(
-            &format!("get-1x10{}", self.size),
+        report.push(Figure::lower(
+            format!("get-1x10{}", self.size),
             OURS,
             "p99",
             "ns",

@@ -152,27 +152,11 @@ fn run() -> Result<bool> {
         return Err("the days end with other rows at the server".into());
     }
     let report = report(&lives);
-    if arguments.markdown {
-        report.write_markdown(&mut io::stdout())?;
-    }
-    if arguments.json {
-        report.write_json(&mut io::stdout())?;
-    }
-    let mut table: Box<dyn io::Write> = if arguments.json || arguments.markdown {
-        Box::new(io::stderr())
-    } else {
-        Box::new(io::stdout())
-    };
-    report.write_table(&mut table)?;
-    let missed = report.missed();
-    writeln!(
-        table,
-        "\nall rows there, digests equal; {} targets missed",
-        missed.len()
+    let missed = report.publish(
+        arguments.markdown,
+        arguments.json,
+        "all rows there, digests equal",
     )?;
-    for sentence in &missed {
-        writeln!(table, "  {sentence}")?;
-    }
     Ok(missed.is_empty())
 }
 

@@ -7,10 +7,10 @@ mod rival;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use bench::Result;
-use bench::report::{Better, Figure, Report, Target};
+use bench::clock::per_call;
+use bench::report::{Figure, Report, Target};
 use bench::stats::Series;
 
 use crate::cases::{CASES, Case, Work};
@@ -108,19 +108,7 @@ fn run() -> Result<()> {
         writeln!(io::stderr(), "{}", case.name)?;
         measure(case, rounds, &mut ours, &mut rival, &mut report)?;
     }
-    if markdown {
-        report.write_markdown(&mut io::stdout())?;
-    }
-    if json {
-        report.write_json(&mut io::stdout())?;
-    }
-    let mut table: Box<dyn io::Write> = if json || markdown {
-        Box::new(io::stderr())
-    } else {
-        Box::new(io::stdout())
-    };
-    report.write_table(&mut table)?;
-    writeln!(table, "\n{} targets missed", report.missed().len())?;
+    report.publish(markdown, json, "")?;
     Ok(())
 }
 
@@ -145,8 +133,8 @@ fn measure(
     let mut series = vec![Series::default(); rivals.len() + 2];
     for _ in 0..rounds {
         let mut taken = vec![
-            turn(|times| ours.run(case, times))?,
-            turn(|times| ours.copy(case, times))?,
+            per_call(TURN_SECONDS, |times| ours.run(case, times))?,
+            per_call(TURN_SECONDS, |times| ours.copy(case, times))?,
         ];
         for subject in &rivals {
             taken.push(rival.turn(case, subject, TURN_SECONDS)?);
@@ -156,33 +144,15 @@ fn measure(
         }
     }
     for (subject, series) in [OURS, COPY].into_iter().chain(rivals).zip(series) {
-        report.push(Figure {
-            case: case.name.to_owned(),
-            subject: subject.to_owned(),
-            metric: "nanoseconds",
-            unit: "ns",
-            better: Better::Lower,
-            detail: false,
+        report.push(Figure::lower(
+            case.name,
+            subject,
+            "nanoseconds",
+            "ns",
             series,
-        });
+        ));
     }
     Ok(())
-}
-
-/// Nanoseconds of one call, from as many calls as fill a turn.
-#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 calls")]
-fn turn(mut work: impl FnMut(usize) -> Result<()>) -> Result<f64> {
-    let (mut calls, mut batch) = (0, 1);
-    let start = Instant::now();
-    loop {
-        work(batch)?;
-        calls += batch;
-        let seconds = start.elapsed().as_secs_f64();
-        if seconds >= TURN_SECONDS {
-            return Ok(seconds * 1e9 / calls as f64);
-        }
-        batch = calls;
-    }
 }
 
 fn check(case: &Case, subject: &str, made: &[f64], expected: &[f64]) -> Result<()> {

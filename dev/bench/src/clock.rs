@@ -41,6 +41,28 @@ impl Stopwatch {
     }
 }
 
+/// Nanoseconds of one call on the wall, from as many calls as take `seconds`. `work` makes as many calls as it is told.
+///
+/// # Errors
+/// What `work` fails with.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 calls")]
+pub fn per_call(
+    seconds: f64,
+    mut work: impl FnMut(usize) -> crate::Result<()>,
+) -> crate::Result<f64> {
+    let (mut calls, mut batch) = (0, 1);
+    let start = Instant::now();
+    loop {
+        work(batch)?;
+        calls += batch;
+        let taken = start.elapsed().as_secs_f64();
+        if taken >= seconds {
+            return Ok(taken * 1e9 / calls as f64);
+        }
+        batch = calls;
+    }
+}
+
 /// Processor time of the calling thread since it began.
 pub fn thread_time() -> Duration {
     since_start(ClockId::ThreadCPUTime)

@@ -37,6 +37,27 @@ pub struct Figure {
     pub series: Series,
 }
 
+impl Figure {
+    /// A figure of which less is better, as of times.
+    pub fn lower(
+        case: impl Into<String>,
+        subject: impl Into<String>,
+        metric: &'static str,
+        unit: &'static str,
+        series: Series,
+    ) -> Self {
+        Self {
+            case: case.into(),
+            subject: subject.into(),
+            metric,
+            unit,
+            better: Better::Lower,
+            detail: false,
+            series,
+        }
+    }
+}
+
 /// What the project means to reach in a case.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
@@ -166,6 +187,36 @@ impl Report {
             )?;
         }
         Ok(())
+    }
+
+    /// Writes the report where it was asked for: Markdown and JSON lines on standard output, and the table there if
+    /// neither was, else on standard error. `before` stands above the table. Returns the sentences of missed targets, which
+    /// are below it.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    pub fn publish(&self, markdown: bool, json: bool, before: &str) -> io::Result<Vec<String>> {
+        if markdown {
+            self.write_markdown(&mut io::stdout())?;
+        }
+        if json {
+            self.write_json(&mut io::stdout())?;
+        }
+        let mut table: Box<dyn Write> = if json || markdown {
+            Box::new(io::stderr())
+        } else {
+            Box::new(io::stdout())
+        };
+        if !before.is_empty() {
+            writeln!(table, "{before}")?;
+        }
+        self.write_table(&mut table)?;
+        let missed = self.missed();
+        writeln!(table, "\n{} targets missed", missed.len())?;
+        for sentence in &missed {
+            writeln!(table, "  {sentence}")?;
+        }
+        Ok(missed)
     }
 
     /// Targets that this run missed, one sentence each.

@@ -243,12 +243,7 @@ fn digest(records: &mut [Record]) -> Result<String> {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(&bytes);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .concat())
+    Ok(hex::encode(hash.finalize()))
 }
 
 fn print(out: &mut dyn std::io::Write, report: &Report<'_>, paint: Paint) -> Result<()> {

@@ -56,17 +56,6 @@ fn text(name: &str) -> Field {
     Field::new(name, FieldType::Text)
 }
 
-fn table(database: &Database, schema: Schema) -> Result<Collection> {
-    match database.collection(&schema.name) {
-        Err(_) => database.create_collection(schema),
-        Ok(table) if table.schema().fields == schema.fields => Ok(table),
-        Ok(table) => Err(Error::conflict(format!(
-            "table `{}` has other columns than experiments need: rename it",
-            table.name()
-        ))),
-    }
-}
-
 impl ExperimentLog {
     /// The log in a database, whose tables are made if they are not there.
     ///
@@ -93,9 +82,9 @@ impl ExperimentLog {
             .field(Field::new("value", FieldType::Float).rule(Rule::Finite))
             .index(IndexSpec::hash(["metric"]));
         Ok(Self {
-            assignments: table(database, assignments.finish()?)?,
-            exposures: table(database, exposures.finish()?)?,
-            outcomes: table(database, outcomes.finish()?)?,
+            assignments: database.open_collection(assignments.finish()?)?,
+            exposures: database.open_collection(exposures.finish()?)?,
+            outcomes: database.open_collection(outcomes.finish()?)?,
             database: database.clone(),
         })
     }

@@ -303,9 +303,8 @@ impl Events {
         }
     }
 
-    /// The row of the event with these times, if there is one.
-    pub(super) fn at(&self, key: Key<'_>, event: i64, known: i64) -> Option<u32> {
-        let entry = self.find(key)?;
+    /// The row of an entity's event with these times, if there is one.
+    fn at(&self, entry: Entry, event: i64, known: i64) -> Option<u32> {
         match self.history(entry.entity) {
             Some(history) => history.find(event, known),
             None => {
@@ -319,19 +318,22 @@ impl Events {
     pub(super) fn put(&mut self, record: &Record) -> Result<u32> {
         let (key, event, known, rest) = self.parts(record)?;
         let key = Key::Values(key);
-        if let (Some(row), Some(entry)) = (self.at(key, event, known), self.find(key)) {
+        let found = self.find(key);
+        if let Some(entry) = found
+            && let Some(row) = self.at(entry, event, known)
+        {
             self.give_texts_back(row);
             self.write(row, entry.entity, (event, known), rest, record.metadata())?;
             return Ok(row);
         }
         let row = self.new_row()?;
-        let (entity, is_new) = match self.find(key) {
-            Some(entry) => (entry.entity, false),
-            None => (self.add_entity(key, row)?, true),
+        let entity = match found {
+            Some(entry) => entry.entity,
+            None => self.add_entity(key, row)?,
         };
         self.write(row, entity, (event, known), rest, record.metadata())?;
-        if !is_new {
-            self.insert(key, Stamp { event, known, row })?;
+        if let Some(entry) = found {
+            self.insert(key, entry, Stamp { event, known, row })?;
         }
         self.known_last = self.known_last.max(known);
         self.len += 1;
@@ -342,8 +344,8 @@ impl Events {
     pub(super) fn remove(&mut self, id: &[Value]) -> Result<u32> {
         let missing = || Error::not_found(format!("no event has the key {}", RecordId::from(id)));
         let (key, event, known) = self.key_of(id).ok_or_else(missing)?;
-        let row = self.at(key, event, known).ok_or_else(missing)?;
         let entry = self.find(key).ok_or_else(missing)?;
+        let row = self.at(entry, event, known).ok_or_else(missing)?;
         let number = self.entities.get(entry.entity as usize).copied();
         match number.and_then(|number| self.histories.get_mut(number as usize)) {
             None => self.directory.remove(key),
@@ -383,7 +385,7 @@ impl Events {
     /// The row of the record with this key.
     pub(super) fn slot_of(&self, id: &[Value]) -> Option<u32> {
         let (key, event, known) = self.key_of(id)?;
-        self.at(key, event, known)
+        self.at(self.find(key)?, event, known)
     }
 
     /// The record of a row, if the row is in use.
@@ -542,10 +544,7 @@ impl Events {
     }
 
     /// Puts a row in order among those of an entity that has some.
-    fn insert(&mut self, key: Key<'_>, stamp: Stamp) -> Result<()> {
-        let Some(entry) = self.find(key) else {
-            return Err(Error::corrupt("an entity that is not there"));
-        };
+    fn insert(&mut self, key: Key<'_>, entry: Entry, stamp: Stamp) -> Result<()> {
         let mut number = self
             .entities
             .get(entry.entity as usize)

@@ -88,6 +88,7 @@ impl FeatureStore {
     ) -> Result<FeatureView> {
         let inner = ViewInner {
             table: self.inner.database.collection(&definition.table())?,
+            required: required(&definition),
             definition,
             entity,
             version,
@@ -163,4 +164,11 @@ fn checks_of(schema: &Schema) -> Result<Validator> {
         field.rules.retain(|rule| !matches!(rule, Rule::Custom(_)));
     }
     schema.compile(&RuleRegistry::default())
+}
+
+/// Numbers of the features that may not be missing.
+fn required(definition: &ViewDefinition) -> Vec<usize> {
+    let features = definition.features.iter().enumerate();
+    let required = features.filter(|(_, field)| !field.nullable);
+    required.map(|(feature, _)| feature).collect()
 }

@@ -97,11 +97,11 @@ impl FeatureStore {
             .field(Field::new("created_at", FieldType::Timestamp));
         let store = Self {
             inner: Arc::new(Inner {
-                entities: table(database, entities.finish()?)?,
-                definitions: table(database, views.finish()?)?,
-                tags: table(database, tags.finish()?)?,
-                training_sets: table(database, training::schema()?)?,
-                steps: table(database, steps.finish()?)?,
+                entities: database.open_collection(entities.finish()?)?,
+                definitions: database.open_collection(views.finish()?)?,
+                tags: database.open_collection(tags.finish()?)?,
+                training_sets: database.open_collection(training::schema()?)?,
+                steps: database.open_collection(steps.finish()?)?,
                 lineage: Lineage::open(database)?,
                 database: database.clone(),
                 views: RwLock::default(),
@@ -394,17 +394,6 @@ impl FeatureStore {
                     .map_or(true, |(view, _)| tables.collection(&view.table()).is_ok())
             })
             .collect()
-    }
-}
-
-fn table(database: &Database, schema: Schema) -> Result<Collection> {
-    match database.collection(&schema.name) {
-        Err(_) => database.create_collection(schema),
-        Ok(table) if table.schema().fields == schema.fields => Ok(table),
-        Ok(table) => Err(Error::conflict(format!(
-            "table `{}` has other columns than a feature store needs: rename it",
-            table.name()
-        ))),
     }
 }
 

@@ -149,11 +149,11 @@ impl FeatureStore {
             times: (0..keys.len()).filter_map(|at| times.get(at)).collect(),
         };
         let (recipe_json, rows_json) = (to_json(&recipe)?, to_json(&rows)?);
-        let mut id = hex(&Sha256::new()
+        let hash = Sha256::new()
             .chain_update(&recipe_json)
             .chain_update([0])
-            .chain_update(&rows_json)
-            .finalize());
+            .chain_update(&rows_json);
+        let mut id = hex::encode(hash.finalize());
         id.truncate(32);
         let set = read(id.into(), retrieval, keys, times, &recipe)?;
         let mut transaction = self.database().begin();
@@ -280,11 +280,5 @@ fn digest(set: &TrainingSet) -> String {
     for value in &set.values {
         hash.update(value.to_bits().to_le_bytes());
     }
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(hash.finalize())
 }

@@ -28,6 +28,8 @@ pub struct FeatureView {
 
 pub(super) struct Inner {
     pub(super) definition: ViewDefinition,
+    /// Numbers of the features that may not be missing.
+    pub(super) required: Vec<usize>,
     pub(super) entity: Entity,
     pub(super) version: u32,
     pub(super) database: Database,
@@ -318,10 +320,16 @@ impl FeatureView {
         }
         let key = key.to_id();
         let definition = &self.inner.definition;
-        for (feature, (field, column)) in definition.features.iter().zip(columns).enumerate() {
+        // Most features may be missing; only of the others it matters whether they are.
+        for &feature in &self.inner.required {
+            let (Some(field), Some(column)) =
+                (definition.features.get(feature), columns.get(feature))
+            else {
+                continue;
+            };
             let is_missing = without.contains(&feature)
                 || column.map_or(field.is_required(), |column| column.get(at).is_null());
-            if is_missing && !field.nullable {
+            if is_missing {
                 return Err(Error::invalid(format!(
                     "feature `{}` is missing, but view `{}` requires it",
                     field.name, definition.name

@@ -131,10 +131,8 @@ impl LineageNode {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        let digest = hash.finalize();
-        let digits = digest.iter().take(16).fold(String::new(), |digits, byte| {
-            digits + &format!("{byte:02x}")
-        });
+        let mut digits = hex::encode(hash.finalize());
+        digits.truncate(32);
         digits.into()
     }
 }
@@ -190,8 +188,8 @@ impl Lineage {
             .index(IndexSpec::hash(["parent"]))
             .index(IndexSpec::hash(["child"]));
         Ok(Self {
-            nodes: table(database, nodes.finish()?)?,
-            edges: table(database, edges.finish()?)?,
+            nodes: database.open_collection(nodes.finish()?)?,
+            edges: database.open_collection(edges.finish()?)?,
             database: database.clone(),
         })
     }
@@ -412,17 +410,6 @@ fn node_of(record: &Record) -> Result<LineageNode> {
             .and_then(Value::as_int)
             .map_or(0, i64::unsigned_abs)),
     })
-}
-
-fn table(database: &Database, schema: Schema) -> Result<Collection> {
-    match database.collection(&schema.name) {
-        Err(_) => database.create_collection(schema),
-        Ok(table) if table.schema().fields == schema.fields => Ok(table),
-        Ok(table) => Err(Error::conflict(format!(
-            "table `{}` has other columns than lineage needs: rename it",
-            table.name()
-        ))),
-    }
 }
 
 fn absent(id: &str) -> Error {

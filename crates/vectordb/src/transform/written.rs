@@ -10,8 +10,6 @@
     reason = "decodes bytes from outside"
 )]
 
-use std::fmt::Write as _;
-
 use common::limits::Limits;
 use common::{Error, Result};
 use serde::Deserialize;
@@ -38,11 +36,7 @@ pub(crate) fn check_schema(what: &str, text: &str, schema: u32, limits: &Limits)
 
 /// 32 hexadecimal digits: the first half of the SHA-256 of `text`.
 pub(crate) fn content_name(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    let mut name = String::with_capacity(32);
-    for byte in digest.iter().take(16) {
-        // Writing into memory does not fail.
-        let _ = write!(name, "{byte:02x}");
-    }
+    let mut name = hex::encode(Sha256::digest(text));
+    name.truncate(32);
     name
 }

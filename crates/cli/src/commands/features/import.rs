@@ -134,8 +134,7 @@ impl Import {
         if self.on_invalid == Policy::Refuse && !problems.skipped.is_empty() {
             return Err(self.refusal(&problems));
         }
-        let hex = |digits: String, byte: &u8| digits + &format!("{byte:02x}");
-        let version = digest.iter().fold("sha256:".to_owned(), hex);
+        let version = format!("sha256:{}", hex::encode(digest));
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
         let source = LineageNode::new(NodeKind::Source, name.as_ref(), version);
         let report = self.ingest(&view, &events, source, &mut problems)?;

@@ -109,8 +109,7 @@ impl TrainingSet {
         let name = self.name.clone().unwrap_or_else(|| stem(labels));
         let times = Times::Each(&times);
         let set = store.create_training_set(&name, &retrieval, &keys, times, self.known_at)?;
-        let hex = |digits: String, byte: &u8| digits + &format!("{byte:02x}");
-        let version = digest.iter().fold("sha256:".to_owned(), hex);
+        let version = format!("sha256:{}", hex::encode(digest));
         let source = labels.file_name().unwrap_or_default().to_string_lossy();
         let source = LineageNode::new(NodeKind::Source, source.as_ref(), version);
         let lineage = store.lineage();

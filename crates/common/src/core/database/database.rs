@@ -157,6 +157,36 @@ impl Database {
         self.create_collection_in(schema, StorageKind::Hash)
     }
 
+    /// The table of the schema's name, created if it is not there: for tables that a library keeps beside the
+    /// application's own.
+    ///
+    /// ```
+    /// use common::Database;
+    /// use common::schema::{Field, FieldType, Schema};
+    /// let notes = |ty| Schema::build("notes", ["id"]).field(Field::new("id", ty)).finish();
+    /// let db = Database::new();
+    /// let first = db.open_collection(notes(FieldType::Int)?)?;
+    /// assert_eq!(db.open_collection(notes(FieldType::Int)?)?.id(), first.id());
+    /// assert!(db.open_collection(notes(FieldType::Text)?).is_err());
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] when a table of the name has other columns; otherwise as
+    /// [`Database::create_collection`].
+    pub fn open_collection(&self, schema: Schema) -> Result<Collection> {
+        match self.inner.table(&schema.name) {
+            None => self.create_collection(schema),
+            Some(table) if table.schema().fields == schema.fields => {
+                Ok(Collection::new(self.clone(), table))
+            }
+            Some(table) => Err(Error::conflict(format!(
+                "table `{}` has other columns than are needed here: rename it",
+                table.name
+            ))),
+        }
+    }
+
     /// Creates a table whose records are kept by a storage of the given kind.
     ///
     /// # Errors

@@ -1,8 +1,4 @@
 //! The feature store against a list of events that is searched from end to end.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper that panics fails the test that called it"
-)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! Retrievals: what is read into a matrix, against what single reads and transformations give.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::float_cmp,
     clippy::too_many_lines,
     reason = "a test fails by panicking, and what is read is what was written"
@@ -10,36 +9,13 @@
 use std::time::Instant;
 
 use common::schema::{Field, FieldType};
-use common::{Database, ErrorKind, Timestamp, row};
+use common::{ErrorKind, Timestamp, row};
 use vectordb::feature::{
-    AsOf, BatchOptions, Entity, FeatureBatch, FeatureStore, FeatureView, OnInvalid, Order, Status,
-    ViewDefinition,
+    AsOf, BatchOptions, Entity, FeatureBatch, OnInvalid, Order, Status, ViewDefinition,
 };
-use vectordb::transform::{Filling, Imputer, Matrix, Scaler, Scaling, Step, Steps};
+use vectordb::transform::Matrix;
 
-fn store() -> FeatureStore {
-    let store = FeatureStore::open(&Database::new()).unwrap();
-    store
-        .create_entity(&Entity::new("user", [("user_id", FieldType::Int)]))
-        .unwrap();
-    store
-}
-
-fn floats(store: &FeatureStore, names: &[&str]) -> FeatureView {
-    let definition = ViewDefinition::new("view", "user").floats(names.iter().copied());
-    store.create_view(definition).unwrap()
-}
-
-/// A step that shifts every column to mean 0.
-fn steps(columns: usize) -> Steps {
-    let data: Vec<f64> = (0..4 * columns)
-        .map(|x| f64::from(u32::try_from(x).unwrap()))
-        .collect();
-    let matrix = Matrix::new(&data, columns).unwrap();
-    let imputer = Imputer::fit(Filling::Mean, matrix).unwrap();
-    let scaler = Scaler::fit(Scaling::STANDARD, matrix).unwrap();
-    Steps::new(columns, vec![Step::Impute(imputer), Step::Scale(scaler)]).unwrap()
-}
+use crate::{floats, steps, store};
 
 #[test]
 fn fused_and_materialised_reads_agree_with_transforming_what_is_read() {

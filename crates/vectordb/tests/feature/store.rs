@@ -1,44 +1,17 @@
 //! Feature views as tables: what they accept, how they change, what is left of them on disk and in training sets.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and what is read is what was written"
-)]
 
 use std::collections::BTreeMap;
 
 use common::query::Query;
 use common::schema::{Field, FieldType, Rule};
-use common::{Database, Date, ErrorKind, Record, RecordId, Seq, Snapshot, Timestamp, Value, row};
+use common::{Date, ErrorKind, Record, RecordId, Seq, Snapshot, Timestamp, Value, row};
 use proptest::prelude::*;
 use vectordb::feature::{
     AsOf, BatchOptions, Column, Entity, FeatureBatch, FeatureStore, FeatureView, KnownAt,
     OnInvalid, Status, Times, ViewDefinition,
 };
-use vectordb::transform::{Filling, Imputer, Matrix, Scaler, Scaling, Step, Steps};
 
-fn store() -> FeatureStore {
-    let store = FeatureStore::open(&Database::new()).unwrap();
-    store
-        .create_entity(&Entity::new("user", [("user_id", FieldType::Int)]))
-        .unwrap();
-    store
-}
-
-fn floats(store: &FeatureStore, names: &[&str]) -> FeatureView {
-    let definition = ViewDefinition::new("view", "user").floats(names.iter().copied());
-    store.create_view(definition).unwrap()
-}
-
-/// A step that shifts every column to mean 0.
-fn steps(columns: usize) -> Steps {
-    let data: Vec<f64> = (0..4 * columns)
-        .map(|x| f64::from(u32::try_from(x).unwrap()))
-        .collect();
-    let matrix = Matrix::new(&data, columns).unwrap();
-    let imputer = Imputer::fit(Filling::Mean, matrix).unwrap();
-    let scaler = Scaler::fit(Scaling::STANDARD, matrix).unwrap();
-    Steps::new(columns, vec![Step::Impute(imputer), Step::Scale(scaler)]).unwrap()
-}
+use crate::{floats, steps, store};
 
 /// A feature of each type.
 fn typed(store: &FeatureStore) -> FeatureView {

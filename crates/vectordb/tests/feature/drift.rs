@@ -10,9 +10,9 @@
 )]
 
 use common::schema::{Field, FieldType};
-use common::{Database, Timestamp, Value, row};
+use common::{Timestamp, Value, row};
 use proptest::prelude::*;
-use vectordb::feature::{AsOf, Drift, Entity, FeatureStore, ViewDefinition};
+use vectordb::feature::{AsOf, Drift, ViewDefinition};
 
 /// From the definitions: quantiles by counting, shares by filtering.
 fn naive(before: &[f64], now: &[f64]) -> (f64, f64) {
@@ -102,10 +102,7 @@ fn numbers_of_scipy_are_met() {
 
 #[test]
 fn a_view_tells_what_its_features_are_like_and_how_far_they_moved() {
-    let store = FeatureStore::open(&Database::new()).unwrap();
-    store
-        .create_entity(&Entity::new("user", [("id", FieldType::Int)]))
-        .unwrap();
+    let store = crate::store();
     let definition = ViewDefinition::new("view", "user")
         .floats(["x"])
         .feature(Field::new("kind", FieldType::Text).nullable())
