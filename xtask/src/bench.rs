@@ -21,6 +21,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             features: retrieval of features and joins as of a time, against Feast, polars, NumPy and a plain copy
             transform: scaling, imputation and categories against scikit-learn, NumPy and a plain copy
             power: what a day of syncing costs a phone, saving against standard
+            python: the Python packages against plain Python that does the same
   OPTIONS   go to the benchmark; --json prints one JSON object a line, --help lists them
 
 Run it on a quiet machine: results are committed with the machine in docs/benchmarks.md.";
@@ -72,12 +73,20 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
         }
         // The day of a phone has no rivals, which compile long.
         Some("power") => package(&context, "tandemdb-bench-power"),
+        Some("python") => {
+            let mut command = Command::new(python::with_wheel(&context, "release")?);
+            command.arg(context.root.join("dev/bench-python/bench_python.py"));
+            return finished(command.args(args.iter().skip(1)));
+        }
         _ => package(&context, "tandemdb-bench-compare"),
     };
-    command.args(args);
+    finished(command.args(args))
+}
+
+fn finished(command: &mut Command) -> Result<bool> {
     let status = command
         .status()
-        .map_err(|e| format!("cargo does not start: {e}"))?;
+        .map_err(|e| format!("{} does not start: {e}", command.get_program().display()))?;
     Ok(status.success())
 }
 

@@ -13,6 +13,12 @@ use crate::steps::{Counts, Report};
 /// Pinned tools and libraries; the one place that names them.
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
 
+/// The folder of the Python packages.
+const PACKAGES: &str = "bindings/python";
+
+/// What their tests need.
+const PACKAGES_REQUIREMENTS: &str = "bindings/python/requirements-test.txt";
+
 pub(crate) fn lint(context: &Context) -> Result<Report> {
     let sources = files(&context.root, ".", "py");
     if sources.is_empty() {
@@ -52,23 +58,45 @@ pub(crate) fn lint(context: &Context) -> Result<Report> {
     })
 }
 
-pub(crate) fn tests(context: &Context) -> Result<Report> {
-    if files(&context.root, "tests/python", "py").is_empty() {
-        return Ok(Report {
-            note: "no Python tests".to_owned(),
-            ..Report::default()
-        });
+/// Independent readers of our formats.
+pub(crate) fn formats(context: &Context) -> Result<Report> {
+    pytest(context, &environment(context)?, "tests/python")
+}
+
+/// The Python packages, from the wheel that users would install.
+pub(crate) fn packages(context: &Context) -> Result<Report> {
+    let python = with_wheel(context, "dev")?;
+    pytest(context, &python, "bindings/python/tests")
+}
+
+/// The interpreter of the virtual environment that has the packages, built with `profile` from what is here.
+pub(crate) fn with_wheel(context: &Context, profile: &str) -> Result<PathBuf> {
+    let folder = context.folder("python")?;
+    let python = environment_of(context, PACKAGES_REQUIREMENTS, &folder.join("venv"))?;
+    let wheels = folder.join("wheels");
+    // Only the wheel of this build may be there afterwards.
+    if wheels.exists() {
+        fs::remove_dir_all(&wheels).map_err(|e| format!("{}: {e}", wheels.display()))?;
     }
-    let python = environment(context)?;
-    let mut pytest = Command::new(&python);
-    pytest.args([
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/python",
-    ]);
+    let mut build = Command::new(&python);
+    build.args(["-m", "maturin", "build", "--quiet", "--profile", profile]);
+    build.arg("--out").arg(&wheels);
+    build.env("CARGO_TARGET_DIR", &context.target);
+    context.run("maturin", build.current_dir(context.root.join(PACKAGES)))?;
+    let wheel = fs::read_dir(&wheels)
+        .ok()
+        .and_then(|mut entries| entries.next()?.ok())
+        .ok_or_else(|| format!("maturin left no wheel in {}", wheels.display()))?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]);
+    install.args(["--force-reinstall", "--no-deps"]);
+    context.run("pip", install.arg(wheel.path()))?;
+    Ok(python)
+}
+
+fn pytest(context: &Context, python: &Path, folder: &str) -> Result<Report> {
+    let mut pytest = Command::new(python);
+    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", folder]);
     pytest
         .current_dir(&context.root)
         .env("PYTHONDONTWRITEBYTECODE", "1");

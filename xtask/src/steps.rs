@@ -18,7 +18,7 @@ Options:
   --help        this text
 
 Tools that are missing are installed by the step that needs them, and it says so: Python tools into
-target/venv, cargo-nextest into target/tools; LLVM tools, an emulator and a linker for 64-bit ARM by apt-get.
+target/venv and target/python, cargo-nextest into target/tools; LLVM tools, an emulator and a linker for 64-bit ARM by apt-get.
 
 The last line counts every test of the test steps, and one for each other check: `N passed, N failed`.";
 
@@ -138,9 +138,14 @@ const STEPS: &[Step] = &[
         run: neon::step,
     },
     Step {
-        name: "python-tests",
-        about: "pytest on tests/python",
-        run: python::tests,
+        name: "python-formats",
+        about: "what independent readers in Python make of the formats that are written",
+        run: python::formats,
+    },
+    Step {
+        name: "python-packages",
+        about: "the Python packages, from a wheel in an environment of its own",
+        run: python::packages,
     },
     Step {
         name: "schedules",

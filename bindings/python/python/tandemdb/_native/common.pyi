@@ -1,0 +1,1 @@
+# What `src/common.rs` gives to the package `common`.

@@ -1,0 +1,1 @@
+# What `src/syncdb.rs` gives to the package `syncdb`.

@@ -1,0 +1,1 @@
+# What `src/vectordb.rs` gives to the package `vectordb`.
