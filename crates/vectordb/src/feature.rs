@@ -28,6 +28,7 @@ mod selection;
 mod storage;
 mod store;
 mod training;
+mod transformation;
 mod view;
 
 pub use as_of::{AsOf, Status};

@@ -24,6 +24,7 @@ mod rows;
 mod scaler;
 mod steps;
 mod sums;
+mod transformer;
 mod written;
 
 pub use binner::{BINS_MAX, Binner, Binning};
@@ -41,3 +42,4 @@ pub use power::{Power, PowerFamily};
 pub use quantile::{QUANTILES_MAX, QuantileMap};
 pub use scaler::{Scaler, ScalerFit, Scaling};
 pub use steps::{STEPS_SCHEMA, Step, StepPlan, Steps};
+pub use transformer::Transformer;

@@ -13,7 +13,7 @@ use vectordb::feature::{
     AsOf, Entity, FeatureBatch, FeatureStore, KnownAt, OnInvalid, Status, Times, ViewDefinition,
 };
 use vectordb::lineage::{Lineage, LineageNode, NodeKind};
-use vectordb::transform::{Step, Steps};
+use vectordb::transform::{Step, Steps, Transformer};
 
 fn artifact(number: usize) -> LineageNode {
     LineageNode::new(NodeKind::Artifact, format!("n{number}"), "1")
@@ -109,20 +109,20 @@ fn story() -> (FeatureStore, Text, Text) {
             KnownAt::Ever,
         )
         .unwrap();
-    let steps = Steps::new(1, vec![Step::Log1p]).unwrap();
+    let steps = Transformer::from(Steps::new(1, vec![Step::Log1p]).unwrap());
     let version = store
-        .save_steps("log", &steps, &[set.lineage_node("raw").id()])
+        .save_transformer("log", &steps, &[set.lineage_node("raw").id()])
         .unwrap();
-    assert_eq!(store.steps("log", None).unwrap(), steps);
-    assert_eq!(store.steps("log", Some(&version)).unwrap(), steps);
+    assert_eq!(store.transformer("log", None).unwrap(), steps);
+    assert_eq!(store.transformer("log", Some(&version)).unwrap(), steps);
     assert_eq!(
-        store.steps("log", Some("0")).unwrap_err().kind(),
+        store.transformer("log", Some("0")).unwrap_err().kind(),
         ErrorKind::NotFound
     );
     let scaled = store
         .retrieval()
         .view("rides")
-        .steps(steps)
+        .transform(steps)
         .prepare()
         .unwrap();
     let set = store

@@ -231,8 +231,8 @@ impl Bench<'_> {
         let plain = || self.store.retrieval().view("view");
         let steps = || self.steps.clone();
         let all = plain().prepare()?;
-        let fused = plain().steps(steps()).prepare()?;
-        let materialised = plain().steps(steps()).materialised().prepare()?;
+        let fused = plain().transform(steps()).prepare()?;
+        let materialised = plain().transform(steps()).materialised().prepare()?;
         for rows in [1, MANY] {
             let mut out = vec![0.0; rows * FEATURES];
             let mut other = out.clone();

@@ -4,10 +4,13 @@
 
 use common::limits::Limits;
 use libfuzzer_sys::fuzz_target;
-use vectordb::transform::{ColumnTransformer, Matrix, Steps};
+use vectordb::transform::{ColumnTransformer, Matrix, Steps, Transformer};
 
 fuzz_target!(|text: &str| {
     let limits = Limits::default();
+    let either = Steps::from_json(text, &limits).is_ok()
+        || ColumnTransformer::from_json(text, &limits).is_ok();
+    assert_eq!(Transformer::from_json(text, &limits).is_ok(), either);
     if let Ok(steps) = Steps::from_json(text, &limits) {
         let written = steps.to_json().expect("accepted steps can be written");
         let again = Steps::from_json(&written, &limits).expect("what was written can be read");

@@ -82,6 +82,8 @@ pub enum Status {
     Expired,
     /// No event of this entity, as of then.
     Unknown,
+    /// The transformation of a batch refuses the values: a text or time that is none of those that it knows.
+    Refused,
     /// Not read, because the deadline of a batch came first.
     Unread,
 }
@@ -94,6 +96,7 @@ impl Status {
             Self::Missing => "missing",
             Self::Expired => "expired",
             Self::Unknown => "unknown",
+            Self::Refused => "refused",
             Self::Unread => "unread",
         }
     }

@@ -221,7 +221,7 @@ impl FeatureView {
                 }
             }
             Status::Expired => expired += 1,
-            Status::Missing | Status::Unknown | Status::Unread => {}
+            Status::Missing | Status::Unknown | Status::Refused | Status::Unread => {}
         })?;
         Ok((columns, expired))
     }

@@ -201,6 +201,11 @@ impl Events {
         self.rows
     }
 
+    /// The texts of each feature.
+    pub(super) fn texts(&self) -> &[Texts] {
+        &self.texts
+    }
+
     /// The row of this number, which was handed out.
     #[inline]
     pub(super) fn row(&self, row: u32) -> RowRef<'_> {
@@ -414,15 +419,16 @@ impl Events {
         Some(Record::new(metadata, key_columns, values))
     }
 
+    /// The text of a cell of a feature, if there is one.
+    pub(super) fn text(&self, feature: usize, cell: f64) -> Option<&str> {
+        self.texts.get(feature)?.of_cell(cell)
+    }
+
     /// The value of a feature in a row.
     pub(super) fn value(&self, row: RowRef<'_>, feature: usize) -> Value {
         let cell = row.values().get(feature).copied().unwrap_or(MISSING);
         match self.layout.kinds.get(feature) {
-            Some(Kind::Text) => {
-                let texts = self.texts.get(feature);
-                let text = texts.and_then(|texts| texts.of_cell(cell));
-                text.map_or(Value::Null, Value::from)
-            }
+            Some(Kind::Text) => self.text(feature, cell).map_or(Value::Null, Value::from),
             Some(kind) => kind.value(cell),
             None => Value::Null,
         }
@@ -538,7 +544,7 @@ impl Events {
             words: self.pages.row(row),
         };
         for materialised in self.materialised.iter_mut().flatten() {
-            materialised.write(row, values)?;
+            materialised.write(row, values, &self.texts)?;
         }
         Ok(())
     }

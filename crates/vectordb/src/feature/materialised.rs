@@ -2,15 +2,16 @@
 
 use common::Result;
 
+use super::cell::Texts;
 use super::events::{RowRef, VALUES};
 use super::pages::Pages;
 use super::selection::Selection;
-use crate::transform::{Matrix, Steps};
+use super::transformation::Transformation;
 
 /// Transformed rows by number of row.
 pub(super) struct Materialised {
     selection: Selection,
-    steps: Steps,
+    transformation: Transformation,
     /// What comes before the values of an event, and the transformed ones, so that a read visits one place in memory.
     rows: Pages<u64>,
     /// Values before they are transformed.
@@ -18,23 +19,23 @@ pub(super) struct Materialised {
 }
 
 impl Materialised {
-    pub(super) fn new(selection: Selection, steps: Steps) -> Self {
+    pub(super) fn new(selection: Selection, transformation: Transformation) -> Self {
         Self {
-            rows: Pages::new(VALUES + steps.outputs()),
+            rows: Pages::new(VALUES + transformation.outputs()),
             raw: vec![0.0; selection.columns()],
             selection,
-            steps,
+            transformation,
         }
     }
 
-    /// Transforms the values of a row.
-    pub(super) fn write(&mut self, row: u32, source: RowRef<'_>) -> Result<()> {
+    /// Transforms the values of a row, of which `texts` has those of each feature of the view.
+    pub(super) fn write(&mut self, row: u32, source: RowRef<'_>, texts: &[Texts]) -> Result<()> {
         self.selection.gather(source.values(), &mut self.raw);
-        let matrix = Matrix::new(&self.raw, self.selection.columns())?;
+        let text = |place, cell| texts.get(self.selection.position(place)?)?.of_cell(cell);
         let (head, values) = self.rows.row_mut(row).split_at_mut(VALUES);
         head.copy_from_slice(source.head());
-        self.steps
-            .transform(matrix, bytemuck::cast_slice_mut(values))
+        self.transformation
+            .apply(&self.raw, text, bytemuck::cast_slice_mut(values))
     }
 
     pub(super) fn clear(&mut self, row: u32) {

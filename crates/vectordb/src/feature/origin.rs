@@ -1,4 +1,4 @@
-//! Fitted steps that are kept, and [`Origin`]: where one served value comes from.
+//! Fitted transformers that are kept, and [`Origin`]: where one served value comes from.
 
 use common::utils::validation::check_name;
 use common::{Error, Record, RecordId, Result, Seq, Text, Timestamp, Value, row};
@@ -7,7 +7,7 @@ use super::as_of::{AsOf, Status};
 use super::directory::Key;
 use super::store::FeatureStore;
 use crate::lineage::{Lineage, LineageNode, NodeKind, Related};
-use crate::transform::Steps;
+use crate::transform::Transformer;
 
 /// Where one served value comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,20 +36,25 @@ impl FeatureStore {
         &self.inner.lineage
     }
 
-    /// Keeps fitted steps under a name. Returns their version, which follows from what they are; lineage gets a node for
-    /// them, made of those of the ids `fitted_on`, such as [`TrainingSet::lineage_node`](super::TrainingSet::lineage_node).
+    /// Keeps a fitted transformer under a name. Returns its version, which follows from what it is; lineage gets a node for
+    /// it, made of those of the ids `fitted_on`, such as [`TrainingSet::lineage_node`](super::TrainingSet::lineage_node).
     ///
     /// # Errors
     /// [`common::ErrorKind::Invalid`] for a name that is none, [`common::ErrorKind::NotFound`] for an id that is not there.
-    pub fn save_steps(&self, name: &str, steps: &Steps, fitted_on: &[Text]) -> Result<Text> {
-        check_name("steps", name)?;
-        let version = Text::from(steps.version()?);
+    pub fn save_transformer(
+        &self,
+        name: &str,
+        transformer: &Transformer,
+        fitted_on: &[Text],
+    ) -> Result<Text> {
+        check_name("transformer", name)?;
+        let version = Text::from(transformer.version()?);
         let mut transaction = self.inner.database.begin();
         let key = RecordId::composite([Value::from(name), Value::from(version.clone())]);
-        if transaction.get(&self.inner.steps, key)?.is_none() {
+        if transaction.get(&self.inner.transformers, key)?.is_none() {
             let now = self.inner.database.clock().now();
-            let row = row! { "name": name, "version": version.clone(), "steps": steps.to_json()?, "created_at": now };
-            transaction.insert(&self.inner.steps, row)?;
+            let row = row! { "name": name, "version": version.clone(), "transformer": transformer.to_json()?, "created_at": now };
+            transaction.insert(&self.inner.transformers, row)?;
         }
         let node = LineageNode::new(NodeKind::Transform, name, version.clone());
         self.inner
@@ -59,12 +64,12 @@ impl FeatureStore {
         Ok(version)
     }
 
-    /// Fitted steps that were kept: those of a version, or the last ones of the name.
+    /// A fitted transformer that was kept: that of a version, or the last one of the name.
     ///
     /// # Errors
-    /// [`common::ErrorKind::NotFound`] when there are none.
-    pub fn steps(&self, name: &str, version: Option<&str>) -> Result<Steps> {
-        let mut found = self.read(&self.inner.steps, |record| Ok(record.clone()))?;
+    /// [`common::ErrorKind::NotFound`] when there is none.
+    pub fn transformer(&self, name: &str, version: Option<&str>) -> Result<Transformer> {
+        let mut found = self.read(&self.inner.transformers, |record| Ok(record.clone()))?;
         let word =
             |record: &Record, at: usize| record.get(at).and_then(Value::as_text).map(Text::from);
         found.retain(|record| {
@@ -77,11 +82,11 @@ impl FeatureStore {
             .ok_or_else(|| {
                 let version = version.map(|version| format!(" of version {version}"));
                 Error::not_found(format!(
-                    "there are no steps `{name}`{}",
+                    "there is no transformer `{name}`{}",
                     version.unwrap_or_default()
                 ))
             })?;
-        Steps::from_json(
+        Transformer::from_json(
             &word(last, 2).unwrap_or_default(),
             &common::Limits::default(),
         )

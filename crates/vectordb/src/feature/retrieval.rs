@@ -3,6 +3,7 @@
 mod many;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use super::materialised::Materialised;
 use super::selection::Selection;
 use super::storage::EventStorage;
 use super::store::FeatureStore;
+use super::transformation::{Feature, Transformation, refuse_texts};
 use super::view::FeatureView;
-use crate::transform::{Matrix, Steps};
+use crate::transform::Transformer;
 pub use many::{BatchOptions, BatchReport, KnownAt, Order};
 
 /// What is called after every batch.
@@ -29,7 +31,7 @@ type Observer = Arc<dyn Fn(&BatchReport, Duration) + Send + Sync>;
 pub struct RetrievalBuilder {
     store: FeatureStore,
     parts: Vec<(Text, Vec<Text>)>,
-    steps: Option<Steps>,
+    transformer: Option<Transformer>,
     is_materialised: bool,
     observer: Option<Observer>,
 }
@@ -39,7 +41,7 @@ impl RetrievalBuilder {
         Self {
             store,
             parts: Vec::new(),
-            steps: None,
+            transformer: None,
             is_materialised: false,
             observer: None,
         }
@@ -63,15 +65,17 @@ impl RetrievalBuilder {
         self.features(view, [] as [Text; 0])
     }
 
-    /// Transforms every row that is read; missing values come to the steps as NaN.
+    /// Transforms every row that is read: by [`Steps`](crate::transform::Steps) of as many columns, or by a
+    /// [`ColumnTransformer`](crate::transform::ColumnTransformer), which takes features by their names, texts among them,
+    /// and drops the others. Missing values come to it as missing ones.
     #[must_use]
-    pub fn steps(mut self, steps: Steps) -> Self {
-        self.steps = Some(steps);
+    pub fn transform(mut self, transformer: impl Into<Transformer>) -> Self {
+        self.transformer = Some(transformer.into());
         self
     }
 
-    /// Transforms rows when they are written instead, for one view: reads cost no more than without steps, events the
-    /// memory of as many numbers as the steps give. The rows that are there are transformed by
+    /// Transforms rows when they are written instead, for one view: reads cost no more than plain ones, events the
+    /// memory of as many numbers as a row becomes. The rows that are there are transformed by
     /// [`RetrievalBuilder::prepare`], and those that come as long as the retrieval is kept.
     #[must_use]
     pub const fn materialised(mut self) -> Self {
@@ -93,11 +97,12 @@ impl RetrievalBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a view or feature that is not there; [`ErrorKind::Invalid`] for views of different
-    /// entities, for features that are texts, and for steps on another number of columns.
+    /// entities, for features that are texts if no transformer takes them as such, for a transformer of other columns, and
+    /// for rows to be transformed when they are written by one that may refuse them.
     pub fn prepare(self) -> Result<Retrieval> {
         let mut parts: Vec<Part> = Vec::new();
-        let mut names = Vec::new();
-        for (name, features) in &self.parts {
+        let mut features = Vec::new();
+        for (name, chosen) in &self.parts {
             let view = self.store.view(name)?;
             if let Some(first) = parts.first()
                 && first.view.entity().name != view.entity().name
@@ -109,38 +114,37 @@ impl RetrievalBuilder {
                     view.entity().name
                 )));
             }
-            parts.push(Part::new(view, features, &mut names)?);
+            parts.push(Part::new(view, chosen, &mut features)?);
         }
-        let columns = names.len();
-        if columns == 0 {
+        if features.is_empty() {
             return Err(Error::invalid("a retrieval needs a feature at least"));
         }
+        let missing = vec![MISSING; features.len()];
         let mut handle = None;
-        let mut empty = vec![MISSING; columns];
-        if let Some(steps) = &self.steps {
-            if steps.columns() != columns {
-                return Err(Error::invalid(format!(
-                    "the steps take {} columns, but {columns} features are read",
-                    steps.columns()
-                )));
+        let mut transformation = None;
+        let mut empty = missing.clone();
+        if let Some(transformer) = self.transformer {
+            let made = Transformation::new(transformer, &features)?;
+            empty = vec![MISSING; made.outputs()];
+            if made.apply(&missing, |_, _| None, &mut empty).is_err() {
+                // It takes no missing values: there are none then of an entity without any.
+                empty.fill(MISSING);
             }
             if self.is_materialised {
-                let [part] = parts.as_slice() else {
-                    return Err(Error::invalid(
-                        "only rows of one view can be transformed when they are written",
-                    ));
-                };
-                handle = Some(Arc::new(Handle::new(part, steps.clone())?));
+                handle = Some(Arc::new(Handle::new(&parts, made.clone())?));
             }
-            let mut transformed = vec![0.0; steps.outputs()];
-            steps.transform(Matrix::new(&empty, columns)?, &mut transformed)?;
-            empty = transformed;
+            transformation = Some(Arc::new(made));
+        } else {
+            refuse_texts(&features)?;
         }
+        let columns = features.len();
         Ok(Retrieval {
-            outputs: self.steps.as_ref().map_or(columns, Steps::outputs),
+            outputs: transformation
+                .as_ref()
+                .map_or(columns, |made| made.outputs()),
             parts: parts.into(),
-            names: names.into(),
-            steps: self.steps.map(Arc::new),
+            names: features.into_iter().map(|feature| feature.name).collect(),
+            transformation,
             materialised: handle,
             observer: self.observer,
             empty: empty.into(),
@@ -160,29 +164,25 @@ struct Part {
 }
 
 impl Part {
-    fn new(view: FeatureView, features: &[Text], names: &mut Vec<Text>) -> Result<Self> {
+    /// Plans the read of the features that are `chosen`, or of all, and adds them to those that are read.
+    fn new(view: FeatureView, chosen: &[Text], features: &mut Vec<Feature>) -> Result<Self> {
         let definition = view.definition();
-        let positions: Vec<usize> = if features.is_empty() {
+        let positions: Vec<usize> = if chosen.is_empty() {
             (0..definition.features.len()).collect()
         } else {
-            features
+            chosen
                 .iter()
                 .map(|name| definition.position(name))
                 .collect::<Result<_>>()?
         };
-        let start = names.len();
-        for position in &positions {
-            let Some(field) = definition.features.get(*position) else {
-                continue;
-            };
-            if Kind::of(&field.ty) == Some(Kind::Text) {
-                return Err(Error::invalid(format!(
-                    "feature `{}` of view `{}` is text: read it by `FeatureView::get`, or encode it first",
-                    field.name, definition.name
-                )));
-            }
-            names.push(field.name.clone());
-        }
+        let start = features.len();
+        features.extend(positions.iter().filter_map(|position| {
+            let field = definition.features.get(*position)?;
+            Some(Feature {
+                name: field.name.clone(),
+                kind: Kind::of(&field.ty)?,
+            })
+        }));
         Ok(Self {
             storage: Arc::clone(&view.inner.storage),
             selection: Selection::new(&positions),
@@ -190,6 +190,11 @@ impl Part {
             start,
             view,
         })
+    }
+
+    /// Places of its columns among those of all parts.
+    const fn range(&self) -> Range<usize> {
+        self.start..self.start + self.selection.columns()
     }
 }
 
@@ -201,11 +206,22 @@ struct Handle {
 }
 
 impl Handle {
-    fn new(part: &Part, steps: Steps) -> Result<Self> {
-        let mut materialised = Materialised::new(part.selection.clone(), steps);
+    fn new(parts: &[Part], transformation: Transformation) -> Result<Self> {
+        let [part] = parts else {
+            return Err(Error::invalid(
+                "only rows of one view can be transformed when they are written",
+            ));
+        };
+        if transformation.is_strict() {
+            return Err(Error::invalid(
+                "rows cannot be transformed when they are written by a transformer that may refuse them: let it ignore \
+                 unknown and missing texts, and take times from timestamps",
+            ));
+        }
+        let mut materialised = Materialised::new(part.selection.clone(), transformation);
         let mut events = part.storage.write_events();
         for row in 0..events.rows() {
-            materialised.write(row, events.row(row))?;
+            materialised.write(row, events.row(row), events.texts())?;
         }
         let number = match events.materialised.iter().position(Option::is_none) {
             Some(free) => free,
@@ -240,15 +256,15 @@ impl Drop for Handle {
 
 /// Features of one entity or many, transformed, as rows of one matrix: planned once, read many times.
 ///
-/// A value that is missing or expired, and all values of an entity that is unknown, are NaN, or what the steps make of
-/// NaN. Clones share the plan. Reads wait for a writer for at most 16 events.
+/// A value that is missing or expired, and all values of an entity that is unknown, are NaN, or what the
+/// transformer makes of missing ones. Clones share the plan. Reads wait for a writer for at most 16 events.
 ///
 /// Cost: of one entity with 100 features about 60 ns while it is in the cache, with standard scaling 60 ns more.
 #[derive(Clone)]
 pub struct Retrieval {
     parts: Arc<[Part]>,
     names: Arc<[Text]>,
-    steps: Option<Arc<Steps>>,
+    transformation: Option<Arc<Transformation>>,
     materialised: Option<Arc<Handle>>,
     observer: Option<Observer>,
     outputs: usize,
@@ -257,7 +273,7 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
-    /// Names of the features in the order in which they are read, before any steps.
+    /// Names of the features in the order in which they are read, before they are transformed.
     pub fn features(&self) -> &[Text] {
         &self.names
     }
@@ -265,15 +281,13 @@ impl Retrieval {
     /// The views that are read, with the names of the features of each.
     pub(super) fn parts(&self) -> impl Iterator<Item = (&FeatureView, &[Text])> {
         self.parts.iter().map(|part| {
-            let names = self
-                .names
-                .get(part.start..part.start + part.selection.columns());
+            let names = self.names.get(part.range());
             (&part.view, names.unwrap_or_default())
         })
     }
 
-    pub(super) fn steps(&self) -> Option<&Steps> {
-        self.steps.as_deref()
+    pub(super) fn transformer(&self) -> Option<Transformer> {
+        Some(self.transformation.as_ref()?.to_transformer())
     }
 
     /// The same read with other times to live.
@@ -301,7 +315,8 @@ impl Retrieval {
     /// Reads one entity into `out`, of [`Retrieval::outputs`] numbers. Returns the worst of its views' states.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when `out` has another length, [`ErrorKind::Closed`] when a view was altered since.
+    /// [`ErrorKind::Invalid`] when `out` has another length, and for values that the transformer refuses;
+    /// [`ErrorKind::Closed`] when a view was altered since.
     #[inline]
     pub fn get<'k>(&self, key: impl Into<Key<'k>>, as_of: AsOf, out: &mut [f64]) -> Result<Status> {
         self.check(out.len(), 1)?;
@@ -314,7 +329,7 @@ impl Retrieval {
         let found = events.find(key);
         let found = found.and_then(|entry| events.as_of(ready, entry, as_of, part.ttl));
         let status = found.map_or(Status::Unknown, |(_, status)| status);
-        self.copy(part, ready.is_some(), found, out)?;
+        self.copy(&events, part, ready.is_some(), found, out)?;
         Ok(status)
     }
 
@@ -329,6 +344,7 @@ impl Retrieval {
     #[inline]
     fn copy(
         &self,
+        events: &Events,
         part: &Part,
         is_ready: bool,
         found: Option<(RowRef<'_>, Status)>,
@@ -343,18 +359,17 @@ impl Retrieval {
             return Ok(());
         }
         let values = row.values();
-        match &self.steps {
-            None => part.selection.gather(values, out),
-            Some(steps) => match part.selection.slice(values) {
-                Some(row) => steps.transform(Matrix::new(row, row.len())?, out)?,
-                None => {
-                    let mut raw = vec![MISSING; self.names.len()];
-                    part.selection.gather(values, &mut raw);
-                    steps.transform(Matrix::new(&raw, raw.len())?, out)?;
-                }
-            },
+        let Some(transformation) = &self.transformation else {
+            part.selection.gather(values, out);
+            return Ok(());
+        };
+        let text = |place, cell| events.text(part.selection.position(place)?, cell);
+        if let Some(cells) = part.selection.slice(values) {
+            return transformation.apply(cells, text, out);
         }
-        Ok(())
+        let mut cells = vec![MISSING; self.names.len()];
+        part.selection.gather(values, &mut cells);
+        transformation.apply(&cells, text, out)
     }
 
     /// Reads one entity of several views.
@@ -365,24 +380,44 @@ impl Retrieval {
         out: &mut [f64],
         each: &mut dyn FnMut(Status),
     ) -> Result<Status> {
-        let mut raw = vec![MISSING; self.names.len()];
+        let mut cells = vec![MISSING; self.names.len()];
+        let takes_texts = |made: &Arc<Transformation>| made.takes_texts();
+        let mut texts: Vec<Option<Text>> = if self.transformation.as_ref().is_some_and(takes_texts)
+        {
+            vec![None; self.names.len()]
+        } else {
+            Vec::new()
+        };
         let mut worst = Status::Present;
+        let mut is_empty = true;
         for part in &*self.parts {
             let events = part.storage.read_events();
             let found = events.find(key);
             let found = found.and_then(|entry| events.as_of(None, entry, as_of, part.ttl));
             let status = found.map_or(Status::Unknown, |(_, status)| status);
             if let Some((row, Status::Present)) = found
-                && let Some(raw) = raw.get_mut(part.start..part.start + part.selection.columns())
+                && let Some(cells) = cells.get_mut(part.range())
             {
-                part.selection.gather(row.values(), raw);
+                is_empty = false;
+                part.selection.gather(row.values(), cells);
+                let places = texts.get_mut(part.range()).unwrap_or_default();
+                for (column, (cell, place)) in cells.iter().zip(places).enumerate() {
+                    let position = part.selection.position(column);
+                    let text = position.and_then(|position| events.text(position, *cell));
+                    *place = text.map(Text::from);
+                }
             }
             each(status);
             worst = worst.max(status);
         }
-        match &self.steps {
-            None => out.copy_from_slice(&raw),
-            Some(steps) => steps.transform(Matrix::new(&raw, raw.len())?, out)?,
+        if is_empty {
+            out.copy_from_slice(&self.empty);
+            return Ok(worst);
+        }
+        let text = |place: usize, _| texts.get(place)?.as_deref();
+        match &self.transformation {
+            None => out.copy_from_slice(&cells),
+            Some(made) => made.apply(&cells, text, out)?,
         }
         Ok(worst)
     }

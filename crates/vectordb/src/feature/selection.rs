@@ -26,6 +26,16 @@ impl Selection {
         self.columns
     }
 
+    /// The place of the value that comes at `column`.
+    pub(super) fn position(&self, column: usize) -> Option<usize> {
+        let mut before = 0;
+        self.runs.iter().find_map(|&(start, len)| {
+            let at = column.checked_sub(before);
+            before += len;
+            at.filter(|at| *at < len).map(|at| start + at)
+        })
+    }
+
     /// The values as they lie, if they lie side by side.
     #[inline]
     pub(super) fn slice<'v>(&self, values: &'v [f64]) -> Option<&'v [f64]> {
@@ -69,6 +79,8 @@ mod tests {
             selection.gather(&values, &mut out);
             let expected: Vec<f64> = features.iter().map(|feature| values[*feature]).collect();
             assert_eq!(out, expected);
+            let places = (0..=features.len()).filter_map(|column| selection.position(column));
+            assert_eq!(places.collect::<Vec<_>>(), features);
         }
         assert_eq!(Selection::new(&[1, 2]).slice(&values), Some(&values[1..3]));
         assert_eq!(Selection::new(&[1, 3]).slice(&values), None);

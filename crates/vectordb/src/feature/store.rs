@@ -25,8 +25,8 @@ const ENTITIES: &str = "feature_entities";
 const VIEWS: &str = "feature_views";
 /// Table of tags: `name` (the key), `as_of` as JSON.
 const TAGS: &str = "feature_tags";
-/// Table of fitted steps: `name` and `version` (the key), `steps` as JSON, `created_at`.
-const STEPS: &str = "feature_steps";
+/// Table of fitted transformers: `name` and `version` (the key), `transformer` as JSON, `created_at`.
+const TRANSFORMERS: &str = "feature_transformers";
 
 /// Entities, feature views and named points in time, in tables of a database.
 ///
@@ -62,7 +62,7 @@ pub(super) struct Inner {
     pub(super) definitions: Collection,
     pub(super) tags: Collection,
     pub(super) training_sets: Collection,
-    pub(super) steps: Collection,
+    pub(super) transformers: Collection,
     pub(super) lineage: Lineage,
     pub(super) views: RwLock<BTreeMap<Text, FeatureView>>,
     /// Held while views come, change and go.
@@ -90,10 +90,10 @@ impl FeatureStore {
         let tags = Schema::build(TAGS, ["name"])
             .field(text("name"))
             .field(text("as_of"));
-        let steps = Schema::build(STEPS, ["name", "version"])
+        let transformers = Schema::build(TRANSFORMERS, ["name", "version"])
             .field(text("name"))
             .field(text("version"))
-            .field(text("steps"))
+            .field(text("transformer"))
             .field(Field::new("created_at", FieldType::Timestamp));
         let store = Self {
             inner: Arc::new(Inner {
@@ -101,7 +101,7 @@ impl FeatureStore {
                 definitions: database.open_collection(views.finish()?)?,
                 tags: database.open_collection(tags.finish()?)?,
                 training_sets: database.open_collection(training::schema()?)?,
-                steps: database.open_collection(steps.finish()?)?,
+                transformers: database.open_collection(transformers.finish()?)?,
                 lineage: Lineage::open(database)?,
                 database: database.clone(),
                 views: RwLock::default(),

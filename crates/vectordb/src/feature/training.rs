@@ -11,7 +11,7 @@ use super::batch::{Keys, Times};
 use super::retrieval::{BatchOptions, KnownAt, Retrieval, RetrievalBuilder};
 use super::store::{FeatureStore, from_json, to_json};
 use crate::lineage::{LineageNode, NodeKind};
-use crate::transform::Steps;
+use crate::transform::Transformer;
 
 /// Table of training sets: `id` (the key), `name`, `created_at`, `recipe` as JSON, `rows` as JSON, `digest` of the numbers.
 pub(super) const TRAINING_SETS: &str = "feature_training_sets";
@@ -19,9 +19,9 @@ pub(super) const TRAINING_SETS: &str = "feature_training_sets";
 /// Features of many entities, each as of a time of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSet {
-    /// Follows from what went in: definitions, steps, rows, and the commit up to which events are seen.
+    /// Follows from what went in: definitions, transformer, rows, and the commit up to which events are seen.
     pub id: Text,
-    /// Names of the features, before any steps.
+    /// Names of the features, before they are transformed.
     pub features: Vec<Text>,
     /// How many numbers each row has.
     pub columns: usize,
@@ -50,7 +50,7 @@ pub struct TrainingRows {
     pub keys: Vec<RecordId>,
     /// Time as of which each row is.
     pub times: Vec<Timestamp>,
-    /// View and name of each feature, before any steps.
+    /// View and name of each feature, before they are transformed.
     pub features: Vec<(Text, Text)>,
 }
 
@@ -58,9 +58,9 @@ pub struct TrainingRows {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Recipe {
     views: Vec<RecipeView>,
-    /// As [`Steps::to_json`] writes them.
+    /// As [`Transformer::to_json`] writes it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    steps: Option<String>,
+    transformer: Option<String>,
     known: KnownAt,
     seq: Seq,
 }
@@ -116,7 +116,8 @@ impl FeatureStore {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when there are more or fewer times than keys; [`ErrorKind::Closed`] when a view was altered
+    /// [`ErrorKind::Invalid`] when there are more or fewer times than keys, and for a row that the transformer refuses;
+    /// [`ErrorKind::Closed`] when a view was altered
     /// since the retrieval was prepared.
     pub fn create_training_set<'k>(
         &self,
@@ -128,6 +129,7 @@ impl FeatureStore {
     ) -> Result<TrainingSet> {
         let keys = keys.into();
         times.check("the list of times", keys.len())?;
+        let transformer = retrieval.transformer();
         let recipe = Recipe {
             views: retrieval
                 .parts()
@@ -138,7 +140,7 @@ impl FeatureStore {
                     features: features.to_vec(),
                 })
                 .collect(),
-            steps: retrieval.steps().map(Steps::to_json).transpose()?,
+            transformer: transformer.as_ref().map(Transformer::to_json).transpose()?,
             known,
             seq: self.database().seq(),
         };
@@ -161,12 +163,12 @@ impl FeatureStore {
             .parts()
             .map(|(view, _)| view.lineage_node().id())
             .collect();
-        if let Some(steps) = retrieval.steps() {
-            let version = steps.version()?;
+        if let Some(transformer) = transformer {
+            let version = transformer.version()?;
             let kept = self.lineage().nodes(Some(NodeKind::Transform))?;
             let node = kept.into_iter().rev().find(|node| node.version == version);
-            let node =
-                node.unwrap_or_else(|| LineageNode::new(NodeKind::Transform, "steps", version));
+            let node = node
+                .unwrap_or_else(|| LineageNode::new(NodeKind::Transform, "transformer", version));
             parents.push(self.lineage().record_in(&mut transaction, &node, &[])?);
         }
         let node = set.lineage_node(name);
@@ -195,8 +197,9 @@ impl FeatureStore {
         for view in &recipe.views {
             builder = builder.features(view.name.clone(), view.features.clone());
         }
-        if let Some(steps) = &recipe.steps {
-            builder = builder.steps(Steps::from_json(steps, &common::Limits::default())?);
+        if let Some(transformer) = &recipe.transformer {
+            let limits = common::Limits::default();
+            builder = builder.transform(Transformer::from_json(transformer, &limits)?);
         }
         let ttls = recipe.views.iter().map(|view| view.ttl_seconds);
         let retrieval = builder.prepare()?.with_ttls(ttls);
@@ -264,6 +267,18 @@ fn read(
     let options = BatchOptions::default();
     let (seq, known) = (recipe.seq, recipe.known);
     retrieval.join_up_to(seq, keys, times, known, &mut values, &mut statuses, options)?;
+    if let Some(place) = statuses
+        .iter()
+        .position(|status| *status == Status::Refused)
+    {
+        let row = place / retrieval.views().max(1);
+        return Err(Error::invalid(format!(
+            "the transformer refuses row {row}, of entity {}: a category or time is none of those that it knows; \
+             let it ignore such values, or leave the row out",
+            keys.get(row)
+                .map_or_else(String::new, |key| key.to_id().to_string())
+        )));
+    }
     Ok(TrainingSet {
         id,
         features: retrieval.features().to_vec(),

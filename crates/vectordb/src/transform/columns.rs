@@ -102,6 +102,17 @@ impl ColumnTransformer {
         &self.texts
     }
 
+    /// Names of the input columns that are read as times.
+    pub(crate) fn times(&self) -> impl Iterator<Item = &String> {
+        let routes = self.routes.iter().filter(|route| route.takes_times());
+        routes.flat_map(|route| &route.columns)
+    }
+
+    /// Whether there are texts, or missing ones, for which a row is refused.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.routes.iter().any(Route::may_refuse)
+    }
+
     /// How many numbers a row becomes.
     pub const fn outputs(&self) -> usize {
         self.outputs

@@ -217,6 +217,11 @@ impl Encoder {
         self.categories.names()
     }
 
+    /// Whether there are texts, or missing ones, that it refuses.
+    pub(super) fn may_refuse(&self) -> bool {
+        self.unknown == Unknown::Refuse || self.missing == MissingText::Refuse
+    }
+
     /// How many numbers a text becomes.
     pub fn outputs(&self) -> usize {
         match self.numbers {

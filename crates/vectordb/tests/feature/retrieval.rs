@@ -43,13 +43,13 @@ fn fused_and_materialised_reads_agree_with_transforming_what_is_read() {
         let fused = store
             .retrieval()
             .features("view", chosen.to_vec())
-            .steps(steps.clone())
+            .transform(steps.clone())
             .prepare()
             .unwrap();
         let ready = store
             .retrieval()
             .features("view", chosen.to_vec())
-            .steps(steps.clone())
+            .transform(steps.clone())
             .materialised()
             .prepare()
             .unwrap();
@@ -210,20 +210,20 @@ fn what_a_retrieval_cannot_read_is_said_when_it_is_prepared() {
         (from(), "a feature at least"),
         (from().view("nowhere"), "there is items, typed"),
         (from().features("typed", ["in"]), "it has float, int"),
-        (from().view("typed"), "`text` of view `typed` is text"),
+        (from().view("typed"), "`text` is text"),
         (
             from().features("typed", ["int"]).view("items"),
             "prepare a retrieval for each entity",
         ),
         (
-            from().view("items").steps(steps(2)),
+            from().view("items").transform(steps(2)),
             "take 2 columns, but 1 features",
         ),
         (
             from()
                 .view("items")
                 .view("items")
-                .steps(steps(2))
+                .transform(steps(2))
                 .materialised(),
             "one view",
         ),

@@ -468,7 +468,7 @@ fn a_training_set_gives_the_same_bytes_after_back_fills_and_says_when_it_cannot(
     let retrieval = store
         .retrieval()
         .features("view", ["b", "a"])
-        .steps(steps(2))
+        .transform(steps(2))
         .prepare()
         .unwrap();
     let set = store

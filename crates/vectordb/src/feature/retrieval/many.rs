@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Retrieval;
 use crate::feature::as_of::{AsOf, Status};
 use crate::feature::batch::{Keys, Times};
+use crate::feature::cell::MISSING;
 use crate::feature::directory::NONE;
 
 /// Rows that are read under one lock, and between two looks at the deadline.
@@ -58,7 +59,7 @@ pub struct BatchOptions {
 pub struct BatchReport {
     /// Entities of which every view had a row that has not expired.
     pub present: usize,
-    /// Entities of which some view had none.
+    /// Entities of which some view had none, or whose values the transformer refused.
     pub incomplete: usize,
     /// Entities that were not read when the deadline came.
     pub unread: usize,
@@ -99,7 +100,7 @@ impl Retrieval {
         self.read(keys.into(), (&|_| as_of, false), out, statuses, options)
     }
 
-    /// As [`Retrieval::get_many`], rounded to 32 bits after all steps: half the memory for a model that takes no more.
+    /// As [`Retrieval::get_many`], rounded to 32 bits after all transformations: half the memory for a model that takes no more.
     ///
     /// # Errors
     /// As [`Retrieval::get_many`].
@@ -279,9 +280,9 @@ impl Retrieval {
             };
             let as_of = |at| as_of(from + at);
             let present = if threads == 1 {
-                self.read_rows(keys.slice(from, to), (&as_of, is_past), rows, statuses)?
+                self.read_rows(keys.slice(from, to), (&as_of, is_past), rows, statuses)
             } else {
-                self.read_on_threads(keys.slice(from, to), (&as_of, is_past), rows, statuses)?
+                self.read_on_threads(keys.slice(from, to), (&as_of, is_past), rows, statuses)
             };
             report.present += present;
             report.incomplete += to - from - present;
@@ -307,7 +308,7 @@ impl Retrieval {
         (as_of, is_past): (&(dyn Fn(usize) -> AsOf + Sync), bool),
         out: &mut [f64],
         statuses: &mut [Status],
-    ) -> Result<usize> {
+    ) -> usize {
         let rows = ROWS_PER_THREAD;
         let views = self.parts.len();
         let read = |at: usize, out: &mut [f64], statuses: &mut [Status]| {
@@ -337,21 +338,28 @@ impl Retrieval {
         (as_of, is_past): (&(dyn Fn(usize) -> AsOf + Sync), bool),
         out: &mut [f64],
         statuses: &mut [Status],
-    ) -> Result<usize> {
+    ) -> usize {
         let [part] = &*self.parts else {
             let views = self.parts.len();
             let mut present = 0;
             for (at, out) in out.chunks_exact_mut(self.outputs).enumerate() {
                 let Some(key) = keys.get(at) else { break };
                 let mut places = statuses.iter_mut().skip(at * views);
-                let worst = self.get_parts(key, as_of(at), out, &mut |status| {
+                let read = self.get_parts(key, as_of(at), out, &mut |status| {
                     if let Some(place) = places.next() {
                         *place = status;
                     }
-                })?;
-                present += usize::from(worst == Status::Present);
+                });
+                present += usize::from(matches!(read, Ok(Status::Present)));
+                if read.is_err() {
+                    out.fill(MISSING);
+                    let places = statuses.iter_mut().skip(at * views);
+                    places
+                        .take(views)
+                        .for_each(|place| *place = Status::Refused);
+                }
             }
-            return Ok(present);
+            return present;
         };
         let mut present = 0;
         let mut found = [None; ROWS_AHEAD];
@@ -382,15 +390,21 @@ impl Retrieval {
                 let found = entry
                     .filter(|entry| entry.latest != NONE)
                     .and_then(|entry| events.as_of(ready, entry, as_of(first + at), part.ttl));
-                let status = found.map_or(Status::Unknown, |(_, status)| status);
-                self.copy(part, ready.is_some(), found, out)?;
+                let mut status = found.map_or(Status::Unknown, |(_, status)| status);
+                if self
+                    .copy(&events, part, ready.is_some(), found, out)
+                    .is_err()
+                {
+                    out.fill(MISSING);
+                    status = Status::Refused;
+                }
                 present += usize::from(status == Status::Present);
                 if let Some(place) = statuses.get_mut(first + at) {
                     *place = status;
                 }
             }
         }
-        Ok(present)
+        present
     }
 }
 

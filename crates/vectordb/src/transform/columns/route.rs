@@ -139,6 +139,18 @@ impl Route {
         self.source.takes_texts()
     }
 
+    pub(super) const fn takes_times(&self) -> bool {
+        matches!(self.source, Source::Dates(_))
+    }
+
+    /// Whether there are texts, or missing ones, for which it refuses a row.
+    pub(super) fn may_refuse(&self) -> bool {
+        match &self.source {
+            Source::Encode(encoders) => encoders.iter().any(Encoder::may_refuse),
+            Source::Numbers | Source::Hash(_) | Source::Dates(_) => false,
+        }
+    }
+
     /// Where its columns are among those of their kind.
     pub(super) fn positions(&self) -> &[usize] {
         &self.at
