@@ -2,6 +2,7 @@
 
 mod child;
 mod data;
+mod features;
 mod queries;
 mod report;
 mod search;
@@ -17,11 +18,12 @@ use serde::Serialize;
 
 use crate::terminal::{Paint, is_coloured};
 
-/// See both roads at work on real data: rows that sync between processes, vectors that find their like
+/// See both roads at work on real data: rows that sync between processes, vectors and features that are served
 ///
 /// Starts a server and two replicas as processes of their own on the loopback interface, edits on both replicas
 /// while they are apart, lets them sync and converge; asks questions and shows how they are answered; finds the
-/// nearest neighbours of handwritten digits. Everything that is reported is measured in this run.
+/// nearest neighbours of handwritten digits; serves features of the cities and makes a training set of them twice.
+/// Everything that is reported is measured in this run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tandem demo\n  \
@@ -47,6 +49,7 @@ pub(crate) struct Demo {
 struct Summary {
     sync: SyncSummary,
     search: SearchSummary,
+    features: FeatureSummary,
     seconds: f64,
 }
 
@@ -68,6 +71,17 @@ struct SearchSummary {
     label_accuracy: f64,
 }
 
+#[derive(Serialize)]
+struct FeatureSummary {
+    entities: usize,
+    events: usize,
+    numbers: usize,
+    agrees: bool,
+    training_set_is_same: bool,
+    units: u64,
+    units_moved: usize,
+}
+
 impl Demo {
     pub(crate) fn run(self) -> Result<()> {
         let start = Instant::now();
@@ -76,6 +90,7 @@ impl Demo {
         let sync = sync::run(&world)?;
         let queries = queries::run(&world)?;
         let search = search::run(&digits)?;
+        let features = features::run(&world)?;
         let seconds = start.elapsed().as_secs_f64();
 
         let mut out = stdout().lock();
@@ -95,6 +110,15 @@ impl Demo {
                     recall_at_10: search.recall,
                     label_accuracy: search.accuracy,
                 },
+                features: FeatureSummary {
+                    entities: features.cities,
+                    events: features.events,
+                    numbers: features.numbers,
+                    agrees: features.agrees,
+                    training_set_is_same: features.is_same,
+                    units: features.units,
+                    units_moved: features.moved,
+                },
                 seconds,
             };
             let text = serde_json::to_string(&summary)
@@ -106,16 +130,20 @@ impl Demo {
                 &sync,
                 &queries,
                 &search,
+                &features,
                 seconds,
                 Paint(is_coloured()),
             )?;
         }
-        if sync.converged {
-            Ok(())
-        } else {
-            Err(Error::corrupt(
-                "the replicas did not converge; this is a mistake of ours, please report it",
-            ))
+        let mistake = |what| format!("{what}; this is a mistake of ours, please report it");
+        if !sync.converged {
+            return Err(Error::corrupt(mistake("the replicas did not converge")));
         }
+        if !(features.agrees && features.is_same) {
+            return Err(Error::corrupt(mistake(
+                "features were served that are not those of the table",
+            )));
+        }
+        Ok(())
     }
 }

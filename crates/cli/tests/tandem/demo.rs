@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::support::Place;
 
@@ -26,7 +26,7 @@ fn place(cities: usize) -> Place {
     place
 }
 
-fn json(place: &Place) -> Json {
+fn facts_of(place: &Place) -> Json {
     let out = place.ok("demo --json --cities cities.csv --digits digits.csv");
     assert_eq!(out.lines().count(), 1);
     serde_json::from_str(&out).expect("one JSON object")
@@ -45,8 +45,8 @@ fn keys(json: &Json) -> Vec<&str> {
 
 #[test]
 fn the_facts_have_their_shape_and_follow_the_data() {
-    let facts = json(&place(200));
-    assert_eq!(keys(&facts), ["search", "seconds", "sync"]);
+    let facts = facts_of(&place(200));
+    assert_eq!(keys(&facts), ["features", "search", "seconds", "sync"]);
     let sync = &facts["sync"];
     assert_eq!(
         keys(sync),
@@ -76,8 +76,13 @@ fn the_facts_have_their_shape_and_follow_the_data() {
     let accuracy = facts["search"]["label_accuracy"].as_f64().unwrap();
     assert!(accuracy > 0.5 && accuracy < 1.0, "{accuracy}");
     assert!(facts["seconds"].as_f64().unwrap() > 0.0);
+    let features = json!({
+        "entities": 200, "events": 220, "numbers": 2, "agrees": true, "training_set_is_same": true,
+        "units": 100_000, "units_moved": 0,
+    });
+    assert_eq!(facts["features"], features);
 
-    let more = json(&place(300));
+    let more = facts_of(&place(300));
     assert_eq!(more["sync"]["rows"], 300 + 252);
     assert!(more["sync"]["json_bytes"].as_u64().unwrap() > bytes("json_bytes"));
 }
@@ -93,6 +98,10 @@ fn the_report_tells_the_same_to_people() {
         "cities: index population, descending",
         "30 handwritten digits of 2 pixels",
         "100.00 % of the true 10 nearest found",
+        "People and country of 100 cities",
+        "10 cities are counted again",
+        "the same bytes as before the count",
+        "grown to a half, 0 moved",
     ] {
         assert!(out.contains(part), "{part} is missing in\n{out}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::Result;
 
 use super::queries::Asked;
-use super::{search, sync};
+use super::{features, search, sync};
 use crate::terminal::Paint;
 
 pub(super) fn print(
@@ -14,6 +14,7 @@ pub(super) fn print(
     sync: &sync::Facts,
     queries: &[Asked],
     search: &search::Facts,
+    features: &features::Facts,
     seconds: f64,
     paint: Paint,
 ) -> Result<()> {
@@ -25,6 +26,7 @@ pub(super) fn print(
     print_sync(out, sync, paint)?;
     print_queries(out, queries, paint)?;
     print_search(out, search, paint)?;
+    print_features(out, features, paint)?;
     writeln!(
         out,
         "All of it took {seconds:.1} s. The same facts as JSON: tandem demo --json"
@@ -184,6 +186,48 @@ fn print_search(out: &mut dyn Write, facts: &search::Facts, paint: Paint) -> Res
     Ok(())
 }
 
+fn print_features(out: &mut dyn Write, facts: &features::Facts, paint: Paint) -> Result<()> {
+    writeln!(
+        out,
+        "{}",
+        paint.bold("4. Features that training and serving agree on")
+    )?;
+    writeln!(
+        out,
+        "   People and country of {} cities, added in {}; a city is served as {} numbers.\n",
+        count(facts.cities as u64),
+        time(facts.load_time),
+        count(facts.numbers as u64)
+    )?;
+    writeln!(
+        out,
+        "   One city          read and transformed in {}; {} of them in {}",
+        short_time(facts.read_time),
+        count(facts.batch as u64),
+        time(facts.batch_time)
+    )?;
+    let verdict = if facts.agrees && facts.is_same {
+        paint.green("the same bytes as before the count, and as the table transformed row by row")
+    } else {
+        paint.bold("NOT THE SAME")
+    };
+    writeln!(
+        out,
+        "   Training set      {}, as of July; {} cities are counted again in December",
+        paint.dim(&facts.training_set),
+        count((facts.events - facts.cities) as u64)
+    )?;
+    writeln!(out, "   Made again        {verdict}")?;
+    writeln!(
+        out,
+        "   Experiment        a tenth of {} visitors, {:.1} % of them see the second variant; grown to a half, {} moved\n",
+        count(facts.units),
+        facts.share * 100.0,
+        facts.moved
+    )?;
+    Ok(())
+}
+
 /// The vector and its three nearest, side by side, when they are square pictures.
 fn print_example(out: &mut dyn Write, example: &search::Example, paint: Paint) -> Result<()> {
     let side = example.vector.len().isqrt();
@@ -265,6 +309,13 @@ fn percent(part: u64, whole: u64) -> String {
         format!("{percent:.2} %")
     } else {
         format!("{percent:.1} %")
+    }
+}
+
+fn short_time(duration: Duration) -> String {
+    match duration.as_nanos() {
+        nanos @ 0..10_000 => format!("{nanos} ns"),
+        _ => time(duration),
     }
 }
 
