@@ -4,9 +4,12 @@ One JSON object a line comes in and one goes out. The first argument is the fold
 events and labels as plain arrays, and where answers go.
 """
 
+import atexit
 import datetime
 import json
 import logging
+import socket
+import subprocess
 import sys
 import time
 import warnings
@@ -35,10 +38,33 @@ def nanoseconds(work: Callable[[], Any], seconds: float) -> float:
             return taken * 1e9 / calls
 
 
-class Feast:
-    """A store with an online store in a file of SQLite, which is Feast's own default."""
+class Redis:
+    """A Redis server that keeps nothing on disk, on a port of its own."""
 
-    def __init__(self, entities: int, features: int) -> None:
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.process.kill)
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"redis-server does not listen on port {self.port}")
+
+
+class Feast:
+    """A store whose online store is a file of SQLite, which is Feast's own default, or a Redis server."""
+
+    def __init__(self, online: str, entities: int, features: int) -> None:
+        if online == "redis":
+            self.redis = Redis()
+            online_store = {"type": "redis", "connection_string": f"127.0.0.1:{self.redis.port}"}
+        else:
+            online_store = {"type": "sqlite", "path": str(FOLDER / "online.db")}
         names = [f"f{j}" for j in range(features)]
         now = datetime.datetime.now(tz=datetime.UTC)
         rows = pd.DataFrame({"user": np.arange(entities, dtype=np.int64), "event_timestamp": now})
@@ -50,8 +76,8 @@ class Feast:
             config=RepoConfig(
                 project="bench",
                 provider="local",
-                registry=str(FOLDER / "registry.db"),
-                online_store={"type": "sqlite", "path": str(FOLDER / "online.db")},
+                registry=str(FOLDER / f"registry-{online}.db"),
+                online_store=online_store,
                 entity_key_serialization_version=3,
             )
         )
@@ -119,7 +145,7 @@ class Rivals:
         match command["command"]:
             case "feast":
                 begin = time.perf_counter()
-                self.feast = Feast(command["entities"], command["features"])
+                self.feast = Feast(command["online"], command["entities"], command["features"])
                 return {"seconds": time.perf_counter() - begin}
             case "feast_get":
                 keys, features = command["keys"], command["features"]

@@ -14,8 +14,8 @@ use bench::report::{Figure, Report, Target};
 use bench::stats::Series;
 
 const HELP: &str = "\
-Measures retrieval of features and joins as of a time beside Feast (online store in SQLite), polars, NumPy and a plain
-copy; numbers are compared.
+Measures retrieval of features and joins as of a time beside Feast (online stores in SQLite and, if
+`redis-server` is installed, Redis), polars, NumPy and a plain copy; numbers are compared.
 
 Usage: tandemdb-bench-features features [OPTIONS]
 
@@ -29,6 +29,7 @@ Usage: tandemdb-bench-features features [OPTIONS]
 
 const OURS: &str = "tandemdb";
 const FEAST: &str = "feast";
+const FEAST_REDIS: &str = "feast, redis";
 
 /// How long a subject is measured in one turn.
 const TURN_SECONDS: f64 = 0.2;
@@ -43,9 +44,11 @@ const fn beside(case: &'static str, rival: &'static str, bound: f64) -> Target {
 }
 
 /// What our time may be of the rival's.
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 10] = [
     beside("get-1x10", FEAST, 1.0 / 300.0),
     beside("get-1000x100", FEAST, 1.0 / 300.0),
+    beside("get-1x10", FEAST_REDIS, 1.0 / 300.0),
+    beside("get-1000x100", FEAST_REDIS, 1.0 / 300.0),
     beside("get-1000x100", "limit-copy", 2.0),
     beside("scaled-1000x100", "limit-copy-and-divide", 1.15),
     beside("materialised-1000x100", "tandemdb, plain", 1.05),

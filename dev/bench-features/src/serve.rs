@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use bench::Result;
@@ -15,7 +16,7 @@ use vectordb::feature::{AsOf, BatchOptions, FeatureStore, Retrieval};
 use vectordb::transform::Steps;
 
 use crate::data::{self, FEATURES, Random};
-use crate::{Arguments, FEAST, OURS, TURN_SECONDS, check, push, turn};
+use crate::{Arguments, FEAST, FEAST_REDIS, OURS, TURN_SECONDS, check, push, turn};
 
 const MANY: usize = 1_000;
 const COPY: &str = "limit-copy";
@@ -162,7 +163,7 @@ impl Bench<'_> {
         let ten: Vec<String> = (0..10).map(|feature| format!("f{feature}")).collect();
         let few = self.store.retrieval().features("view", ten).prepare()?;
         let all = self.store.retrieval().view("view").prepare()?;
-        let mut feast = start_feast(self.arguments)?;
+        let mut feasts = start_feasts(self.arguments)?;
         for (name, retrieval, rows) in [
             ("get-1x10", &few, 1),
             ("get-1x100", &all, 1),
@@ -175,7 +176,7 @@ impl Bench<'_> {
             read(retrieval, keys, self.as_of, &mut out)?;
             self.ready.copy(entities, features, &mut other);
             check(name, COPY, &out, &other)?;
-            let mut series = vec![Series::default(); 3];
+            let mut series = vec![Series::default(); 2 + feasts.len()];
             for round in 0..self.arguments.rounds {
                 let mut taken = vec![
                     turn(|| {
@@ -188,14 +189,15 @@ impl Bench<'_> {
                         Ok(())
                     })?,
                 ];
-                if let Some((python, held)) = &mut feast {
-                    let keys: Vec<i64> = (0..rows).map(|at| data::key(at * 7 % *held)).collect();
+                for (subject, python) in &mut feasts {
+                    let held = self.arguments.feast;
+                    let keys: Vec<i64> = (0..rows).map(|at| data::key(at * 7 % held)).collect();
                     if round == 0 {
                         read(retrieval, &keys, self.as_of, &mut out)?;
                         let command =
                             json!({ "command": "feast_get", "keys": keys, "features": features });
                         let theirs: Rows = python.ask(&command)?;
-                        check(name, FEAST, &out, &theirs.rows.concat())?;
+                        check(name, subject, &out, &theirs.rows.concat())?;
                     }
                     let command = json!({
                         "command": "feast_get", "keys": keys, "features": features, "seconds": TURN_SECONDS,
@@ -206,12 +208,9 @@ impl Bench<'_> {
                     series.push(taken);
                 }
             }
-            let subjects: &[&str] = if feast.is_some() {
-                &[OURS, COPY, FEAST]
-            } else {
-                &[OURS, COPY]
-            };
-            push(report, &format!("{name}{}", self.size), subjects, series);
+            let mut subjects = vec![OURS, COPY];
+            subjects.extend(feasts.iter().map(|(subject, _)| *subject));
+            push(report, &format!("{name}{}", self.size), &subjects, series);
         }
         let mut series = Series::default();
         for _ in 0..self.arguments.rounds {
@@ -287,20 +286,42 @@ impl Bench<'_> {
     }
 }
 
-/// Feast with its data loaded, and how many entities it holds.
-fn start_feast(arguments: &Arguments) -> Result<Option<(Python, usize)>> {
+/// Feast with its data loaded, once for each online store that there is.
+fn start_feasts(arguments: &Arguments) -> Result<Vec<(&'static str, Python)>> {
+    let mut feasts = Vec::new();
     if arguments.feast == 0 {
-        return Ok(None);
+        return Ok(feasts);
     }
     let mut log = std::io::stderr();
-    writeln!(log, "loading {} entities into Feast", arguments.feast)?;
-    let folder = tempfile::tempdir()?.keep();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("features_rivals.py");
-    let mut python = Python::start(&script, &[folder.as_os_str()])?;
-    let command = json!({ "command": "feast", "entities": arguments.feast, "features": FEATURES });
-    let loaded: Loaded = python.ask(&command)?;
-    writeln!(log, "loaded in {:.0} s", loaded.seconds)?;
-    Ok(Some((python, arguments.feast)))
+    for (subject, online) in [(FEAST, "sqlite"), (FEAST_REDIS, "redis")] {
+        if online == "redis"
+            && Command::new("redis-server")
+                .arg("--version")
+                .output()
+                .is_err()
+        {
+            writeln!(
+                log,
+                "Feast on Redis is left out: there is no `redis-server` (apt-get install redis-server)"
+            )?;
+            continue;
+        }
+        writeln!(
+            log,
+            "loading {} entities into Feast on {online}",
+            arguments.feast
+        )?;
+        let folder = tempfile::tempdir()?.keep();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("features_rivals.py");
+        let mut python = Python::start(&script, &[folder.as_os_str()])?;
+        let command = json!({
+            "command": "feast", "online": online, "entities": arguments.feast, "features": FEATURES,
+        });
+        let loaded: Loaded = python.ask(&command)?;
+        writeln!(log, "loaded in {:.0} s", loaded.seconds)?;
+        feasts.push((subject, python));
+    }
+    Ok(feasts)
 }
 
 fn read(retrieval: &Retrieval, keys: &[i64], as_of: AsOf, out: &mut [f64]) -> Result<()> {
