@@ -16,7 +16,7 @@ use std::thread;
 use common::query::Filter;
 use common::schema::{Field, FieldType};
 use common::{ErrorKind, Row, Slot, row};
-use vectordb::core::{SlotSet, VectorTable};
+use vectordb::core::{Precision, SlotSet, VectorTable};
 use vectordb::{
     ClusteredOptions, GraphOptions, Index, IndexOptions, Layout, Method, Metric, Scan, Search,
     VectorDb, VectorOptions, unwatched,
@@ -132,6 +132,41 @@ fn every_index_finds_nearly_all_true_neighbours_by_every_metric_it_has() {
                 }
             }
         }
+    }
+}
+
+/// What holding vectors in 16 bits, and walking in 8, costs of the true neighbours in 32 bits.
+#[test]
+fn codes_of_eight_bits_and_halves_lose_less_than_a_two_hundredth() {
+    let (base, queries) = (vectors(1, COUNT), vectors(2, 200));
+    for metric in [Metric::Euclidean, Metric::Cosine] {
+        let full = table(metric, &base);
+        let mut halves = VectorTable::with_precision(DIMENSION, Precision::F16);
+        for vector in &base {
+            halves.push(&metric.prepare(vector, DIMENSION).unwrap());
+        }
+        let scan = Scan {
+            rows: full.rows(),
+            metric,
+            among: None,
+            threads: 1,
+        };
+        let index =
+            Index::build(&graph(Layout::Compact), metric, halves.rows(), &unwatched).unwrap();
+        let (mut found, mut all) = (0, 0);
+        for query in &queries {
+            let query = metric.prepare_query(query, DIMENSION).unwrap();
+            let truth = scan.nearest(&query, K, &|a: Slot, b: Slot| a.cmp(&b));
+            let hits = index
+                .nearest(halves.rows(), &query, K, Some(400), None)
+                .unwrap();
+            let worst = truth[K - 1].distance;
+            let near = |slot: Slot| full.rows().distance_to(metric, &query, slot).unwrap() <= worst;
+            found += hits.iter().filter(|hit| near(hit.slot)).count();
+            all += K;
+        }
+        let recall = found as f64 / all as f64;
+        assert!(recall > 0.995, "{metric}: {recall}");
     }
 }
 

@@ -287,6 +287,37 @@ fn files_that_are_missing_or_damaged_say_so_and_lose_nothing() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.message().contains("a.tdb.vectors"), "{error}");
     }
+    // Saved over what cannot be read: the rows are kept, and what to do is said.
+    let db = filled(7);
+    let error = db.save(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("a.tdb.vectors away, and save again"),
+        "{error}"
+    );
+    assert_eq!(
+        durable::open(&path)
+            .unwrap()
+            .collection("things")
+            .unwrap()
+            .len(),
+        7
+    );
+    assert_eq!(fs::read(&vectors).unwrap(), b"none");
+    fs::rename(&vectors, folder.path().join("away")).unwrap();
+    db.save(&path).unwrap();
+    drop(db);
+    assert_eq!(
+        VectorDb::open(&path)
+            .unwrap()
+            .collection("things")
+            .unwrap()
+            .count(),
+        7
+    );
+    filled(2_200).save(&path).unwrap();
     fs::remove_file(&vectors).unwrap();
     assert_eq!(VectorDb::open(&path).unwrap_err().kind(), ErrorKind::Io);
     // The rows are there all the same.

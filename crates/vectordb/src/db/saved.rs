@@ -13,7 +13,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use common::{Error, RecordId, Result};
+use common::{Error, ErrorKind, RecordId, Result};
 use durable::{Access, PageFile, PagesSaved, Saved, open_pages};
 use serde::{Deserialize, Serialize};
 
@@ -99,16 +99,30 @@ impl VectorDb {
     ///
     /// # Errors
     /// [`common::ErrorKind::Conflict`] while another writer has one of the files, [`common::ErrorKind::Io`] when the
-    /// disk fails or is full. The message names the file and says whether it changed.
+    /// disk fails or is full. The message names the file and says whether it changed. When `path.vectors` is there and
+    /// cannot be read ([`common::ErrorKind::Corrupt`]), the rows are saved, and the message says so.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<VectorDbSaved> {
         let path = path.as_ref();
         let mut file = self.file.lock();
         let beside = beside(path);
+        let mut damage = None;
         if !file.as_ref().is_some_and(|file| file.is_at(&beside)) {
             *file = None;
-            *file = Some(PageFile::open_or_create(&beside)?);
+            match PageFile::open_or_create(&beside) {
+                Ok(open) => *file = Some(open),
+                Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
+                // The rows are what counts, and they do not wait for it.
+                Err(error) => damage = Some(error),
+            }
         }
         let rows = durable::save(self.database(), path)?;
+        if let Some(error) = damage {
+            return Err(error.at(format!(
+                "the rows are saved to {}, but not what searches need: move {} away, and save again",
+                path.display(),
+                beside.display()
+            )));
+        }
         let mut image = Image::default();
         let mut collections = Vec::new();
         for (number, collection) in self.collections().iter().enumerate() {
