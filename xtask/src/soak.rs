@@ -20,6 +20,8 @@ Names:
   properties    the property tests, 100,000 cases for each property (--runs: another number)
   experiments   error rates of statistics in 10,000 simulated experiments (--runs: another number), and shares of
                 variants, layers and ramps among a thousand times as many units; prints what was found
+  churn         vector indexes of 100,000 rows, half of which goes and comes again ten times: recall, reachability and
+                memory (--runs: another number of rows); prints what was found
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
                 each scheduler (--runs: another number); noted in qa/ledger.json
   tsan          threads that search and write vector collections, under ThreadSanitizer
@@ -41,6 +43,7 @@ const FUZZ_RUNS: u64 = 10_000_000;
 const PROPERTY_CASES: u64 = 100_000;
 const SCHEDULES: u64 = 20_000;
 const SYNC_CHANGES: u64 = 100_000;
+const CHURN_ROWS: u64 = 100_000;
 const EXPERIMENTS: u64 = 10_000;
 const SEEDS: u64 = 10_000;
 const VERSIONS_SEEDS: u64 = 5_000;
@@ -98,6 +101,13 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             Some(Length::Executions(runs)) => experiments(&context, runs),
             Some(Length::Seconds(_) | Length::Gate) => {
                 Err("experiments simulates a number of them: --runs N".to_owned())
+            }
+        },
+        None if name == "churn" => match length {
+            None => churn(&context, CHURN_ROWS),
+            Some(Length::Executions(rows)) => churn(&context, rows),
+            Some(Length::Seconds(_) | Length::Gate) => {
+                Err("churn takes a number of rows: --runs N".to_owned())
             }
         },
         None if name == "sync-size" => match length {
@@ -182,6 +192,27 @@ fn all_schedules(context: &Context, runs: u64) -> Result<bool> {
     let is_good = failures.is_some_and(Vec::is_empty);
     sync::note(context, "schedules", &summary)?;
     Ok(is_good)
+}
+
+/// Half of the rows of every kind of index goes and comes again, ten times.
+fn churn(context: &Context, rows: u64) -> Result<bool> {
+    let mut command = tools::nextest(context)?;
+    command.args(["run", "--package", "tandemdb-vectordb", "--test", "indexes"]);
+    command.args([
+        "--success-output=immediate",
+        "--cargo-profile",
+        "soak",
+        "t33",
+    ]);
+    command.env("TANDEM_CHURN", rows.to_string());
+    let (status, text) = context.run_any("churn", &mut command)?;
+    for line in text
+        .lines()
+        .filter(|line| line.contains("recall ") || line.contains("find themselves"))
+    {
+        println!("{}", line.trim());
+    }
+    Ok(status.success())
 }
 
 fn experiments(context: &Context, runs: u64) -> Result<bool> {

@@ -9,6 +9,7 @@ mod landmarks;
 mod links;
 mod options;
 mod prune;
+mod reach;
 mod search;
 mod stored;
 #[cfg(test)]
@@ -258,7 +259,9 @@ impl GraphIndex {
         let entry = |vertex: u32| self.nearest_of(code(vertex), entry(vertex), landmarks);
         builder.link_all(&mut links, seeds.len(), &order, &entry, report)?;
         builder.link_all(&mut links, members.len(), seeds, &entry, report)?;
-        Ok(builder.trimmed(&links, members))
+        let mut links = builder.trimmed(&links, members);
+        builder.lead_to_all(&mut links, members);
+        Ok(links)
     }
 
     fn builder<'a>(&'a self, rows: &'a VectorRows, number: usize) -> Builder<'a> {

@@ -103,6 +103,7 @@ impl Builder<'_> {
         for neighbour in chosen {
             self.join_one(links, neighbour, vertex, &mut changed);
         }
+        self.lead_to_dropped(links, &[], &mut changed);
         changed
     }
 

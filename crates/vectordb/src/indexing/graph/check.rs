@@ -3,7 +3,7 @@
 use common::Slot;
 
 use super::{GraphIndex, is_of_level, shift_of};
-use crate::core::VectorRows;
+use crate::core::{SlotSet, VectorRows};
 
 impl GraphIndex {
     /// Lists name vertices of their level that are not themselves, once each and no more than there is room for; a
@@ -29,6 +29,18 @@ impl GraphIndex {
                     "{slot:?} {list:?}"
                 );
             }
+        }
+        if let (Some(links), true) = (self.levels.first(), rows.len() > 1) {
+            let named: SlotSet = (rows.slots())
+                .flat_map(|slot| links.of(slot.0))
+                .map(|id| Slot(*id))
+                .collect();
+            let mut slots = rows.slots();
+            assert_eq!(
+                slots.find(|slot| !named.contains(*slot)),
+                None,
+                "no list names it"
+            );
         }
         assert_eq!(self.tops.is_empty(), rows.is_empty());
         let last = self.levels.len().saturating_sub(1);

@@ -63,7 +63,7 @@ fn nearest_by(
     filter: Option<&SlotSet>,
     effort: usize,
 ) -> Vec<Slot> {
-    let query = graph.metric.prepare_query(query, DIMENSION).unwrap();
+    let query = graph.metric.prepare_query(query, query.len()).unwrap();
     let request = Request {
         rows: table.rows(),
         metric: graph.metric,
@@ -299,5 +299,37 @@ proptest! {
             }
             graph.check(table.rows());
         }
+    }
+}
+
+/// Vectors in groups that lie apart, of which half go and come again: where lists drop most.
+#[test]
+fn no_vertex_is_named_by_none() {
+    let mut random = Random::new(9);
+    let centres: Vec<Vec<f32>> = (0..40).map(|_| random.normals(DIMENSION)).collect();
+    let mut vector = |seed: usize| -> Vec<f32> {
+        let around = random.normals(DIMENSION);
+        let centre = centres[seed % centres.len()].iter().zip(around);
+        centre.map(|(centre, x)| 4.0 * centre + x).collect()
+    };
+    let mut table = VectorTable::new(DIMENSION);
+    for seed in 0..3_000 {
+        table.push(&vector(seed)).unwrap();
+    }
+    let mut graph = built(&table, Layout::Compact);
+    graph.check(table.rows());
+    for round in 0..4_usize {
+        let slots: Vec<Slot> = table.rows().slots().collect();
+        let gone = slots.iter().skip(round % 2).step_by(2);
+        for slot in gone.clone() {
+            graph.remove(table.rows(), *slot);
+            table.remove(*slot);
+        }
+        graph.check(table.rows());
+        for seed in 0..gone.count() {
+            let slot = table.push(&vector(seed * 7)).unwrap();
+            graph.insert(table.rows(), slot);
+        }
+        graph.check(table.rows());
     }
 }

@@ -19,6 +19,10 @@ pub(super) const TOPS_GROWN: usize = 4 * TOPS_MAX;
 const SUBSTITUTES: usize = 3;
 /// How many vertices get one that the removed vertex led to as a neighbour, before pruning.
 const LEADERS: usize = 1;
+/// Candidates that are kept on coarser levels on the way to where an update begins.
+const DESCENT_WIDTH: usize = 16;
+/// How many times as far as an update begins is too far for a search.
+const FARTHER: f64 = 1.4;
 
 impl GraphIndex {
     /// Adds the vector of a slot. A slot that is in the graph is removed first.
@@ -36,7 +40,7 @@ impl GraphIndex {
         let mut scratch = Scratch::default();
         let mut changed = Vec::new();
         let mut is_apart = false;
-        let entries = self.entries(vertex);
+        let entries = self.entries(rows, vertex, &mut scratch);
         let mut levels = std::mem::take(&mut self.levels);
         for (number, links) in levels.iter_mut().enumerate() {
             if !is_of_level(vertex, number) {
@@ -67,16 +71,61 @@ impl GraphIndex {
     }
 
     /// Where a search for a vertex begins on each level; empty if there is nowhere to begin.
-    fn entries(&self, vertex: u32) -> Vec<u32> {
+    ///
+    /// An update looks more widely than a search may: a vertex that is linked to others than its nearest stays so. Where
+    /// a search would have begun much farther away, it gets a landmark.
+    fn entries(&mut self, rows: &VectorRows, vertex: u32, scratch: &mut Scratch) -> Vec<u32> {
         if self.tops.is_empty() {
             return Vec::new();
         }
         let code = self.codes.row(Slot(vertex));
-        let above = |number| self.levels.get(number + 1..).unwrap_or_default();
-        let finest = self.entry(code);
-        let coarser = 1..self.levels.len();
-        let coarser = coarser.map(|number| self.descend(code, above(number), number + 1));
-        std::iter::once(finest).chain(coarser).collect()
+        let distance = |id: u32| self.codes.distance(code, self.codes.row(Slot(id)));
+        // A list that is named still may be of a slot that waits for its next vector: it leads nowhere.
+        let leads = |id: u32| {
+            self.levels
+                .first()
+                .is_some_and(|links| !links.of(id).is_empty())
+        };
+        let is_other = |id: &u32| *id != vertex && rows.contains(Slot(*id)) && leads(*id);
+        let narrow = self.entry(code);
+        let is_far = |near: u32, factor: f64| {
+            !is_other(&narrow) || f64::from(distance(near)) * factor < f64::from(distance(narrow))
+        };
+        let mut found: Vec<u32> = self.tops.iter().copied().collect();
+        let mut entries = vec![narrow; self.levels.len()];
+        for (number, links) in self.levels.iter().enumerate().rev() {
+            let others = found.iter().copied().filter(is_other);
+            if let Some(nearest) = others.min_by_key(|id| (distance(*id), *id))
+                && let Some(entry) = entries.get_mut(number)
+                && (number > 0 || is_far(nearest, 1.0))
+            {
+                *entry = nearest;
+            }
+            if number > 0 {
+                let level = Level {
+                    links,
+                    shift: shift_of(number),
+                    codes: &self.codes,
+                    vertices: self.vertices as usize,
+                };
+                level.search(code, &found, DESCENT_WIDTH, scratch);
+                found = scratch.beam.iter().map(|(_, id)| id).collect();
+            }
+        }
+        let farther = if self.has_squares() {
+            FARTHER * FARTHER
+        } else {
+            FARTHER
+        };
+        if let Some(near) = entries.first().copied()
+            && narrow != vertex
+            && is_far(near, farther)
+            && self.landmarks.len() < LANDMARKS_MAX
+            && !self.landmarks.contains(&near)
+        {
+            Arc::make_mut(&mut self.landmarks).push(near);
+        }
+        entries
     }
 
     /// Makes a level of the vertices where searches begin, which have become many.
@@ -108,7 +157,7 @@ impl GraphIndex {
         let mut scratch = Scratch::default();
         let mut changed = Vec::new();
         let mut substitute = None;
-        let entries = self.entries(vertex);
+        let entries = self.entries(rows, vertex, &mut scratch);
         let mut levels = std::mem::take(&mut self.levels);
         for ((number, links), entry) in levels.iter_mut().enumerate().zip(entries) {
             if !is_of_level(vertex, number) {
@@ -209,6 +258,7 @@ impl GraphIndex {
                 builder.join_one(links, other, *id, &mut changed);
             }
         }
+        builder.lead_to_dropped(links, &out, &mut changed);
         changed
     }
 }

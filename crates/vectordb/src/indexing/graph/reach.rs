@@ -1,0 +1,107 @@
+//! That every vertex is led to: by a list that names it, or no search ever finds it.
+//!
+//! A list keeps the neighbours that lie in different directions and drops the others. Each drop is right for its own list;
+//! but the list may have been the last that named a vertex.
+
+use super::build::{Builder, Lists};
+use super::links::Links;
+
+/// So many vertices may lose their places one for another.
+const DISPLACED_MAX: usize = 8;
+
+impl Builder<'_> {
+    /// Sees to it that vertices are led to which changed lists have dropped, those of the lists themselves, and `others`.
+    ///
+    /// Cost: for each that was dropped, a look into the lists of its neighbours until one names it: mostly the first.
+    pub(super) fn lead_to_dropped(&self, links: &mut Links, others: &[u32], changed: &mut Lists) {
+        let mut doubtful: Vec<u32> = others.to_vec();
+        for (vertex, before) in changed.iter() {
+            let now = links.of(vertex >> self.shift);
+            doubtful.push(*vertex);
+            doubtful.extend(before.iter().filter(|id| !now.contains(id)));
+        }
+        doubtful.sort_unstable();
+        doubtful.dedup();
+        for vertex in doubtful {
+            if self.is_live(vertex) && !self.is_led_to(links, vertex, None) {
+                self.lead_to(links, vertex, changed);
+            }
+        }
+    }
+
+    /// Sees to it that every member of a level that was built is led to.
+    pub(super) fn lead_to_all(&self, links: &mut Links, members: &[u32]) {
+        let place = |vertex: u32| (vertex >> self.shift) as usize;
+        let places = members.iter().map(|vertex| place(*vertex) + 1).max();
+        let mut is_named = vec![false; places.unwrap_or(0)];
+        for member in members {
+            for named in links.of(member >> self.shift) {
+                if let Some(named) = is_named.get_mut(place(*named)) {
+                    *named = true;
+                }
+            }
+        }
+        let mut changed = Lists::new();
+        for member in members {
+            if is_named.get(place(*member)) == Some(&false) {
+                self.lead_to(links, *member, &mut changed);
+            }
+        }
+    }
+
+    /// Whether a neighbour of a vertex, other than `except`, names it.
+    fn is_led_to(&self, links: &Links, vertex: u32, except: Option<u32>) -> bool {
+        let mut neighbours = links.of(vertex >> self.shift).iter();
+        neighbours.any(|id| {
+            Some(*id) != except && self.is_live(*id) && links.of(id >> self.shift).contains(&vertex)
+        })
+    }
+
+    /// Has a neighbour of a vertex name it, in the place of one that others name too if there is no room.
+    fn lead_to(&self, links: &mut Links, vertex: u32, changed: &mut Lists) {
+        let mut vertex = vertex;
+        for _ in 0..DISPLACED_MAX {
+            match self.name(links, vertex, changed) {
+                Some(displaced) => vertex = displaced,
+                None => return,
+            }
+        }
+    }
+
+    /// Does that; answers with the one that lost its place for it, if there was none that others name.
+    fn name(&self, links: &mut Links, vertex: u32, changed: &mut Lists) -> Option<u32> {
+        let neighbours = links.of(vertex >> self.shift).iter().copied();
+        let mut neighbours: Vec<u32> = neighbours.filter(|id| self.is_live(*id)).collect();
+        if neighbours.is_empty() {
+            // All that it knew are gone: who is changed lies near.
+            let others = changed.iter().map(|(id, _)| *id);
+            let others = others.filter(|id| *id != vertex && self.is_live(*id));
+            neighbours.extend(others.min_by_key(|id| (self.distance(vertex, *id), *id)));
+            self.replace(links, vertex, &neighbours, changed);
+        }
+        for neighbour in &neighbours {
+            let mut list: Vec<u32> = links.of(neighbour >> self.shift).to_vec();
+            if list.len() < links.degree() {
+                list.push(vertex);
+            } else {
+                let is_spare =
+                    |id: u32| !self.is_live(id) || self.is_led_to(links, id, Some(*neighbour));
+                // Of these the nearest one: the vertex leads about where that one led.
+                let spare = list.iter_mut().filter(|id| is_spare(**id));
+                let Some(place) = spare.min_by_key(|id| (self.distance(vertex, **id), **id)) else {
+                    continue;
+                };
+                *place = vertex;
+            }
+            self.replace(links, *neighbour, &list, changed);
+            return None;
+        }
+        // Another one in every place: who loses its own may find room elsewhere.
+        let neighbour = *neighbours.first()?;
+        let mut list: Vec<u32> = links.of(neighbour >> self.shift).to_vec();
+        let place = list.last_mut()?;
+        let displaced = std::mem::replace(place, vertex);
+        self.replace(links, neighbour, &list, changed);
+        Some(displaced)
+    }
+}
