@@ -28,6 +28,7 @@ mod statistics;
 mod stream;
 mod texts;
 mod tokens;
+pub mod typed;
 mod uuids;
 
 use std::fmt;

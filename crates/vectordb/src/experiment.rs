@@ -24,6 +24,7 @@ pub mod growthbook;
 mod hash;
 mod json;
 mod log;
+mod position;
 mod report;
 mod statistics;
 
@@ -32,10 +33,11 @@ pub use assign::{Assignment, Change, Decision, NO_VARIANT, Plan, Reason, check_e
 pub use definition::{Experiment, Holdout, Slice, VARIANTS_MAX};
 pub use hash::Algorithm;
 pub use log::{ExperimentLog, Exposure};
+pub use position::Positions;
 pub use report::{MetricReport, Report, VariantReport};
 pub use statistics::{
-    Arm, Bandit, Comparison, Correction, Lift, Moments, PairMoments, Posterior, RESAMPLES_MAX,
-    SampleRatio, Sequential, SequentialOptions, Summary, Verdict, benjamini_hochberg, bootstrap,
-    compare_cuped, compare_means, compare_proportions, compare_ratios, holm, power, sample_ratio,
-    sample_size, sequential, weigh,
+    Arm, Bandit, Comparison, Correction, Description, Lift, Moments, PairMoments, Posterior,
+    RESAMPLES_MAX, SampleRatio, Sequential, SequentialOptions, Summary, Verdict,
+    benjamini_hochberg, bootstrap, compare_cuped, compare_means, compare_proportions,
+    compare_ratios, holm, median, power, sample_ratio, sample_size, sequential, weigh,
 };

@@ -16,7 +16,7 @@ mod tune;
 
 pub(crate) use batch::each;
 pub use clustered::ClusteredOptions;
-pub use exact::{Scan, ScanCodes};
+pub use exact::{DoubleVectors, Scan, ScanCodes};
 pub use graph::{GraphOptions, Layout};
 pub(crate) use index::{Answer, IndexMeta};
 pub use index::{Index, Neighbour};

@@ -38,8 +38,8 @@ pub use crate::db::{
     VectorDbSaved, VectorOptions, Vectors,
 };
 pub use crate::indexing::{
-    ClusteredOptions, Explanation, GraphOptions, Index, IndexOptions, Layout, Method, Neighbour,
-    Progress, SEARCH_K_MAX, Scan, ScanCodes, SparseIndex, Work, unwatched,
+    ClusteredOptions, DoubleVectors, Explanation, GraphOptions, Index, IndexOptions, Layout,
+    Method, Neighbour, Progress, SEARCH_K_MAX, Scan, ScanCodes, SparseIndex, Work, unwatched,
 };
 pub use crate::persist::IndexFile;
 pub use durable::{Access, PagesSaved};

@@ -33,6 +33,8 @@ mod dictionary;
 mod frame;
 mod lz4;
 mod registry;
+#[cfg(feature = "zlib")]
+pub mod zlib;
 mod zstd;
 
 use std::fmt;

@@ -38,6 +38,73 @@ impl Rng for SystemRng {
     }
 }
 
+/// Bytes of another generator, fetched some thousand at a time: for many ids, each of which would be a system call.
+///
+/// Call [`BufferedRng::forget`] in a child process after a fork, otherwise it repeats its parent's bytes.
+///
+/// ```
+/// use common::utils::id_generator::{BufferedRng, Rng, SystemRng};
+/// let rng = BufferedRng::new(SystemRng);
+/// let (mut first, mut second) = ([0; 16], [0; 16]);
+/// rng.fill(&mut first);
+/// rng.fill(&mut second);
+/// assert_ne!(first, second);
+/// ```
+#[derive(Debug)]
+pub struct BufferedRng<R> {
+    source: R,
+    ahead: Mutex<Ahead>,
+}
+
+/// Random bytes of which the first `used` are spent.
+#[derive(Debug)]
+struct Ahead {
+    bytes: [u8; AHEAD_BYTES],
+    used: usize,
+}
+
+const AHEAD_BYTES: usize = 4096;
+
+impl<R: Rng> BufferedRng<R> {
+    /// A buffer before `source`; nothing is fetched yet.
+    pub const fn new(source: R) -> Self {
+        Self {
+            source,
+            ahead: Mutex::new(Ahead {
+                bytes: [0; AHEAD_BYTES],
+                used: AHEAD_BYTES,
+            }),
+        }
+    }
+
+    /// Throws away what was fetched ahead.
+    pub fn forget(&self) {
+        self.ahead.lock().used = AHEAD_BYTES;
+    }
+}
+
+impl<R: Rng> Rng for BufferedRng<R> {
+    /// # Panics
+    /// When the source does.
+    fn fill(&self, bytes: &mut [u8]) {
+        if bytes.len() > AHEAD_BYTES {
+            return self.source.fill(bytes);
+        }
+        let mut ahead = self.ahead.lock();
+        if AHEAD_BYTES - ahead.used < bytes.len() {
+            self.source.fill(&mut ahead.bytes);
+            ahead.used = 0;
+        }
+        let used = ahead.used;
+        if let Some(fresh) = ahead.bytes.get_mut(used..used + bytes.len()) {
+            bytes.copy_from_slice(fresh);
+            // What was given out is nobody else's to find.
+            fresh.fill(0);
+        }
+        ahead.used = used + bytes.len();
+    }
+}
+
 /// A repeatable sequence from a seed (`SplitMix64`); for tests and simulations, never for secrets.
 ///
 /// One thread sees the same bytes for the same seed; several threads share out one sequence.
@@ -442,7 +509,7 @@ pub fn parse_uuid(text: &str) -> Result<Uuid> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Rng, *};
     use crate::utils::time::ManualClock;
     use proptest::prelude::*;
     use std::collections::HashSet;
@@ -477,6 +544,34 @@ mod tests {
         assert_eq!(v7[0].get_variant(), uuid::Variant::RFC4122);
         let (seconds, nanos) = v7[0].get_timestamp().unwrap().to_unix();
         assert_eq!((seconds, nanos), (1_000, 0));
+    }
+
+    #[test]
+    fn a_buffer_gives_every_byte_of_its_source_once() {
+        let buffered = BufferedRng::new(SeededRng::new(5));
+        let direct = SeededRng::new(5);
+        let mut fetched = [0; AHEAD_BYTES];
+        direct.fill(&mut fetched);
+        let mut given = vec![0; AHEAD_BYTES - 8];
+        for chunk in given.chunks_mut(24) {
+            buffered.fill(chunk);
+        }
+        assert_eq!(given, fetched[..AHEAD_BYTES - 8]);
+
+        direct.fill(&mut fetched);
+        let mut next = [0; 16];
+        buffered.fill(&mut next);
+        assert_eq!(next, fetched[..16], "too few were left");
+
+        buffered.forget();
+        direct.fill(&mut fetched);
+        buffered.fill(&mut next);
+        assert_eq!(next, fetched[..16], "the rest was thrown away");
+
+        let (mut long, mut expected) = (vec![0; 5000], vec![0; 5000]);
+        direct.fill(&mut expected);
+        buffered.fill(&mut long);
+        assert_eq!(long, expected, "more than the buffer holds");
     }
 
     #[test]

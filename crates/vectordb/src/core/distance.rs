@@ -4,6 +4,7 @@
 mod aarch64;
 mod bits;
 mod bytes;
+mod double;
 mod kernels;
 mod level;
 mod metric;
@@ -16,6 +17,8 @@ mod x86;
 
 pub(crate) use bits::distance as bit_distance;
 pub(crate) use bytes::{ByteKernel, byte_kernel};
+pub use double::{DoubleMetric, dot, magnitude, similarity};
+pub(crate) use double::{Length, similar};
 pub(crate) use kernels::RowKernels;
 pub use metric::{Metric, PreparedVector};
 pub(crate) use prefetch::prefetch;

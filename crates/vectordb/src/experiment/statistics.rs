@@ -4,6 +4,7 @@ mod bandit;
 mod bayes;
 mod bootstrap;
 mod compare;
+mod describe;
 mod distribution;
 mod moments;
 mod multiple;
@@ -17,6 +18,7 @@ pub use compare::{
     Comparison, Correction, Lift, Summary, compare_cuped, compare_means, compare_proportions,
     compare_ratios,
 };
+pub use describe::{Description, median};
 pub use moments::{Moments, PairMoments};
 pub use multiple::{benjamini_hochberg, holm};
 pub use power::{SampleRatio, power, sample_ratio, sample_size};

@@ -6,6 +6,7 @@
 
 mod codes;
 mod custom;
+mod double;
 mod shortlist;
 
 use std::cmp::Ordering;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 use common::{Result, Slot};
 
 pub use self::codes::ScanCodes;
+pub use self::double::DoubleVectors;
 use self::shortlist::{Shortlist, Truth};
 use super::index::Neighbour;
 use crate::core::distance::{Metric, PreparedVector, RowKernels};

@@ -57,6 +57,16 @@ impl Imputer {
         fit.finish()
     }
 
+    /// An imputer whose fit is at hand: what [`Imputer::values`] gives.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for a value that is not finite.
+    pub fn from_values(filling: Filling, values: Vec<f64>) -> Result<Self> {
+        let imputer = Self { filling, values };
+        imputer.check()?;
+        Ok(imputer)
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         finite("filling", &self.values)
     }

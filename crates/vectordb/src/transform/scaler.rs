@@ -118,7 +118,12 @@ impl Scaler {
         fit.finish()
     }
 
-    pub(super) fn from_parts(scaling: Scaling, offset: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
+    /// A scaling whose fit is at hand as numbers: what [`Scaler::offset`] and [`Scaler::scale`] give.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for different lengths, numbers that are not finite, a scale of 0, and options that
+    /// make no sense.
+    pub fn from_parts(scaling: Scaling, offset: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
         let scaler = Self {
             scaling,
             offset,

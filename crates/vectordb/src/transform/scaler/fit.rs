@@ -69,6 +69,51 @@ impl ScalerFit {
         })
     }
 
+    /// A fit that goes on from another one's [`counts`](Self::counts) and [`summary`](Self::summary).
+    ///
+    /// # Errors
+    /// As [`ScalerFit::new`]; also for different lengths, and for robust scaling, which has no summary.
+    pub fn resume(scaling: Scaling, counts: Vec<u64>, summary: [Vec<f64>; 2]) -> Result<Self> {
+        let mut fit = Self::new(scaling, counts.len())?;
+        let [first, second] = summary;
+        width("the summary", first.len(), counts.len())?;
+        width("the summary", second.len(), counts.len())?;
+        fit.state = match fit.state {
+            State::Moments { .. } => State::Moments {
+                mean: first,
+                variance: second,
+            },
+            State::Extremes { .. } => State::Extremes {
+                min: first,
+                max: second,
+            },
+            State::Values(_) => {
+                return Err(Error::invalid(
+                    "robust scaling cannot go on: fit all rows at once",
+                ));
+            }
+        };
+        fit.counts = counts;
+        Ok(fit)
+    }
+
+    /// What is kept of each column: means and variances, or minima and maxima; none for robust scaling.
+    ///
+    /// ```
+    /// use vectordb::transform::{Matrix, ScalerFit, Scaling};
+    /// let mut fit = ScalerFit::new(Scaling::STANDARD, 1)?;
+    /// fit.partial_fit(Matrix::new(&[1.0, 3.0], 1)?)?;
+    /// assert_eq!(fit.summary(), Some([&[2.0][..], &[1.0]]));
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    pub fn summary(&self) -> Option<[&[f64]; 2]> {
+        match &self.state {
+            State::Moments { mean, variance } => Some([mean, variance]),
+            State::Extremes { min, max } => Some([min, max]),
+            State::Values(_) => None,
+        }
+    }
+
     /// How many values each column had that were not missing.
     pub fn counts(&self) -> &[u64] {
         &self.counts
