@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bench_case import Case
 
-MODULES = ("common_cases", "syncdb_cases", "vectordb_cases")
-"""One for each package."""
+MODULES = ("common_cases", "syncdb_cases", "syncdb_codec_cases", "vectordb_cases", "vectordb_serving_cases")
+"""One for each package, or part of one."""
 
 
 def seconds_per_call(call: Callable[[], object], least: float) -> float:

@@ -1,0 +1,1 @@
+"""Compression of records: see `syncdb.compression.type_compressor`."""

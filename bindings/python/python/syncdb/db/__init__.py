@@ -1,0 +1,1 @@
+"""Tables of rows in memory, and their schemas."""

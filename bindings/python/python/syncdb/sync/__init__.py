@@ -1,0 +1,1 @@
+"""Changes, conflicts, and the protocol that brings rows to clients and back."""

@@ -1,0 +1,1 @@
+"""What programs that test themselves import."""

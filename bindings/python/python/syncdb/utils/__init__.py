@@ -1,0 +1,1 @@
+"""Nothing: kept because programs import it."""

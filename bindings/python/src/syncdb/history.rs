@@ -1,0 +1,525 @@
+//! Changes and what replicas have seen of each other: the natives under `ChangeRecord`, `ChangeTracker` and
+//! `VersionVector`.
+
+use std::cmp::Ordering;
+
+use pyo3::exceptions::PyKeyError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
+
+use super::copy::{deep_copy, is_atom};
+use super::json::untag;
+use super::table::{key_tuple, template};
+
+/// Names of the fields of a change, in order.
+pub(super) const FIELDS: [&str; 8] = [
+    "id",
+    "table_name",
+    "primary_key",
+    "operation",
+    "timestamp",
+    "client_id",
+    "old_data",
+    "new_data",
+];
+
+/// The names as Python keeps them.
+pub(super) fn field_names(py: Python<'_>) -> &[Py<PyString>; 8] {
+    static NAMES: PyOnceLock<[Py<PyString>; 8]> = PyOnceLock::new();
+    NAMES.get_or_init(py, || {
+        FIELDS.map(|name| PyString::intern(py, name).unbind())
+    })
+}
+
+static TEMPLATE: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+
+/// The fields of a change.
+pub(super) struct Fields<'a, 'py> {
+    pub(super) id: &'a Bound<'py, PyAny>,
+    pub(super) table_name: &'a Bound<'py, PyAny>,
+    pub(super) primary_key: &'a Bound<'py, PyAny>,
+    pub(super) operation: &'a Bound<'py, PyAny>,
+    pub(super) timestamp: &'a Bound<'py, PyAny>,
+    pub(super) client_id: &'a Bound<'py, PyAny>,
+    pub(super) old_data: &'a Bound<'py, PyAny>,
+    pub(super) new_data: &'a Bound<'py, PyAny>,
+}
+
+impl<'py> Fields<'_, 'py> {
+    fn dict(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = template(py, &TEMPLATE, &FIELDS)?;
+        fields.set_item(intern!(py, "id"), self.id)?;
+        fields.set_item(intern!(py, "table_name"), self.table_name)?;
+        fields.set_item(intern!(py, "primary_key"), self.primary_key)?;
+        fields.set_item(intern!(py, "operation"), self.operation)?;
+        fields.set_item(intern!(py, "timestamp"), self.timestamp)?;
+        fields.set_item(intern!(py, "client_id"), self.client_id)?;
+        fields.set_item(intern!(py, "old_data"), self.old_data)?;
+        fields.set_item(intern!(py, "new_data"), self.new_data)?;
+        Ok(fields)
+    }
+
+    /// A `ChangeRecord` of these fields.
+    pub(super) fn record(&self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+        record_of(class, &self.dict(class.py())?)
+    }
+}
+
+/// The class `ChangeRecord` of the package.
+pub(super) fn record_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "syncdb.sync.change_tracker", "ChangeRecord")
+}
+
+static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// A new object of a dataclass with these fields, without the work of its constructor.
+fn record_of<'py>(
+    class: &Bound<'py, PyType>,
+    fields: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let new = NEW.get_or_try_init(py, || {
+        py.get_type::<ChangeRecordMethods>()
+            .getattr("__new__")
+            .map(Bound::unbind)
+    })?;
+    let record = new.bind(py).call1((class,))?;
+    record.setattr(intern!(py, "__dict__"), fields)?;
+    Ok(record)
+}
+
+/// Native part of the dataclass `ChangeRecord`.
+#[pyclass(subclass, frozen, module = "tandemdb._native.syncdb")]
+pub(super) struct ChangeRecordMethods;
+
+#[pymethods]
+impl ChangeRecordMethods {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self
+    }
+
+    /// The change that `to_dict` described; the key becomes a tuple, other names are ignored, a missing one is `KeyError`.
+    #[classmethod]
+    fn from_dict<'py>(
+        cls: &Bound<'py, PyType>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let fields = own_fields(data)?;
+        if cls.is(record_class(cls.py())?) {
+            return record_of(cls, &fields);
+        }
+        cls.call((), Some(&fields))
+    }
+}
+
+/// The fields that a dictionary describes, the key as a tuple; `KeyError` for one that is missing.
+fn own_fields<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    let py = data.py();
+    let names = field_names(py);
+    if let Ok(dict) = data.cast_exact::<PyDict>()
+        && dict.len() == FIELDS.len()
+        && dict
+            .iter()
+            .zip(names)
+            .all(|((name, _), field)| name.as_ptr() == field.as_ptr())
+    {
+        let fields = dict.copy()?;
+        let name = intern!(py, "primary_key");
+        if let Some(key) = dict.get_item(name)?
+            && !key.is_exact_instance_of::<PyTuple>()
+        {
+            fields.set_item(name, key_tuple(&key)?)?;
+        }
+        return Ok(fields);
+    }
+    let fields = template(py, &TEMPLATE, &FIELDS)?;
+    for name in names {
+        fields.set_item(name, data.get_item(name)?)?;
+    }
+    let primary_key = key_tuple(&data.get_item(intern!(py, "primary_key"))?)?;
+    fields.set_item(intern!(py, "primary_key"), primary_key)?;
+    Ok(fields)
+}
+
+/// The change of a message: a dictionary becomes a `ChangeRecord`, everything else stays.
+fn of_message<'py>(
+    element: Bound<'py, PyAny>,
+    class: &Bound<'py, PyType>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Ok(data) = element.cast::<PyDict>() else {
+        return Ok(element);
+    };
+    let py = data.py();
+    let item = |name: &Bound<'py, PyString>| {
+        data.get_item(name)?
+            .ok_or_else(|| PyKeyError::new_err(name.to_string()))
+    };
+    let row =
+        |name: &Bound<'py, PyString>, alias: &Bound<'py, PyString>| match data.get_item(name)? {
+            Some(row) => untag(&row),
+            None => match data.get_item(alias)? {
+                Some(row) => untag(&row),
+                None => Err(PyKeyError::new_err(name.to_string())),
+            },
+        };
+    let values = key_tuple(&item(intern!(py, "primary_key"))?)?
+        .iter()
+        .map(|value| untag(&value))
+        .collect::<PyResult<Vec<_>>>()?;
+    Fields {
+        id: &item(intern!(py, "id"))?,
+        table_name: &item(intern!(py, "table_name"))?,
+        primary_key: PyTuple::new(py, values)?.as_any(),
+        operation: &item(intern!(py, "operation"))?,
+        timestamp: &item(intern!(py, "timestamp"))?,
+        client_id: &item(intern!(py, "client_id"))?,
+        old_data: &row(intern!(py, "old_data"), intern!(py, "old_record"))?,
+        new_data: &row(intern!(py, "new_data"), intern!(py, "new_record"))?,
+    }
+    .record(class)
+}
+
+/// Changes as they stand in a message, dictionaries among them as `ChangeRecord`s.
+#[pyfunction]
+#[pyo3(signature = (changes, /))]
+pub(super) fn read_changes<'py>(changes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    let py = changes.py();
+    let class = record_class(py)?;
+    let read = PyList::empty(py);
+    for element in changes.try_iter()? {
+        read.append(of_message(element?, class)?)?;
+    }
+    Ok(read)
+}
+
+/// Whether a value arrives as it is, and none of its parts needs a form that only the text has.
+fn is_sendable(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+    if is_atom(value) {
+        return true;
+    }
+    if depth > SENDABLE_DEPTH {
+        return false;
+    }
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        return list.iter().all(|one| is_sendable(&one, depth + 1));
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        return tuple.iter().all(|one| is_sendable(&one, depth + 1));
+    }
+    value.cast_exact::<PyDict>().is_ok_and(|dict| {
+        dict.iter().all(|(name, one)| {
+            name.is_exact_instance_of::<PyString>() && is_sendable(&one, depth + 1)
+        })
+    })
+}
+
+/// Deeper values are written as text, which says what is wrong with them.
+const SENDABLE_DEPTH: usize = 50;
+
+/// Whether changes would arrive as they are: then nothing is lost if no text is made of them.
+#[pyfunction]
+#[pyo3(signature = (tables, /))]
+pub(super) fn are_sendable(tables: &Bound<'_, PyDict>) -> PyResult<bool> {
+    let py = tables.py();
+    let class = record_class(py)?;
+    for changes in tables.values() {
+        let Ok(changes) = changes.cast_into::<PyList>() else {
+            return Ok(false);
+        };
+        for change in changes {
+            if !change.get_type().is(class) {
+                return Ok(false);
+            }
+            for name in [
+                intern!(py, "primary_key"),
+                intern!(py, "new_data"),
+                intern!(py, "old_data"),
+                intern!(py, "timestamp"),
+            ] {
+                if !is_sendable(&change.getattr(name)?, 0) {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Copies of changes that share nothing that can change with them.
+#[pyfunction]
+#[pyo3(signature = (changes, /))]
+pub(super) fn copy_changes<'py>(changes: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
+    let py = changes.py();
+    let copies = PyList::empty(py);
+    for change in changes {
+        let fields = deep_copy(&change.getattr(intern!(py, "__dict__"))?)?;
+        copies.append(record_of(record_class(py)?, fields.cast()?)?)?;
+    }
+    Ok(copies)
+}
+
+/// What a change keeps of a row: a copy, or `None` for no row and for an empty one.
+fn kept<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if data.is_truthy()? {
+        return deep_copy(data);
+    }
+    Ok(data.py().None().into_bound(data.py()))
+}
+
+/// Native part of the class `ChangeTracker`.
+#[pyclass(subclass, frozen, module = "tandemdb._native.syncdb")]
+pub(super) struct ChangeTrackerMethods;
+
+fn list_of<'py>(
+    slf: &Bound<'py, ChangeTrackerMethods>,
+    table_name: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyList>>> {
+    let changes = slf
+        .getattr(intern!(slf.py(), "changes"))?
+        .cast_into::<PyDict>()?;
+    match changes.get_item(table_name)? {
+        Some(list) => Ok(Some(list.cast_into::<PyList>()?)),
+        None => Ok(None),
+    }
+}
+
+#[pymethods]
+impl ChangeTrackerMethods {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self
+    }
+
+    /// Appends a change with the next id of its table, and returns it. The rows are copied.
+    fn record_change<'py>(
+        slf: &Bound<'py, Self>,
+        table_name: &Bound<'py, PyAny>,
+        primary_key: &Bound<'py, PyAny>,
+        operation: &Bound<'py, PyAny>,
+        old_data: &Bound<'py, PyAny>,
+        new_data: &Bound<'py, PyAny>,
+        client_id: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let (old_data, new_data) = (kept(old_data)?, kept(new_data)?);
+        let counters = slf
+            .getattr(intern!(py, "counters"))?
+            .cast_into::<PyDict>()?;
+        let id = match counters.get_item(table_name)? {
+            Some(id) => id,
+            None => 0_u64.into_pyobject(py)?.into_any(),
+        };
+        counters.set_item(table_name, id.add(1)?)?;
+        let time = super::table::now(py)?;
+        let record = Fields {
+            id: &id,
+            table_name,
+            primary_key,
+            operation,
+            timestamp: &time,
+            client_id,
+            old_data: &old_data,
+            new_data: &new_data,
+        }
+        .record(record_class(py)?)?;
+        let list = match list_of(slf, table_name)? {
+            Some(list) => list,
+            None => {
+                let list = PyList::empty(py);
+                slf.getattr(intern!(py, "changes"))?
+                    .set_item(table_name, &list)?;
+                list
+            }
+        };
+        list.append(&record)?;
+        let most = slf.getattr(intern!(py, "max_history_size"))?;
+        if most
+            .extract::<usize>()
+            .map_or(true, |most| list.len() > most)
+        {
+            slf.call_method1(intern!(py, "_prune_history"), (table_name,))?;
+        }
+        Ok(record)
+    }
+
+    /// Changes of a table with a greater id, oldest first, without those of `exclude_client_id`.
+    #[pyo3(signature = (table_name, since_id, exclude_client_id=None))]
+    fn get_changes_since<'py>(
+        slf: &Bound<'py, Self>,
+        table_name: &Bound<'py, PyAny>,
+        since_id: &Bound<'py, PyAny>,
+        exclude_client_id: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let found = PyList::empty(py);
+        let Some(list) = list_of(slf, table_name)? else {
+            return Ok(found);
+        };
+        let from = position_after(&list, since_id)?;
+        if from.is_some() && exclude_client_id.is_none() {
+            return Ok(list.get_slice(from.unwrap_or(0), list.len()));
+        }
+        let mut at = from.unwrap_or(0);
+        while at < list.len() {
+            let change = list.get_item(at)?;
+            at += 1;
+            if from.is_none() && !change.getattr(intern!(py, "id"))?.gt(since_id)? {
+                continue;
+            }
+            if let Some(client_id) = exclude_client_id
+                && change.getattr(intern!(py, "client_id"))?.eq(client_id)?
+            {
+                continue;
+            }
+            found.append(change)?;
+        }
+        Ok(found)
+    }
+
+    /// Id of a table's newest change; -1 if there is none.
+    fn get_latest_change_id<'py>(
+        slf: &Bound<'py, Self>,
+        table_name: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match list_of(slf, table_name)? {
+            Some(list) if !list.is_empty() => {
+                list.get_item(list.len() - 1)?.getattr(intern!(py, "id"))
+            }
+            _ => Ok((-1_i64).into_pyobject(py)?.into_any()),
+        }
+    }
+}
+
+/// Where the changes after an id begin, if the ids of the list rise by one as a tracker gives them.
+fn position_after(
+    list: &Bound<'_, PyList>,
+    since_id: &Bound<'_, PyAny>,
+) -> PyResult<Option<usize>> {
+    let id = intern!(list.py(), "id");
+    let Some(end) = list.len().checked_sub(1) else {
+        return Ok(Some(0));
+    };
+    let (Ok(since), Ok(first_id), Ok(last_id)) = (
+        since_id.extract::<i64>(),
+        list.get_item(0)?.getattr(id)?.extract::<i64>(),
+        list.get_item(end)?.getattr(id)?.extract::<i64>(),
+    ) else {
+        return Ok(None);
+    };
+    if last_id.checked_sub(first_id) != i64::try_from(end).ok() {
+        return Ok(None);
+    }
+    if since < first_id {
+        return Ok(Some(0));
+    }
+    if since >= last_id {
+        return Ok(Some(list.len()));
+    }
+    let from = usize::try_from(since - first_id).unwrap_or(0) + 1;
+    // A program may have put changes into the list itself.
+    Ok(
+        (list.get_item(from)?.getattr(id)?.extract::<i64>().ok() == Some(since + 1))
+            .then_some(from),
+    )
+}
+
+/// Native part of the class `VersionVector`: its entries are a dictionary that programs replace.
+#[pyclass(subclass, frozen, module = "tandemdb._native.syncdb")]
+pub(super) struct VersionVectorMethods;
+
+fn entries<'py>(vector: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    Ok(vector
+        .getattr(intern!(vector.py(), "vector"))?
+        .cast_into::<PyDict>()?)
+}
+
+/// How one entry stands to another; a missing one counts as 0.
+fn compare(
+    mine: Option<&Bound<'_, PyAny>>,
+    theirs: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Ordering> {
+    let small = |entry: Option<&Bound<'_, PyAny>>| match entry {
+        None => Some(0),
+        Some(entry) if entry.is_instance_of::<PyInt>() => entry.extract::<i64>().ok(),
+        Some(_) => None,
+    };
+    if let (Some(mine), Some(theirs)) = (small(mine), small(theirs)) {
+        return Ok(mine.cmp(&theirs));
+    }
+    match (mine, theirs) {
+        (Some(mine), Some(theirs)) => mine.compare(theirs),
+        (Some(mine), None) => mine.compare(0),
+        (None, Some(theirs)) => theirs.compare(0).map(Ordering::reverse),
+        (None, None) => Ok(Ordering::Equal),
+    }
+}
+
+/// Whether no entry of the first is smaller and at least one is larger.
+fn dominates(mine: &Bound<'_, PyDict>, theirs: &Bound<'_, PyDict>) -> PyResult<bool> {
+    let mut larger = false;
+    for (id, my_entry) in mine.iter() {
+        match compare(Some(&my_entry), theirs.get_item(&id)?.as_ref())? {
+            Ordering::Less => return Ok(false),
+            Ordering::Greater => larger = true,
+            Ordering::Equal => {}
+        }
+    }
+    for (id, their_entry) in theirs.iter() {
+        if !mine.contains(&id)? {
+            match compare(None, Some(&their_entry))? {
+                Ordering::Less => return Ok(false),
+                Ordering::Greater => larger = true,
+                Ordering::Equal => {}
+            }
+        }
+    }
+    Ok(larger)
+}
+
+#[pymethods]
+impl VersionVectorMethods {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self
+    }
+
+    /// Takes the greater count of each client.
+    fn update(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        let vector = entries(slf)?;
+        // A copy: `other` may be this vector.
+        for (id, theirs) in entries(other)?.copy()?.iter() {
+            let greater = match vector.get_item(&id)? {
+                Some(mine) => compare(Some(&theirs), Some(&mine))? == Ordering::Greater,
+                None => true,
+            };
+            if greater {
+                vector.set_item(id, theirs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no entry is smaller than `other`'s and at least one is larger; a missing entry counts as 0.
+    fn dominates(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        dominates(&entries(slf)?, &entries(other)?)
+    }
+
+    /// Whether neither dominates the other; so are two equal vectors.
+    fn concurrent_with(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (mine, theirs) = (entries(slf)?, entries(other)?);
+        Ok(!dominates(&mine, &theirs)? && !dominates(&theirs, &mine)?)
+    }
+
+    /// A copy of the entries.
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        entries(slf)?.copy()
+    }
+}
