@@ -179,6 +179,7 @@ impl Part {
         features.extend(positions.iter().filter_map(|position| {
             let field = definition.features.get(*position)?;
             Some(Feature {
+                view: definition.name.clone(),
                 name: field.name.clone(),
                 kind: Kind::of(&field.ty)?,
             })

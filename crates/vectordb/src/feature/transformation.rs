@@ -6,9 +6,10 @@ use super::cell::Kind;
 use super::selection::Selection;
 use crate::transform::{ColumnTransformer, Matrix, Steps, Transformer};
 
-/// A feature that is read: its name, and what its values are.
+/// A feature that is read: its name and that of its view, and what its values are.
 #[derive(Debug, Clone)]
 pub(super) struct Feature {
+    pub(super) view: Text,
     pub(super) name: Text,
     pub(super) kind: Kind,
 }
@@ -133,9 +134,9 @@ pub(super) fn refuse_texts(features: &[Feature]) -> Result<()> {
     match features.iter().find(|feature| feature.kind == Kind::Text) {
         None => Ok(()),
         Some(feature) => Err(Error::invalid(format!(
-            "feature `{}` is text, but a row is numbers: encode it by a `ColumnTransformer`, or read it by \
-             `FeatureView::get`",
-            feature.name
+            "feature `{}` of view `{}` is text, but a row is numbers: encode it by a `ColumnTransformer`, or read it \
+             by `FeatureView::get`",
+            feature.name, feature.view
         ))),
     }
 }

@@ -210,7 +210,7 @@ fn what_a_retrieval_cannot_read_is_said_when_it_is_prepared() {
         (from(), "a feature at least"),
         (from().view("nowhere"), "there is items, typed"),
         (from().features("typed", ["in"]), "it has float, int"),
-        (from().view("typed"), "`text` is text"),
+        (from().view("typed"), "`text` of view `typed` is text"),
         (
             from().features("typed", ["int"]).view("items"),
             "prepare a retrieval for each entity",
