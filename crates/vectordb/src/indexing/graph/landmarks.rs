@@ -80,9 +80,6 @@ impl GraphIndex {
 
     /// How many times as far others are, as these codes measure, for a vertex to be apart from them.
     pub(super) fn apart(&self) -> u32 {
-        if let Ok(v) = std::env::var("ZZA") {
-            return v.parse().unwrap_or(4);
-        }
         if self.has_squares() {
             APART * APART
         } else {
