@@ -23,7 +23,7 @@ impl Builder<'_> {
         doubtful.sort_unstable();
         doubtful.dedup();
         for vertex in doubtful {
-            if self.is_live(vertex) && !self.is_led_to(links, vertex, None) {
+            if self.is_live(vertex) && !self.is_led_to(links, vertex) {
                 self.lead_to(links, vertex, changed);
             }
         }
@@ -49,15 +49,13 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether a neighbour of a vertex, other than `except`, names it.
-    fn is_led_to(&self, links: &Links, vertex: u32, except: Option<u32>) -> bool {
+    /// Whether a neighbour of a vertex names it.
+    fn is_led_to(&self, links: &Links, vertex: u32) -> bool {
         let mut neighbours = links.of(vertex >> self.shift).iter();
-        neighbours.any(|id| {
-            Some(*id) != except && self.is_live(*id) && links.of(id >> self.shift).contains(&vertex)
-        })
+        neighbours.any(|id| self.is_live(*id) && links.of(id >> self.shift).contains(&vertex))
     }
 
-    /// Has a neighbour of a vertex name it, in the place of one that others name too if there is no room.
+    /// Has a neighbour of a vertex name it, in the place of one that is got to without it if there is no room.
     fn lead_to(&self, links: &mut Links, vertex: u32, changed: &mut Lists) {
         let mut vertex = vertex;
         for _ in 0..DISPLACED_MAX {
@@ -68,7 +66,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Does that; answers with the one that lost its place for it, if there was none that others name.
+    /// Does that; answers with the one that lost its place for it, if every one was needed.
     fn name(&self, links: &mut Links, vertex: u32, changed: &mut Lists) -> Option<u32> {
         let neighbours = links.of(vertex >> self.shift).iter().copied();
         let mut neighbours: Vec<u32> = neighbours.filter(|id| self.is_live(*id)).collect();
@@ -84,8 +82,15 @@ impl Builder<'_> {
             if list.len() < links.degree() {
                 list.push(vertex);
             } else {
-                let is_spare =
-                    |id: u32| !self.is_live(id) || self.is_led_to(links, id, Some(*neighbour));
+                let known = links.of(neighbour >> self.shift);
+                // Who leaves this list is still got to from here, by one that stays.
+                let is_spare = |id: u32| {
+                    let mut others = known.iter().filter(|other| **other != id);
+                    !self.is_live(id)
+                        || others.any(|other| {
+                            self.is_live(*other) && links.of(other >> self.shift).contains(&id)
+                        })
+                };
                 // Of these the nearest one: the vertex leads about where that one led.
                 let spare = list.iter_mut().filter(|id| is_spare(**id));
                 let Some(place) = spare.min_by_key(|id| (self.distance(vertex, **id), **id)) else {
