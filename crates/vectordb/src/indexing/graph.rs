@@ -5,6 +5,7 @@ mod build;
 mod bundles;
 #[cfg(any(test, shuttle))]
 mod check;
+mod connect;
 mod landmarks;
 mod links;
 mod options;
@@ -28,7 +29,7 @@ use self::links::Links;
 pub use self::options::{GraphOptions, Layout};
 use self::prune::Rule;
 pub(crate) use self::stored::GraphMeta;
-use self::walk::Level;
+use self::walk::{Level, Scratch};
 use super::codes::Codes;
 use super::progress::{Progress, report};
 use crate::core::distance::Metric;
@@ -41,6 +42,8 @@ const LEVEL_SHIFT: u32 = 5;
 const GROUP_MASK: u64 = (1 << LEVEL_SHIFT) - 1;
 /// Vertices whose neighbours are coded before the codes are written.
 const BUNDLED_AT_ONCE: usize = 4_096;
+/// For so many candidates of a search, one is kept on coarser levels.
+const ENTRY_SHARE: usize = 32;
 /// The highest level has at most so many vertices of whom one stands for all.
 const TOPS_MAX: usize = 128;
 
@@ -62,6 +65,8 @@ pub(crate) struct GraphIndex {
     landmarks: Arc<Vec<u32>>,
     /// Vertices have numbers below this.
     vertices: u32,
+    /// Updates since all lists were looked at.
+    updates: usize,
 }
 
 impl GraphIndex {
@@ -130,6 +135,7 @@ impl GraphIndex {
             tops: Arc::default(),
             landmarks: Arc::default(),
             vertices,
+            updates: 0,
         };
         graph.build_levels(rows, &members, progress)?;
         if options.layout == Layout::Fast {
@@ -261,6 +267,9 @@ impl GraphIndex {
         builder.link_all(&mut links, members.len(), seeds, &entry, report)?;
         let mut links = builder.trimmed(&links, members);
         builder.lead_to_all(&mut links, members);
+        if let Some(root) = seeds.first() {
+            builder.connect(&mut links, *root, members, &mut Lists::new());
+        }
         Ok(links)
     }
 
@@ -280,6 +289,7 @@ impl GraphIndex {
                 fills: self.options.layout == Layout::Fast,
             },
             width: self.options.build_candidates,
+            without: None,
         }
     }
 
@@ -295,6 +305,27 @@ impl GraphIndex {
     fn entry(&self, query: &[Line]) -> u32 {
         let above = self.levels.get(1..).unwrap_or_default();
         self.nearest_of(query, self.descend(query, above, 1), &self.landmarks)
+    }
+
+    /// Where else a search of the finest level begins that keeps so many candidates: a descent ends in the wrong one of
+    /// several groups now and then, and who keeps many can afford more than one.
+    fn other_entries(&self, query: &[Line], effort: usize, scratch: &mut Scratch) -> Vec<u32> {
+        let width = effort / ENTRY_SHARE;
+        if width < 2 || self.levels.len() < 2 {
+            return Vec::new();
+        }
+        let mut found: Vec<u32> = self.tops.as_ref().clone();
+        for (number, links) in self.levels.iter().enumerate().skip(1).rev() {
+            let level = Level {
+                links,
+                shift: shift_of(number),
+                codes: &self.codes,
+                vertices: self.vertices as usize,
+            };
+            level.search(query, &found, width, scratch);
+            found = scratch.beam.iter().map(|(_, id)| id).collect();
+        }
+        found
     }
 
     /// The nearest of one vertex and others.

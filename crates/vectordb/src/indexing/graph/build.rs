@@ -28,6 +28,8 @@ pub(super) struct Builder<'a> {
     pub(super) rule: Rule,
     /// Candidates that are kept while the neighbours of a vertex are looked for.
     pub(super) width: usize,
+    /// A vertex that is being removed, while its vector is still there.
+    pub(super) without: Option<u32>,
 }
 
 /// Vertices and lists of theirs.
@@ -202,7 +204,7 @@ impl Builder<'_> {
 
     /// Whether a vertex has a vector: lists may name some that no longer do.
     pub(super) fn is_live(&self, vertex: u32) -> bool {
-        self.rows.contains(Slot(vertex))
+        self.rows.contains(Slot(vertex)) && Some(vertex) != self.without
     }
 
     pub(super) fn distance(&self, a: u32, b: u32) -> u32 {

@@ -2,12 +2,14 @@
 
 use common::Slot;
 
+use super::connect::SMALL;
 use super::{GraphIndex, is_of_level, shift_of};
 use crate::core::{SlotSet, VectorRows};
 
 impl GraphIndex {
-    /// Lists name vertices of their level that are not themselves, once each and no more than there is room for; a
-    /// search begins somewhere that lives, and may begin wherever a further level would have a vertex.
+    /// Lists name vertices of their level that are not themselves, once each and no more than there is room for; every
+    /// vertex is named, and in a small graph led to from wherever a search begins; a search begins somewhere that lives,
+    /// and may begin wherever a further level would have a vertex.
     ///
     /// A list may name a slot that has no vector or another by now: searches pass over it.
     ///
@@ -41,6 +43,22 @@ impl GraphIndex {
                 None,
                 "no list names it"
             );
+        }
+        if let (Some(links), true) = (self.levels.first(), rows.len() <= SMALL) {
+            for top in self.tops.iter() {
+                let mut led_to: SlotSet = std::iter::once(Slot(*top)).collect();
+                let mut waiting = vec![*top];
+                while let Some(vertex) = waiting.pop() {
+                    for id in links.of(vertex) {
+                        if rows.contains(Slot(*id)) && led_to.insert(Slot(*id)) {
+                            waiting.push(*id);
+                        }
+                    }
+                }
+                let mut slots = rows.slots();
+                let cut_off = slots.find(|slot| !led_to.contains(*slot));
+                assert_eq!(cut_off, None, "no way from {top}");
+            }
         }
         assert_eq!(self.tops.is_empty(), rows.is_empty());
         let last = self.levels.len().saturating_sub(1);

@@ -6,6 +6,8 @@
 use super::build::{Builder, Lists};
 use super::links::Links;
 
+/// So many neighbours of a vertex name it, where there is room: one alone may lie where no search for it goes.
+const NAMED_MIN: usize = 2;
 /// So many vertices may lose their places one for another.
 const DISPLACED_MAX: usize = 8;
 
@@ -49,10 +51,12 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether a neighbour of a vertex names it.
+    /// Whether enough neighbours of a vertex name it.
     fn is_led_to(&self, links: &Links, vertex: u32) -> bool {
-        let mut neighbours = links.of(vertex >> self.shift).iter();
-        neighbours.any(|id| self.is_live(*id) && links.of(id >> self.shift).contains(&vertex))
+        let neighbours = links.of(vertex >> self.shift).iter();
+        let naming = neighbours
+            .filter(|id| self.is_live(**id) && links.of(**id >> self.shift).contains(&vertex));
+        naming.take(NAMED_MIN).count() == NAMED_MIN
     }
 
     /// Has a neighbour of a vertex name it, in the place of one that is got to without it if there is no room.
@@ -77,12 +81,32 @@ impl Builder<'_> {
             neighbours.extend(others.min_by_key(|id| (self.distance(vertex, *id), *id)));
             self.replace(links, vertex, &neighbours, changed);
         }
-        for neighbour in &neighbours {
-            let mut list: Vec<u32> = links.of(neighbour >> self.shift).to_vec();
+        // The nearest first: a search for the vertex comes by there.
+        neighbours.sort_by_cached_key(|id| (self.distance(vertex, *id), *id));
+        let is_naming = |id: &u32| links.of(id >> self.shift).contains(&vertex);
+        let named = neighbours.iter().filter(|id| is_naming(id)).count();
+        neighbours.retain(|id| !is_naming(id));
+        if self.name_at_ease(links, &neighbours, vertex, changed) || named > 0 {
+            return None;
+        }
+        // Another one in every place: who loses its own may find room elsewhere.
+        self.displace(links, *neighbours.first()?, vertex, changed)
+    }
+
+    /// Has the first of some vertices name another that can without a loss; whether one can.
+    fn name_at_ease(
+        &self,
+        links: &mut Links,
+        owners: &[u32],
+        vertex: u32,
+        changed: &mut Lists,
+    ) -> bool {
+        for owner in owners {
+            let mut list: Vec<u32> = links.of(owner >> self.shift).to_vec();
             if list.len() < links.degree() {
                 list.push(vertex);
             } else {
-                let known = links.of(neighbour >> self.shift);
+                let known = links.of(owner >> self.shift);
                 // Who leaves this list is still got to from here, by one that stays.
                 let is_spare = |id: u32| {
                     let mut others = known.iter().filter(|other| **other != id);
@@ -98,15 +122,39 @@ impl Builder<'_> {
                 };
                 *place = vertex;
             }
-            self.replace(links, *neighbour, &list, changed);
-            return None;
+            self.replace(links, *owner, &list, changed);
+            return true;
         }
-        // Another one in every place: who loses its own may find room elsewhere.
-        let neighbour = *neighbours.first()?;
-        let mut list: Vec<u32> = links.of(neighbour >> self.shift).to_vec();
+        false
+    }
+
+    /// Gives a vertex the last place in the list of another; answers with the one that had it.
+    fn displace(
+        &self,
+        links: &mut Links,
+        owner: u32,
+        vertex: u32,
+        changed: &mut Lists,
+    ) -> Option<u32> {
+        let mut list: Vec<u32> = links.of(owner >> self.shift).to_vec();
         let place = list.last_mut()?;
         let displaced = std::mem::replace(place, vertex);
-        self.replace(links, neighbour, &list, changed);
+        self.replace(links, owner, &list, changed);
         Some(displaced)
+    }
+
+    /// Has one of some vertices name another; whether nobody lost a place for it that may be needed.
+    pub(super) fn name_by(
+        &self,
+        links: &mut Links,
+        owners: &[u32],
+        vertex: u32,
+        changed: &mut Lists,
+    ) -> bool {
+        if self.name_at_ease(links, owners, vertex, changed) {
+            return true;
+        }
+        let owner = owners.first();
+        owner.is_none_or(|owner| self.displace(links, *owner, vertex, changed).is_none())
     }
 }

@@ -38,7 +38,7 @@ thread_local! {
 struct Start<'a> {
     links: &'a Links,
     code: &'a [Line],
-    entry: u32,
+    entries: Vec<u32>,
     /// Candidates that are kept on the way.
     width: usize,
     /// Candidates that are wanted in the end.
@@ -57,14 +57,17 @@ impl GraphIndex {
         let wanted = request
             .k
             .min(request.filter.map_or(rows.len(), SlotSet::len));
-        let start = Start {
-            links,
-            code: &code,
-            entry: self.entry(&code),
-            width: effort.min(rows.len()).max(wanted),
-            keep: wanted.saturating_mul(RERANKED),
-        };
+        let width = effort.min(rows.len()).max(wanted);
         SCRATCH.with_borrow_mut(|scratch| {
+            let mut entries = vec![self.entry(&code)];
+            entries.extend(self.other_entries(&code, width, scratch));
+            let start = Start {
+                links,
+                code: &code,
+                entries,
+                width,
+                keep: wanted.saturating_mul(RERANKED),
+            };
             let candidates = self.candidates(request, &start, scratch, &mut work);
             let found = rerank(request, &candidates, &mut work);
             if found.len() >= wanted {
@@ -96,7 +99,7 @@ impl GraphIndex {
             if let Some(bundles) = &self.bundles {
                 return self.bundled(bundles, request, start, scratch, work);
             }
-            work.compared += level.search(start.code, &[start.entry], start.width, scratch);
+            work.compared += level.search(start.code, &start.entries, start.width, scratch);
             return nearest(scratch, start.keep);
         };
         if filter.len() <= start.width.saturating_mul(start.links.degree() * SCANNED) {
@@ -106,6 +109,7 @@ impl GraphIndex {
         if let (Some(bundles), true) = (&self.bundles, share >= SHARE_BUNDLED) {
             let wider = Start {
                 width: scaled(start.width, share.sqrt().recip()),
+                entries: start.entries.clone(),
                 ..*start
             };
             let candidates = self.bundled(bundles, request, &wider, scratch, work);
@@ -114,7 +118,7 @@ impl GraphIndex {
                 return candidates;
             }
         }
-        let mut entries = vec![start.entry];
+        let mut entries = start.entries.clone();
         entries.extend(seeds(filter, self.vertices));
         work.compared += level.search_within(start.code, &entries, start.width, filter, scratch);
         nearest(scratch, start.keep)
@@ -171,8 +175,11 @@ impl GraphIndex {
         bundles.query(request.vector(), query);
         beam.begin(start.width);
         visited.begin(self.vertices as usize);
-        beam.offer(0, start.entry);
-        visited.insert(start.entry);
+        for entry in &start.entries {
+            if visited.insert(*entry) {
+                beam.offer(0, *entry);
+            }
+        }
         let mut best: Vec<(u32, u32)> = Vec::with_capacity(start.keep.min(start.width) + 1);
         while let Some(vertex) = beam.expand() {
             if let Some(next) = beam.peek() {

@@ -114,6 +114,7 @@ impl GraphIndex {
             tops: Arc::new(tops),
             landmarks: Arc::new(landmarks),
             vertices,
+            updates: 0,
         })
     }
 }

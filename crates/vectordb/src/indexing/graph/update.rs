@@ -5,7 +5,7 @@ use std::sync::Arc;
 use common::Slot;
 
 use super::beam::VERTICES_MAX;
-use super::build::Lists;
+use super::build::{Builder, Lists};
 use super::landmarks::LANDMARKS_MAX;
 use super::links::Links;
 use super::prune::Candidate;
@@ -67,6 +67,7 @@ impl GraphIndex {
         if self.tops.len() > TOPS_GROWN {
             self.raise(rows);
         }
+        self.connect_after_update(rows, None, &mut changed);
         self.bundle_anew(rows, &changed);
     }
 
@@ -182,6 +183,7 @@ impl GraphIndex {
                 self.begin_elsewhere(rows, vertex);
             }
         }
+        self.connect_after_update(rows, Some(vertex), &mut changed);
         self.bundle_anew(rows, &changed);
     }
 
@@ -209,7 +211,10 @@ impl GraphIndex {
         entry: u32,
         scratch: &mut Scratch,
     ) -> Lists {
-        let builder = self.builder(rows, number);
+        let builder = Builder {
+            without: Some(vertex),
+            ..self.builder(rows, number)
+        };
         let level = Level {
             links,
             shift: builder.shift,
@@ -263,7 +268,7 @@ impl GraphIndex {
     }
 }
 
-impl super::build::Builder<'_> {
+impl Builder<'_> {
     /// Those of some vertices that are nearest to one.
     fn nearest<'v>(
         &self,
