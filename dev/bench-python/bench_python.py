@@ -14,9 +14,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import scaling
 from bench_case import Case
 
-MODULES = ("common_cases", "syncdb_cases", "syncdb_codec_cases", "vectordb_cases", "vectordb_serving_cases")
+MODULES = (
+    "common_cases",
+    "syncdb_cases",
+    "syncdb_codec_cases",
+    "vectordb_cases",
+    "vectordb_search_cases",
+    "vectordb_serving_cases",
+)
 """One for each package, or part of one."""
 
 
@@ -55,7 +63,11 @@ def main() -> None:
     parser.add_argument("--case", action="append", default=[], help="only cases whose name has this in it")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each subject (5)")
     parser.add_argument("--seconds", type=float, default=0.05, help="least time of a turn (0.05)")
+    parser.add_argument("--threads", action="store_true", help="only what two threads get done beside one")
     options = parser.parse_args()
+    if options.threads:
+        scaling.report(options.rounds, max(options.seconds, 0.3), options.json)
+        return
 
     cases: list[Case] = []
     for name in MODULES:

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 pub(crate) mod access;
 mod copying;
-mod ids;
+pub(crate) mod ids;
 mod matching;
 mod schema;
 mod storage;

@@ -2,8 +2,18 @@
 
 use pyo3::prelude::*;
 
+mod arrow;
+mod collections;
 mod common;
+mod engine;
+mod experiments;
+mod extensions;
+mod features;
+mod interchange;
+mod search;
+mod statistics;
 mod syncdb;
+mod transformers;
 mod vectordb;
 
 /// The native module of the Python packages `common`, `syncdb` and `vectordb`.
@@ -13,9 +23,27 @@ mod _native {
     use pyo3::types::PyModule;
 
     #[pymodule_export]
+    use super::arrow::arrow;
+    #[pymodule_export]
+    use super::collections::collections;
+    #[pymodule_export]
     use super::common::common;
     #[pymodule_export]
+    use super::engine::engine;
+    #[pymodule_export]
+    use super::experiments::experiments;
+    #[pymodule_export]
+    use super::extensions::extensions;
+    #[pymodule_export]
+    use super::features::features;
+    #[pymodule_export]
+    use super::search::search;
+    #[pymodule_export]
+    use super::statistics::statistics;
+    #[pymodule_export]
     use super::syncdb::syncdb;
+    #[pymodule_export]
+    use super::transformers::transformers;
     #[pymodule_export]
     use super::vectordb::vectordb;
 

@@ -46,7 +46,7 @@ pub(crate) mod syncdb {
     #[pymodule_export]
     use super::schema::{ColumnMethods, SchemaCache, TableSchemaMethods};
     #[pymodule_export]
-    use super::stamps::RowStamps;
+    use super::stamps::{RowStamps, Sighting};
     #[pymodule_export]
     use super::table::TableMethods;
     #[pymodule_export]

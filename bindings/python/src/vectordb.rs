@@ -28,7 +28,9 @@ pub(crate) mod vectordb {
         euclidean_distance, manhattan_distance, squared_euclidean_distance,
     };
     #[pymodule_export]
-    use super::estimators::{fill_missing, fit_imputer, fit_scaler, normalize_rows, scale_columns};
+    use super::estimators::{
+        fill_missing, fit_imputer, fit_scaler, fit_weighted, normalize_rows, scale_columns,
+    };
     #[pymodule_export]
     use super::experiment::{Group, Tester};
     #[pymodule_export]

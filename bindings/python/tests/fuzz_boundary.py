@@ -23,6 +23,7 @@ import random
 import resource
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -43,11 +44,23 @@ SKIPPED = {
     "run",
     "mro",
     "_setup_battery_aware_client",
+    "serve_forever",
+    "sync_async",
 }
+
+# As many Python objects are made as these say.
+SIZES = {"dimensions", "n_projections", "length"}
+SIZE_MAX = 1000
 
 # What parameters of these names usually take.
 USUAL: dict[str, Callable[[random.Random], Any]] = {
     "table_name": lambda chance: chance.choice(["t", "u", "unknown"]),
+    "table": lambda chance: chance.choice(["t", "u", "unknown"]),
+    "row": lambda chance: {"id": chance.randrange(20), "name": chance.choice(["n", None, 5])},
+    "changes": lambda chance: {"name": chance.choice(["m", None, b"b"])},
+    "key": lambda chance: chance.randrange(20),
+    "column": lambda chance: chance.choice(["name", "data", "unknown"]),
+    "filter": lambda chance: chance.choice(["id > 3", "name ==", {"id": 1}, {"unknown": None}, "name like $x"]),
     "record": lambda chance: {"id": chance.randrange(20), "name": "n", "data": [1, {"a": 2.5}]},
     "primary_key": lambda chance: (chance.randrange(20),),
     "primary_key_values": lambda chance: [chance.randrange(20)],
@@ -55,11 +68,36 @@ USUAL: dict[str, Callable[[random.Random], Any]] = {
     "name": lambda chance: chance.choice(["t", "n", "id"]),
     "dimension": lambda _: 3,
     "dimensions": lambda _: 3,
-    "vector": lambda chance: [chance.random() for _ in range(3)],
-    "query": lambda chance: [chance.random() for _ in range(3)],
-    "vectors": lambda chance: [[chance.random() for _ in range(3)] for _ in range(4)],
+    "vector": lambda chance: vector(chance),
+    "other": lambda chance: vector(chance),
+    "v1": lambda chance: vector(chance),
+    "v2": lambda chance: vector(chance),
+    "query": lambda chance: vector(chance),
+    "vectors": lambda chance: [vector(chance) for _ in range(4)],
     "values": lambda chance: [chance.random() for _ in range(3)],
-    "data": lambda chance: [[chance.random() for _ in range(3)] for _ in range(4)],
+    "data": lambda chance: chance.choice([rows_of_features(chance), [[chance.random() for _ in range(3)]] * 4]),
+    "rows": lambda chance: list(rows_of_features(chance).values()),
+    "feature_names": lambda chance: chance.choice([None, ["a", "c"], ["unknown"]]),
+    "entity_id": lambda chance: f"e{chance.randrange(5)}",
+    "entity_ids": lambda chance: [f"e{chance.randrange(5)}" for _ in range(3)],
+    "feature_name": lambda chance: chance.choice(["a", "v", "unknown"]),
+    "group_id": lambda chance: chance.choice(["g", "h", "unknown"]),
+    "allocations": lambda chance: {"g": chance.random(), "h": chance.random() / 2},
+    "groups": lambda _: None,
+    "operations": lambda _: None,
+    "operation": lambda chance: chance.choice(["add", "mean", "normalize", "subtract"]),
+    "distance_metric": lambda chance: chance.choice(["euclidean", "cosine", "manhattan", "Angular"]),
+    "filter_fn": lambda chance: chance.choice([None, lambda *_: True, lambda *_: chance.random() < 0.5]),
+    "timestamp": lambda chance: chance.choice([None, 0, 1e9, float("nan"), float("-inf")]),
+    "field_type": lambda chance: chance.choice(["string", "integer", "float", "array", "object", "any", "none such"]),
+    "constraints": lambda chance: {chance.choice(["minimum", "max_length", "pattern", "unique_items", "t"]): 1},
+    "codec": lambda chance: chance.choice(["none", "lz4", "zstd", "t"]),
+    "format": lambda chance: chance.choice(["json", "msgpack", "protobuf", "arrow", "t"]),
+    "level": lambda chance: chance.choice([-1, 0, 6, 9]),
+    "prefix": lambda _: None,
+    "length": lambda chance: chance.randrange(40),
+    "n_projections": lambda chance: chance.randrange(12),
+    "n_tables": lambda chance: chance.randrange(12),
     "X": lambda chance: [[chance.random() for _ in range(3)] for _ in range(4)],
     "k": lambda chance: chance.randrange(5),
     "n": lambda chance: chance.randrange(5),
@@ -70,6 +108,22 @@ USUAL: dict[str, Callable[[random.Random], Any]] = {
     "source_version": lambda _: 1,
     "target_version": lambda _: 2,
 }
+
+
+def vector(chance: random.Random) -> Any:
+    """A vector that fits the others, mostly."""
+    from vectordb import Vector
+
+    values = [
+        chance.choice([chance.random(), 0.0, -0.0, 1e308, float("nan")]) for _ in range(chance.choice([3, 3, 3, 2]))
+    ]
+    return Vector(values, chance.choice([None, f"v{chance.randrange(9)}"]), {"color": "red"})
+
+
+def rows_of_features(chance: random.Random) -> dict[Any, Any]:
+    """What transformations take."""
+    values = [1, 2.5, None, True, "x", float("nan"), 10**400, "\ud800"]
+    return {f"e{row}": {name: chance.choice(values) for name in ("a", "b", "c")} for row in range(chance.randrange(7))}
 
 
 def recursive() -> Any:
@@ -172,13 +226,64 @@ class Fuzzer:
         server, client = SyncServer(schema), SyncClient(schema, "mock://server", power_aware=False)
         client.sync_engine = server.sync_engine
         client.server_connected = True
-        self.pool += [schema, Database(schema), server, client]
+        self.pool += [schema, Database(schema), server, client, *self._objects()]
+        from syncdb.engine import Field, Schema, SyncDb
+        from syncdb.engine import SyncServer as EngineServer
+
+        rows = Schema("t", {"id": int, "name": Field(str, nullable=True), "data": Field(object, nullable=True)}, "id")
+        replica, cloud = SyncDb("a", tables=[rows]), EngineServer([rows])
+        replica.sync(cloud)
+        self.pool += [rows, replica, cloud, replica.transaction()]
         for kind in self.classes:
             if not issubclass(kind, enum.Enum):
                 self.call(kind.__name__, kind)
         for kind in self.classes:
             if issubclass(kind, enum.Enum):
                 self.pool += list(kind)
+
+    def _objects(self) -> list[Any]:
+        """Of `vectordb` and `common`, with something in them."""
+        from vectordb.feature_store import LineageTracker
+        from vectordb.indexing import ApproximateNearestNeighbor
+
+        from common import BaseRecord, ChangeTracker, InMemoryStorage, Schema, SchemaField, extensions
+        from vectordb import ABTester, BatchProcessor, FeatureStore, TransformationPipeline, Vector, VectorIndex
+        from vectordb.transform import MissingValueImputer, Normalizer, OneHotEncoder, Scaler
+
+        chance = self.chance
+        indexes: list[Any] = [VectorIndex(), VectorIndex("cosine"), ApproximateNearestNeighbor(3)]
+        vectors = [Vector([chance.random() for _ in range(3)], f"v{at}") for at in range(20)]
+        for index in indexes:
+            index.add_batch(vectors)
+        store = FeatureStore(3)
+        for at in range(5):
+            store.set_feature(f"e{at}", "a", at)
+            store.set_feature(f"e{at}", "v", [1.0, 2.0, at], parent_features=[("e0", "a")], transformation="t")
+        tester = ABTester("x")
+        for name in ("g", "h"):
+            tester.add_group(name, allocation=0.5)
+        for at in range(5):
+            tester.assign_entity(f"e{at}")
+            tester.record_outcome(f"e{at}", at)
+        steps = [MissingValueImputer(), Scaler(), Normalizer(), OneHotEncoder()]
+        rows = {"e0": {"a": 1.0, "b": "x", "c": None}, "e1": {"a": 2, "b": "y", "c": 5}}
+        pipeline = TransformationPipeline("p", steps)
+        pipeline.fit(rows)
+        storage: InMemoryStorage[Any] = InMemoryStorage()
+        storage.add_index("name")
+        tracker: ChangeTracker[Any] = ChangeTracker()
+        for at in range(5):
+            record = BaseRecord(at, {"name": f"n{at}"})
+            storage.add(record)
+            tracker.record_create(record)
+        lineage = LineageTracker()
+        lineage.add_node("feature", node_id="a")
+        fields = [SchemaField("id", "integer"), SchemaField("name", "string"), SchemaField("data", "any")]
+        schema = Schema("t", fields)
+        table = extensions.Table(schema, "id")
+        table.insert({"id": 1, "name": "n", "data": [1]})
+        others = [store, BatchProcessor(store), tester, pipeline, storage, tracker, lineage, schema, table]
+        return [*indexes, *vectors[:3], *steps, *others]
 
     def value(self, depth: int = 0) -> Any:
         """Anything."""
@@ -227,6 +332,8 @@ class Fuzzer:
                 continue
             usual = USUAL.get(parameter.name)
             value = usual(chance) if usual and chance.random() < 0.6 else self.value()
+            if parameter.name in SIZES and isinstance(value, int) and value > SIZE_MAX:
+                value %= SIZE_MAX
             kwargs[parameter.name] = value
         if chance.random() < 0.02:
             kwargs["unheard_of"] = self.value()
@@ -296,6 +403,7 @@ def fuzz(seed: int, calls: int) -> Fuzzer:
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, resource.RLIM_INFINITY))
     time.sleep = lambda _seconds: None
+    threading.excepthook = lambda _: None
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         fuzzer = Fuzzer(seed)
@@ -311,6 +419,16 @@ def scenarios() -> dict[str, Callable[[], Any]]:
     from syncdb.db.database import Database
     from syncdb.db.schema import Column, DatabaseSchema, TableSchema
     from syncdb.schema.schema_manager import ColumnChange, SchemaMigrator, TableChange
+    from vectordb.collections import VectorDb
+    from vectordb.search import ExactIndex
+
+    index = ExactIndex([[float(at), 1.0] for at in range(50)])
+    films = VectorDb().create_collection("films", 2, {"title": str})
+    films.upsert_many(range(50), [[float(at), 1.0] for at in range(50)], [{"title": "t" * at} for at in range(50)])
+
+    def search_and_change() -> None:
+        index.search([3.0, 1.0], 5, among=[1, 2, 3])
+        index.remove(index.insert([3.0, 2.0]))
 
     payload = PayloadCompressor()
     record = {"id": 1, "name": "n" * 60, "list": [1.5, None, (True, b"x" * 70)], "at": datetime.datetime(2020, 1, 1)}
@@ -347,6 +465,10 @@ def scenarios() -> dict[str, Callable[[], Any]]:
         raise ValueError
 
     return {
+        "search and change an index": search_and_change,
+        "search an index for what is no vector": failing(index.search, [1.0, "x"]),
+        "search a collection": lambda: films.search([3.0, 1.0], 5, filter="title != 'ttt'"),
+        "search a collection with a wrong filter": failing(partial(films.search, filter={"eq": None}), [3.0, 1.0]),
         "compress": lambda: payload.compress_record("t", record),
         "decompress": lambda: payload.decompress_record("t", blob),
         "compress a key that is no text": failing(payload.compress_record, "t", {"a": [1, {5: 1}]}),

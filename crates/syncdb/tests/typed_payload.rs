@@ -1,21 +1,22 @@
 //! Values that say their own types: bytes of the format, limits, and what looks like a zlib stream.
 
+use common::optimization::compression::zlib::Level;
 use common::{ErrorKind, Limits};
 use proptest::prelude::*;
 use syncdb::payload::typed::{
-    Deflation, Elements, Room, bytes, close, float, int, open, put_bytes, put_float, put_int,
-    put_key, put_text,
+    Elements, Room, bytes, close, float, int, open, put_bytes, put_float, put_int, put_key,
+    put_text,
 };
 
-fn levels() -> [Deflation; 4] {
-    [0, 3, 6, 9].map(|level| Deflation::new(level).expect("zlib has it"))
+fn levels() -> [Level; 4] {
+    [0, 3, 6, 9].map(|level| Level::new(level).expect("zlib has it"))
 }
 
 fn room() -> Room {
     Room::new(&Limits::default())
 }
 
-fn packed(value: &[u8], level: Deflation) -> Vec<u8> {
+fn packed(value: &[u8], level: Level) -> Vec<u8> {
     let mut out = Vec::new();
     put_bytes(value, level, &mut out);
     out
@@ -96,7 +97,7 @@ fn data_that_end_early_or_begin_wrong_are_corrupt() {
 
 #[test]
 fn streams_inflate_within_the_limit_for_all_of_a_call() {
-    let stream = packed(&[0; 1_000], Deflation::new(9).expect("zlib has it"));
+    let stream = packed(&[0; 1_000], Level::new(9).expect("zlib has it"));
     assert!(stream.len() < 30);
     let mut room = Room::new(&Limits::default().total_bytes_max(2_500));
     assert!(bytes(&stream, &mut room).is_ok());

@@ -5,8 +5,9 @@
 
 use common::{Error, RecordId, Result, Value};
 
-use crate::core::distance::Metric;
+use crate::core::distance::{Metric, PreparedVector};
 use crate::core::floats;
+use crate::indexing::{Effort, IndexedTable, Scan, Wanted};
 use crate::{Search, VectorCollection};
 
 /// The distance of two vectors as given, in 64-bit floats: the textbook formula.
@@ -106,6 +107,43 @@ pub fn recall<V: AsRef<[f32]>>(
             vector.is_some_and(|vector| distance(metric, query, &vector) <= bound)
         });
         mean.count(right.count().min(truth.len()), truth.len());
+    }
+    mean.get()
+}
+
+/// Recall at `k` of a table's index: which share of the true `k` nearest vectors a search of this effort finds, averaged
+/// over the queries. Vectors as near as the `k`-th true one count as found.
+///
+/// The truth is a scan of the vectors as the table keeps them, on so many threads, each fetched once for all queries.
+///
+/// ```
+/// use vectordb::core::Precision;
+/// use vectordb::{Effort, IndexOptions, IndexedTable, Metric, evaluate};
+/// let mut table = IndexedTable::new(&IndexOptions::Exact, Metric::Euclidean, Precision::F32, 1)?;
+/// table.insert(&[0.5])?;
+/// let queries = [table.query(&[0.0])?];
+/// assert_eq!(evaluate::indexed_recall(&table, &queries, 1, Effort::Usual, 1)?, 1.0);
+/// # Ok::<(), common::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`IndexedTable::search`]; [`common::ErrorKind::Invalid`] without queries.
+pub fn indexed_recall(
+    table: &IndexedTable,
+    queries: &[PreparedVector],
+    k: usize,
+    effort: Effort,
+    threads: usize,
+) -> Result<f64> {
+    let found = table.search_each(queries, &Wanted::new(k).effort(effort), threads)?;
+    let mut scan = Scan::new(table.rows(), table.index().metric())?;
+    scan.threads = threads;
+    let mut mean = Share::default();
+    let truth = scan.nearest_to_each(queries, k, &|a, b| a.cmp(&b));
+    for (found, truth) in found.iter().zip(truth) {
+        let bound = truth.last().map_or(0.0, |worst| worst.distance);
+        let right = found.iter().filter(|hit| hit.distance <= bound);
+        mean.count(right.count(), truth.len());
     }
     mean.get()
 }

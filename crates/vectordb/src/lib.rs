@@ -33,13 +33,14 @@ pub mod transform;
 
 pub use crate::core::distance::Metric;
 pub use crate::db::{
-    CollectionOptions, Diversity, Found, Fused, FusedHit, Fusion, Hit, Hybrid, ID_COLUMN, Page,
-    Place, Scroll, Search, SparseOptions, Target, VECTOR_COLUMN, VectorCollection, VectorDb,
-    VectorDbSaved, VectorOptions, Vectors,
+    CollectionOptions, Found, Fused, FusedHit, Fusion, Hit, Hybrid, ID_COLUMN, Page, Place, Scroll,
+    Search, SparseOptions, Target, VECTOR_COLUMN, VectorCollection, VectorDb, VectorDbSaved,
+    VectorOptions, Vectors,
 };
 pub use crate::indexing::{
-    ClusteredOptions, DoubleVectors, Explanation, GraphOptions, Index, IndexOptions, Layout,
-    Method, Neighbour, Progress, SEARCH_K_MAX, Scan, ScanCodes, SparseIndex, Work, unwatched,
+    Additions, ClusteredOptions, Diversity, DoubleVectors, Effort, Explanation, GraphOptions,
+    Index, IndexOptions, IndexedTable, Layout, Method, Neighbour, Progress, SEARCH_K_MAX, Scan,
+    ScanCodes, SparseIndex, Wanted, Work, unwatched,
 };
 pub use crate::persist::IndexFile;
 pub use durable::{Access, PagesSaved};

@@ -40,6 +40,6 @@ pub use normalizer::{Norm, Normalizer};
 pub use polynomial::{PRODUCTS_MAX, Polynomial};
 pub use power::{Power, PowerFamily};
 pub use quantile::{QUANTILES_MAX, QuantileMap};
-pub use scaler::{Scaler, ScalerFit, Scaling};
+pub use scaler::{Scaler, ScalerFit, Scaling, WeightedFit};
 pub use steps::{STEPS_SCHEMA, Step, StepPlan, Steps};
 pub use transformer::Transformer;

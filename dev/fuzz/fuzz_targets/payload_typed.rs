@@ -2,9 +2,10 @@
 #![no_main]
 
 use common::Limits;
+use common::optimization::compression::zlib::Level;
 use libfuzzer_sys::fuzz_target;
 use syncdb::payload::typed::{
-    Deflation, Elements, Room, bytes, close, float, int, open, put_bytes, put_float, put_int,
+    Elements, Room, bytes, close, float, int, open, put_bytes, put_float, put_int,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -42,7 +43,7 @@ fn walk(data: &[u8], is_map: bool, depth: usize, room: &mut Room) {
             }
             4 | 5 => {
                 if let Ok(value) = bytes(element.payload, room) {
-                    let level = Deflation::new(6).expect("zlib has it");
+                    let level = Level::new(6).expect("zlib has it");
                     let start = open(5, &mut out);
                     put_bytes(&value, level, &mut out);
                     let payload = out.get(start..).expect("the element was opened");

@@ -24,20 +24,18 @@ pub(crate) fn deep_copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
     Copier::new().copy(value, 0)
 }
 
-/// An object of a class whose whole state is its `__dict__`, made without its constructor.
-pub(crate) fn object_with<'py>(
-    class: &Bound<'py, PyType>,
-    state: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+/// An object of a class, made without its constructor.
+///
+/// Attributes that are then set in the constructor's order are laid out as the constructor lays them out, and as quick to
+/// read; a `__dict__` that is put in place whole is not.
+pub(crate) fn blank_object<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     let new = OBJECT_NEW.get_or_try_init(py, || {
         py.get_type::<PyAny>()
             .getattr(intern!(py, "__new__"))
             .map(Bound::unbind)
     })?;
-    let object = new.bind(py).call1((class,))?;
-    object.setattr(intern!(py, "__dict__"), state)?;
-    Ok(object)
+    new.bind(py).call1((class,))
 }
 
 /// Copies with one memory of what is copied already, so that what was shared stays shared.
@@ -105,12 +103,12 @@ impl<'py> Copier<'py> {
         depth: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-        let state = PyDict::new(py);
-        let copied = object_with(&object.get_type(), state.as_any())?;
+        let copied = blank_object(&object.get_type())?;
         self.memo.insert(address(object), copied.clone());
         let original = object.getattr(intern!(py, "__dict__"))?;
         for (key, item) in original.cast::<PyDict>()?.copy()? {
-            state.set_item(key, self.copy(&item, depth + 1)?)?;
+            let item = self.copy(&item, depth + 1)?;
+            copied.setattr(key.cast::<PyString>()?, item)?;
         }
         Ok(copied)
     }

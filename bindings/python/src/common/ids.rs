@@ -3,9 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::utils::id_generator::{BufferedRng, Rng, SystemRng};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyString};
+
+/// Most letters of a generated id.
+const LETTERS_MAX: usize = 1 << 24;
 
 /// The system's randomness, some thousand bytes at a time.
 static RANDOM: BufferedRng<SystemRng> = BufferedRng::new(SystemRng);
@@ -35,7 +39,8 @@ pub(crate) fn generate_uuid(py: Python<'_>) -> Bound<'_, PyString> {
 
 /// A new id: milliseconds since the epoch and `length` random letters and digits, after the prefix if there is one.
 ///
-/// The letters come from the system's randomness, so a seeded program does not repeat them.
+/// The letters come from the system's randomness, so a seeded program does not repeat them. Raises `ValueError` for more
+/// than 16,777,216 of them.
 #[pyfunction]
 #[pyo3(signature = (prefix = None, length = 10))]
 pub(crate) fn generate_id(prefix: Option<&Bound<'_, PyAny>>, length: isize) -> PyResult<String> {
@@ -47,6 +52,11 @@ pub(crate) fn generate_id(prefix: Option<&Bound<'_, PyAny>>, length: isize) -> P
         _ => format!("{millis}-"),
     };
     let mut left = usize::try_from(length).unwrap_or(0);
+    if left > LETTERS_MAX {
+        return Err(PyValueError::new_err(format!(
+            "an id has at most {LETTERS_MAX} random letters, not {left}"
+        )));
+    }
     while left > 0 {
         let mut random = [0; 16];
         random_bytes(&mut random);

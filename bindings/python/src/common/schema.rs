@@ -6,6 +6,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use super::access::Members;
 use super::validation::{Bounds, Kind, Subject, Unique, Verdict, verdict};
+use crate::extensions::broken_rule;
 
 /// In the order of the enum; the last two are the only ones that hold no checks of their own.
 static FIELD_TYPES: Members<7> = Members::new(
@@ -60,9 +61,6 @@ fn wrong_with(field: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Op
     if !fits {
         return subject.message(wanted).map(Some);
     }
-    if !matches!(kind, Some(STRING | INTEGER | FLOAT | ARRAY)) {
-        return Ok(None);
-    }
     let constraints = field.getattr(intern!(py, "constraints"))?;
     let Ok(constraints) = constraints.cast::<PyDict>() else {
         return Ok(None);
@@ -71,11 +69,22 @@ fn wrong_with(field: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Op
         return Ok(None);
     }
     let kind = match kind {
-        Some(STRING) => Kind::Text,
-        Some(ARRAY) => Kind::Array,
-        _ => Kind::Number,
+        Some(STRING) => Some(Kind::Text),
+        Some(ARRAY) => Some(Kind::Array),
+        Some(INTEGER | FLOAT) => Some(Kind::Number),
+        _ => None,
     };
-    Bounds::of(kind, constraints)?.wrong(kind, &subject, value, Unique::ByText)
+    if let Some(kind) = kind {
+        let bounds = Bounds::of(kind, constraints)?;
+        let wrong = bounds.wrong(kind, &subject, value, Unique::ByText)?;
+        if wrong.is_some() {
+            return Ok(wrong);
+        }
+    }
+    match broken_rule(constraints, value)? {
+        Some(wrong) => subject.message(&wrong).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Whether data fits fields, and all that is wrong with it; fields of another class than `plain` are asked themselves.

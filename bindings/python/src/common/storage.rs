@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
@@ -180,6 +181,13 @@ impl Index {
         }
         let own = slf.getattr(intern!(py, "__dict__"))?;
         own.cast::<PyDict>()?.update(attributes.as_mapping())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.buckets)?;
+        visit.call(&self.filed)?;
+        visit.call(&self.sets)?;
+        visit.call(&self.unordered)
     }
 }
 
@@ -355,6 +363,10 @@ impl Order {
         self.positions
             .bind(positions.py())
             .update(positions.as_mapping())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.positions)
     }
 }
 

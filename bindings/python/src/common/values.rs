@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pyo3::exceptions::{PyRecursionError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRecursionError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -48,6 +48,9 @@ static AWARE: PythonClass = PythonClass::new(MODULE, "TypeAwareCompressor");
 static JSON: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static PARSE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static DECIMAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Most bytes that the items of one list or dict pack to: each level of nesting makes a text of them, a third longer.
+const NESTED_BYTES_MAX: usize = 1 << 30;
 
 /// Texts and bytes below this are stored as they are.
 const LENGTH_MIN: usize = 20;
@@ -245,6 +248,11 @@ impl<'py> Kit<'py> {
         text.push_str("[\"");
         format.push_name(text)?;
         text.push_str("\",\"");
+        if bytes.len().saturating_add(text.len()) > NESTED_BYTES_MAX {
+            return Err(PyMemoryError::new_err(format!(
+                "items of a list or dict pack to at most {NESTED_BYTES_MAX} bytes; each level without compression adds a third"
+            )));
+        }
         STANDARD.encode_string(&bytes, text);
         text.push_str("\"]");
         Ok(())

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PySet};
 
 use super::access::{Attribute, PythonClass};
-use super::copying::{Copier, object_with};
+use super::copying::{Copier, blank_object};
 use super::ids::uuid_text;
 use super::time::now;
 
@@ -33,11 +33,11 @@ fn new_version<'py>(
     if is_deleted {
         metadata.set_item(intern!(py, "deleted"), true)?;
     }
-    let state = PyDict::new(py);
-    state.set_item(intern!(py, "version_id"), uuid_text(py))?;
-    state.set_item(intern!(py, "timestamp"), now())?;
-    state.set_item(intern!(py, "metadata"), metadata)?;
-    object_with(VERSION.get(py)?, state.as_any())
+    let version = blank_object(VERSION.get(py)?)?;
+    version.setattr(intern!(py, "version_id"), uuid_text(py))?;
+    version.setattr(intern!(py, "timestamp"), now())?;
+    version.setattr(intern!(py, "metadata"), metadata)?;
+    Ok(version)
 }
 
 /// Appends a change of a record, made now, and makes its version the current one.
@@ -66,17 +66,16 @@ pub(crate) fn note<'py>(
         },
     };
     let current = new_version(py, node_id, after_data.is_none())?;
-    let state = PyDict::new(py);
-    state.set_item(intern!(py, "change_id"), uuid_text(py))?;
-    state.set_item(intern!(py, "change_type"), change_type)?;
-    state.set_item(intern!(py, "record_id"), record_id)?;
-    state.set_item(intern!(py, "before_version"), before)?;
-    state.set_item(intern!(py, "after_version"), after_data.map(|_| &current))?;
-    state.set_item(intern!(py, "timestamp"), now())?;
-    state.set_item(intern!(py, "metadata"), PyDict::new(py))?;
-    state.set_item(intern!(py, "before_data"), before_data)?;
-    state.set_item(intern!(py, "after_data"), after_data)?;
-    let change = object_with(CHANGE.get(py)?, state.as_any())?;
+    let change = blank_object(CHANGE.get(py)?)?;
+    change.setattr(intern!(py, "change_id"), uuid_text(py))?;
+    change.setattr(intern!(py, "change_type"), change_type)?;
+    change.setattr(intern!(py, "record_id"), record_id)?;
+    change.setattr(intern!(py, "before_version"), before)?;
+    change.setattr(intern!(py, "after_version"), after_data.map(|_| &current))?;
+    change.setattr(intern!(py, "timestamp"), now())?;
+    change.setattr(intern!(py, "metadata"), PyDict::new(py))?;
+    change.setattr(intern!(py, "before_data"), before_data)?;
+    change.setattr(intern!(py, "after_data"), after_data)?;
     match changes.cast_exact::<PyList>() {
         Ok(changes) => changes.append(change)?,
         Err(_) => drop(changes.call_method1(intern!(py, "append"), (change,))?),

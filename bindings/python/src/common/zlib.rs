@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use common::ErrorKind;
-use common::optimization::compression::zlib;
+use common::optimization::compression::zlib::{self, Level};
 use pyo3::exceptions::{PyMemoryError, PyTypeError, PyUnicodeDecodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,10 +13,6 @@ use pyo3::types::{PyByteArray, PyBytes, PyString};
 static MEMORYVIEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static ZLIB_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-static COMPRESS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// Below this Python's own zlib packs faster: the other has to clear tables three times as large for every stream.
-const BYTES_MANY: usize = 1 << 10;
 /// Above this other threads go on meanwhile.
 const BYTES_ALONE: usize = 16 << 10;
 
@@ -72,23 +68,23 @@ fn zlib_error(py: Python<'_>, message: String) -> PyErr {
 
 /// A stream of `raw` at a level of -1 (the usual one) to 9.
 pub(crate) fn pack(py: Python<'_>, raw: &[u8], level: i32) -> PyResult<Vec<u8>> {
-    if raw.len() < BYTES_MANY {
-        let packed = COMPRESS
-            .import(py, "zlib", "compress")?
-            .call1((PyBytes::new(py, raw), level))?;
-        return Ok(packed.cast::<PyBytes>()?.as_bytes().to_vec());
-    }
-    let level = if level == -1 {
-        zlib::ZLIB_LEVEL_DEFAULT
-    } else {
-        level
+    let level = match level {
+        -1 => Level::DEFAULT,
+        _ => u8::try_from(level)
+            .ok()
+            .and_then(|level| Level::new(level).ok())
+            .ok_or_else(|| {
+                zlib_error(
+                    py,
+                    format!("Bad compression level: {level}, expected -1 to 9"),
+                )
+            })?,
     };
-    let packed = if raw.len() > BYTES_ALONE {
+    Ok(if raw.len() > BYTES_ALONE {
         py.detach(|| zlib::compress(raw, level))
     } else {
         zlib::compress(raw, level)
-    };
-    packed.map_err(|cause| zlib_error(py, format!("Bad compression level: {cause}")))
+    })
 }
 
 /// What a stream holds.

@@ -59,6 +59,11 @@ fn references(value: &Bound<'_, PyAny>) -> isize {
     value.as_unbound().get_refcnt(value.py())
 }
 
+/// Whether something else than its container and the caller holds the object.
+pub(super) fn is_shared(value: &Bound<'_, PyAny>) -> bool {
+    references(value) > HELD_ONCE
+}
+
 /// As many objects as are looked for one after the other, before addresses are hashed.
 const LOOKED_THROUGH: usize = 16;
 
@@ -149,7 +154,7 @@ impl<'py> Copier<'py> {
                 "the value is nested too deeply to be copied",
             ));
         }
-        let shared = references(value) > HELD_ONCE;
+        let shared = is_shared(value);
         if shared && let Some(copied) = self.known(value)? {
             return Ok(copied);
         }

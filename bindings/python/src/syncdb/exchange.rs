@@ -11,7 +11,7 @@ use super::copy::deep_copy;
 use super::database::{self, DatabaseMethods};
 use super::history::{Fields, record_class};
 use super::schema::compiled;
-use super::stamps::RowStamps;
+use super::stamps::{RowStamps, Sighting};
 use super::table::{self, Parts, TableMethods, key_tuple, now};
 
 /// One table of a database that takes part in a sync.
@@ -80,13 +80,16 @@ impl<'py> Side<'py> {
     }
 
     /// Inserts or replaces a row; an `owned` one is nobody else's and needs no copy.
+    ///
+    /// Not if somebody else has changed it since `seen`, which is asked after all Python code has run. Whether it was.
     fn put(
         &self,
         key: &Bound<'py, PyTuple>,
         row: &Bound<'py, PyAny>,
         client_id: &Bound<'py, PyAny>,
         owned: bool,
-    ) -> PyResult<()> {
+        seen: Option<&Sighting>,
+    ) -> PyResult<bool> {
         let py = key.py();
         let old = self.row(key)?;
         if let Some((table, parts)) = &self.table
@@ -105,7 +108,10 @@ impl<'py> Side<'py> {
             } else {
                 deep_copy(row)?.cast_into()?
             };
-            return match old {
+            if !is_as_seen(seen, key)? {
+                return Ok(false);
+            }
+            match old {
                 Some(old) => {
                     TableMethods::replace_owned(table, parts, key, (&old, &row), Some(client_id))
                 }
@@ -116,7 +122,11 @@ impl<'py> Side<'py> {
                     &row,
                     Some(client_id),
                 ),
-            };
+            }?;
+            return Ok(true);
+        }
+        if !is_as_seen(seen, key)? {
+            return Ok(false);
         }
         let method = match old {
             Some(_) => intern!(py, "update"),
@@ -124,7 +134,7 @@ impl<'py> Side<'py> {
         };
         self.database
             .call_method1(method, (&self.name, row, client_id))?;
-        Ok(())
+        Ok(true)
     }
 
     /// The row without columns that the schema of this side does not know.
@@ -160,6 +170,11 @@ impl<'py> Side<'py> {
     }
 }
 
+/// Whether nobody else has changed the row since it was seen, if it was.
+fn is_as_seen(seen: Option<&Sighting>, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    seen.map_or(Ok(true), |seen| seen.is_current(key))
+}
+
 /// The parts of a change that decide what it does.
 struct Change<'py> {
     key: Bound<'py, PyTuple>,
@@ -181,32 +196,62 @@ impl<'py> Change<'py> {
         })
     }
 
-    fn apply(&self, side: &Side<'py>, row: &Bound<'py, PyAny>, owned: bool) -> PyResult<()> {
+    /// The row that a conflict's resolution puts, or any value for a delete; nothing if the server's row stays.
+    fn resolved(&self, conflict: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = conflict.py();
+        // The resolver has raised.
+        if conflict.contains(intern!(py, "error"))? {
+            return Ok(None);
+        }
+        let resolution = conflict.get_item(intern!(py, "resolution"))?;
+        let is_empty = !resolution.is_truthy()?;
+        Ok(if self.deletes {
+            is_empty.then_some(resolution)
+        } else if resolution.is_none() {
+            None
+        } else if is_empty {
+            Some(self.row.clone())
+        } else {
+            Some(resolution)
+        })
+    }
+
+    /// Puts the row or deletes it, unless somebody else has changed it since `seen`. Whether nobody has.
+    fn apply(
+        &self,
+        side: &Side<'py>,
+        row: &Bound<'py, PyAny>,
+        owned: bool,
+        seen: Option<&Sighting>,
+    ) -> PyResult<bool> {
         if self.deletes {
-            return match side.row(&self.key)? {
-                Some(_) => side.delete(&self.key, &self.client_id),
-                None => Ok(()),
-            };
+            if !is_as_seen(seen, &self.key)? {
+                return Ok(false);
+            }
+            if side.row(&self.key)?.is_some() {
+                side.delete(&self.key, &self.client_id)?;
+            }
+            return Ok(true);
         }
         if !row.is_truthy()? {
-            return Ok(());
+            return Ok(true);
         }
-        side.put(&self.key, row, &self.client_id, owned)
+        side.put(&self.key, row, &self.client_id, owned, seen)
     }
 }
 
 /// Goes on after an error of one change; everything but an `Exception` ends the call.
-fn noted<'py>(
+fn noted<'py, T>(
     errors: &Bound<'py, PyList>,
     change: &Bound<'py, PyAny>,
-    outcome: PyResult<()>,
-) -> PyResult<bool> {
+    outcome: PyResult<T>,
+) -> PyResult<Option<T>> {
     let py = change.py();
     match outcome {
-        Ok(()) => Ok(true),
+        Ok(done) => Ok(Some(done)),
         Err(error) if error.is_instance_of::<PyException>(py) => {
             errors.append((change, error.value(py).str()?))?;
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error),
     }
@@ -230,36 +275,116 @@ pub(super) fn take_changes<'py>(
         let outcome = Change::of(&element).and_then(|change| {
             if !waiting.is_empty() && waiting.contains(&change.key)? {
                 complete = false;
-                return Ok(());
+                return Ok(false);
             }
             let row = side.known_columns(&change.row)?;
-            change.apply(&side, &row, true)
+            change.apply(&side, &row, true, None)
         });
         noted(&errors, &element, outcome)?;
     }
     Ok((complete, errors))
 }
 
-/// Applies a client's changes to a server's table.
+/// How the changes of a request fared: keys of those that were applied, those that were refused with the reason, and
+/// those of rows that somebody else has changed since conflicts were looked for.
+type Outcome<'py> = (Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>);
+
+/// Applies a client's changes to a server's table in order, those in conflict as they were resolved.
 ///
-/// The keys of those that were applied, and the others with the reason.
+/// `conflicts` has conflicts by key, `settled` keys to leave alone. `hook(table_name, change, resolution)` is what a
+/// program has put in the place of `_apply_change`.
 #[pyfunction]
-#[pyo3(signature = (database, table_name, changes, /))]
+#[pyo3(signature = (database, table_name, changes, conflicts=None, settled=None, seen=None, hook=None, /))]
 pub(super) fn put_changes<'py>(
     database: &Bound<'py, PyAny>,
     table_name: &Bound<'py, PyAny>,
     changes: &Bound<'py, PyList>,
-) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-    let side = Side::new(database, table_name)?;
-    let (keys, errors) = (PyList::empty(database.py()), PyList::empty(database.py()));
-    for element in changes {
-        let change = Change::of(&element)?;
-        let outcome = change.apply(&side, &change.row, false);
-        if noted(&errors, &element, outcome)? {
-            keys.append(change.key)?;
-        }
+    conflicts: Option<&Bound<'py, PyDict>>,
+    settled: Option<&Bound<'py, PySet>>,
+    seen: Option<&Bound<'py, Sighting>>,
+    hook: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Outcome<'py>> {
+    let applying = Applying {
+        side: Side::new(database, table_name)?,
+        conflicts,
+        settled: settled.filter(|settled| !settled.is_empty()),
+        seen: seen.map(Bound::get),
+        hook,
+    };
+    match applying.seen {
+        Some(seen) => seen.during(|| applying.all(changes)),
+        None => applying.all(changes),
     }
-    Ok((keys, errors))
+}
+
+/// The changes of one table of a request, on their way into it.
+struct Applying<'a, 'py> {
+    side: Side<'py>,
+    conflicts: Option<&'a Bound<'py, PyDict>>,
+    settled: Option<&'a Bound<'py, PySet>>,
+    seen: Option<&'a Sighting>,
+    hook: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'py> Applying<'_, 'py> {
+    fn all(&self, changes: &Bound<'py, PyList>) -> PyResult<Outcome<'py>> {
+        let py = changes.py();
+        let (keys, errors, moved) = (PyList::empty(py), PyList::empty(py), PyList::empty(py));
+        let moved_keys = PySet::empty(py)?;
+        for element in changes {
+            let change = Change::of(&element)?;
+            let key = &change.key;
+            if let Some(settled) = self.settled
+                && settled.contains(key)?
+            {
+                continue;
+            }
+            // The order of changes to one row stays.
+            let outcome = if !moved_keys.is_empty() && moved_keys.contains(key)? {
+                Ok(Some(false))
+            } else {
+                self.one(&element, &change)
+            };
+            match noted(&errors, &element, outcome)?.flatten() {
+                Some(true) => keys.append(key)?,
+                Some(false) => {
+                    moved.append(&element)?;
+                    moved_keys.add(key)?;
+                }
+                None => {}
+            }
+        }
+        Ok((keys, errors, moved))
+    }
+
+    /// Whether the row was as it was seen; nothing where the change does not stand.
+    fn one(&self, element: &Bound<'py, PyAny>, change: &Change<'py>) -> PyResult<Option<bool>> {
+        let conflict = match self.conflicts {
+            Some(conflicts) => conflicts.get_item(&change.key)?,
+            None => None,
+        };
+        let row = match &conflict {
+            None => change.row.clone(),
+            Some(conflict) => match change.resolved(conflict)? {
+                Some(row) => row,
+                None => return Ok(None),
+            },
+        };
+        let Some(hook) = self.hook else {
+            return change.apply(&self.side, &row, false, self.seen).map(Some);
+        };
+        if !is_as_seen(self.seen, &change.key)? {
+            return Ok(Some(false));
+        }
+        match conflict {
+            None => hook.call1((&self.side.name, element))?,
+            Some(conflict) => {
+                let resolution = conflict.get_item(intern!(hook.py(), "resolution"))?;
+                hook.call1((&self.side.name, element, resolution))?
+            }
+        };
+        Ok(Some(true))
+    }
 }
 
 /// Applies one change with another row than its own.
@@ -271,7 +396,9 @@ pub(super) fn put_change<'py>(
     change: &Bound<'py, PyAny>,
     row: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    Change::of(change)?.apply(&Side::new(database, table_name)?, row, false)
+    Change::of(change)?
+        .apply(&Side::new(database, table_name)?, row, false, None)
+        .map(drop)
 }
 
 /// Those of the changes whose row exists, each with a copy of the row.

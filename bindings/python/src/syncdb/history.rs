@@ -146,6 +146,44 @@ fn own_fields<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     Ok(fields)
 }
 
+/// The fields of a dictionary that has them and both aliases in the order in which messages are written.
+fn aliased_fields<'py>(data: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let py = data.py();
+    let aliases = [intern!(py, "old_record"), intern!(py, "new_record")];
+    let in_order = data.is_exact_instance_of::<PyDict>()
+        && data.len() == FIELDS.len() + aliases.len()
+        && data
+            .iter()
+            .zip(field_names(py))
+            .all(|((name, _), field)| name.as_ptr() == field.as_ptr());
+    if !in_order || !data.contains(aliases[0])? || !data.contains(aliases[1])? {
+        return Ok(None);
+    }
+    let fields = data.copy()?;
+    for alias in aliases {
+        fields.del_item(alias)?;
+    }
+    for name in [intern!(py, "old_data"), intern!(py, "new_data")] {
+        if let Some(row) = data.get_item(name)?
+            && !row.is_none()
+        {
+            let read = untag(&row)?;
+            if !read.is(&row) {
+                fields.set_item(name, read)?;
+            }
+        }
+    }
+    let name = intern!(py, "primary_key");
+    if let Some(key) = data.get_item(name)? {
+        let values = key_tuple(&key)?
+            .iter()
+            .map(|value| untag(&value))
+            .collect::<PyResult<Vec<_>>>()?;
+        fields.set_item(name, PyTuple::new(py, values)?)?;
+    }
+    Ok(Some(fields))
+}
+
 /// The change of a message: a dictionary becomes a `ChangeRecord`, everything else stays.
 fn of_message<'py>(
     element: Bound<'py, PyAny>,
@@ -155,6 +193,9 @@ fn of_message<'py>(
         return Ok(element);
     };
     let py = data.py();
+    if let Some(fields) = aliased_fields(data)? {
+        return record_of(class, &fields);
+    }
     let item = |name: &Bound<'py, PyString>| {
         data.get_item(name)?
             .ok_or_else(|| PyKeyError::new_err(name.to_string()))
@@ -362,23 +403,39 @@ impl ChangeTrackerMethods {
             return Ok(found);
         };
         let from = position_after(&list, since_id)?;
-        if from.is_some() && exclude_client_id.is_none() {
-            return Ok(list.get_slice(from.unwrap_or(0), list.len()));
-        }
-        let mut at = from.unwrap_or(0);
-        while at < list.len() {
-            let change = list.get_item(at)?;
-            at += 1;
-            if from.is_none() && !change.getattr(intern!(py, "id"))?.gt(since_id)? {
-                continue;
+        let Some(exclude_client_id) = exclude_client_id else {
+            return match from {
+                Some(from) => Ok(list.get_slice(from, list.len())),
+                None => those_after(&list, since_id),
+            };
+        };
+        let list = match from {
+            Some(from) => list.get_slice(from, list.len()),
+            None => those_after(&list, since_id)?,
+        };
+        let client_id = intern!(py, "client_id");
+        // What was said of the last id: changes of one client follow each other.
+        let mut before: Option<(Bound<'py, PyAny>, bool)> = None;
+        let mut begin = 0;
+        for at in 0..list.len() {
+            let its = list.get_item(at)?.getattr(client_id)?;
+            let excluded = match &before {
+                Some((id, excluded)) if id.is(&its) => *excluded,
+                _ => {
+                    let excluded = its.eq(exclude_client_id)?;
+                    before = Some((its, excluded));
+                    excluded
+                }
+            };
+            if excluded {
+                append_all(&found, &list, begin..at)?;
+                begin = at + 1;
             }
-            if let Some(client_id) = exclude_client_id
-                && change.getattr(intern!(py, "client_id"))?.eq(client_id)?
-            {
-                continue;
-            }
-            found.append(change)?;
         }
+        if begin == 0 {
+            return Ok(list);
+        }
+        append_all(&found, &list, begin..list.len())?;
         Ok(found)
     }
 
@@ -395,6 +452,31 @@ impl ChangeTrackerMethods {
             _ => Ok((-1_i64).into_pyobject(py)?.into_any()),
         }
     }
+}
+
+/// The changes of a greater id, one looked at after the other.
+fn those_after<'py>(
+    list: &Bound<'py, PyList>,
+    since_id: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyList>> {
+    let found = PyList::empty(list.py());
+    for change in list {
+        if change.getattr(intern!(list.py(), "id"))?.gt(since_id)? {
+            found.append(change)?;
+        }
+    }
+    Ok(found)
+}
+
+fn append_all<'py>(
+    found: &Bound<'py, PyList>,
+    list: &Bound<'py, PyList>,
+    places: std::ops::Range<usize>,
+) -> PyResult<()> {
+    for at in places {
+        found.append(list.get_item(at)?)?;
+    }
+    Ok(())
 }
 
 /// Where the changes after an id begin, if the ids of the list rise by one as a tracker gives them.
@@ -440,47 +522,67 @@ fn entries<'py>(vector: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         .cast_into::<PyDict>()?)
 }
 
-/// How one entry stands to another; a missing one counts as 0.
-fn compare(
-    mine: Option<&Bound<'_, PyAny>>,
-    theirs: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Ordering> {
-    let small = |entry: Option<&Bound<'_, PyAny>>| match entry {
-        None => Some(0),
-        Some(entry) if entry.is_instance_of::<PyInt>() => entry.extract::<i64>().ok(),
-        Some(_) => None,
-    };
-    if let (Some(mine), Some(theirs)) = (small(mine), small(theirs)) {
-        return Ok(mine.cmp(&theirs));
-    }
-    match (mine, theirs) {
-        (Some(mine), Some(theirs)) => mine.compare(theirs),
-        (Some(mine), None) => mine.compare(0),
-        (None, Some(theirs)) => theirs.compare(0).map(Ordering::reverse),
-        (None, None) => Ok(Ordering::Equal),
-    }
-}
-
-/// Whether no entry of the first is smaller and at least one is larger.
-fn dominates(mine: &Bound<'_, PyDict>, theirs: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let mut larger = false;
-    for (id, my_entry) in mine.iter() {
-        match compare(Some(&my_entry), theirs.get_item(&id)?.as_ref())? {
-            Ordering::Less => return Ok(false),
-            Ordering::Greater => larger = true,
-            Ordering::Equal => {}
+/// How one entry stands to another.
+fn compare(mine: &Bound<'_, PyAny>, theirs: &Bound<'_, PyAny>) -> PyResult<Ordering> {
+    if mine.is_exact_instance_of::<PyInt>() && theirs.is_exact_instance_of::<PyInt>() {
+        if mine.is(theirs) {
+            return Ok(Ordering::Equal);
+        }
+        if let (Ok(mine), Ok(theirs)) = (mine.extract::<i64>(), theirs.extract::<i64>()) {
+            return Ok(mine.cmp(&theirs));
         }
     }
-    for (id, their_entry) in theirs.iter() {
-        if !mine.contains(&id)? {
-            match compare(None, Some(&their_entry))? {
-                Ordering::Less => return Ok(false),
-                Ordering::Greater => larger = true,
-                Ordering::Equal => {}
+    mine.compare(theirs)
+}
+
+/// Whether an entry of the first vector is smaller, and whether one is larger; a missing one counts as 0.
+///
+/// Stops at the first that is smaller if nothing else is asked.
+fn relation(
+    mine: &Bound<'_, PyDict>,
+    theirs: &Bound<'_, PyDict>,
+    only_smaller: bool,
+) -> PyResult<(bool, bool)> {
+    let zero = 0_i64.into_pyobject(mine.py())?.into_any();
+    let (mut smaller, mut larger, mut common) = (false, false, 0);
+    let mut note = |order: Ordering| {
+        smaller |= order == Ordering::Less;
+        larger |= order == Ordering::Greater;
+        smaller && (only_smaller || larger)
+    };
+    // Copies: entries of other types compare by Python code, which could change the vectors.
+    for (id, my_entry) in plain_entries(mine)?.iter() {
+        let order = match theirs.get_item(&id)? {
+            Some(their_entry) => {
+                common += 1;
+                compare(&my_entry, &their_entry)?
+            }
+            None => compare(&my_entry, &zero)?,
+        };
+        if note(order) {
+            return Ok((smaller, larger));
+        }
+    }
+    if common < theirs.len() {
+        for (id, their_entry) in plain_entries(theirs)?.iter() {
+            if !mine.contains(&id)? && note(compare(&zero, &their_entry)?) {
+                return Ok((smaller, larger));
             }
         }
     }
-    Ok(larger)
+    Ok((smaller, larger))
+}
+
+/// The entries: themselves if all are integers by clients' names, else a copy.
+fn plain_entries<'py>(vector: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let plain = vector.iter().all(|(id, entry)| {
+        id.is_exact_instance_of::<PyString>() && entry.is_exact_instance_of::<PyInt>()
+    });
+    if plain {
+        Ok(vector.clone())
+    } else {
+        vector.copy()
+    }
 }
 
 #[pymethods]
@@ -494,10 +596,13 @@ impl VersionVectorMethods {
     /// Takes the greater count of each client.
     fn update(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
         let vector = entries(slf)?;
-        // A copy: `other` may be this vector.
-        for (id, theirs) in entries(other)?.copy()?.iter() {
+        let others = entries(other)?;
+        if others.is(&vector) {
+            return Ok(());
+        }
+        for (id, theirs) in plain_entries(&others)?.iter() {
             let greater = match vector.get_item(&id)? {
-                Some(mine) => compare(Some(&theirs), Some(&mine))? == Ordering::Greater,
+                Some(mine) => compare(&theirs, &mine)? == Ordering::Greater,
                 None => true,
             };
             if greater {
@@ -509,13 +614,14 @@ impl VersionVectorMethods {
 
     /// Whether no entry is smaller than `other`'s and at least one is larger; a missing entry counts as 0.
     fn dominates(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        dominates(&entries(slf)?, &entries(other)?)
+        let (smaller, larger) = relation(&entries(slf)?, &entries(other)?, true)?;
+        Ok(larger && !smaller)
     }
 
     /// Whether neither dominates the other; so are two equal vectors.
     fn concurrent_with(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (mine, theirs) = (entries(slf)?, entries(other)?);
-        Ok(!dominates(&mine, &theirs)? && !dominates(&theirs, &mine)?)
+        let (smaller, larger) = relation(&entries(slf)?, &entries(other)?, false)?;
+        Ok(smaller == larger)
     }
 
     /// A copy of the entries.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
@@ -207,6 +208,30 @@ impl Compiled {
         }))
     }
 
+    /// What the garbage collector has to know.
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.columns)?;
+        visit.call(&self.by_name)?;
+        for field in &self.fields {
+            for object in [
+                &field.name,
+                &field.column,
+                &field.data_type,
+                &field.nullable,
+            ] {
+                visit.call(object)?;
+            }
+        }
+        for key in &self.keys {
+            visit.call(key)?;
+        }
+        for (name, default) in &self.defaults {
+            visit.call(name)?;
+            visit.call(default)?;
+        }
+        Ok(())
+    }
+
     fn is_current(&self, schema: &Bound<'_, PyAny>) -> bool {
         let py = schema.py();
         self.schema == schema.as_ptr() as usize
@@ -323,6 +348,19 @@ impl SchemaCache {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, Bound<'py, PyTuple>) {
         (slf.get_type(), PyTuple::empty(slf.py()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // While a thread holds the lock, it holds what is kept, too.
+        match self.0.try_lock().as_deref() {
+            Some(Some(kept)) => kept.visit(&visit),
+            _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let kept = self.0.try_lock().and_then(|mut kept| kept.take());
+        drop(kept);
     }
 }
 

@@ -3,12 +3,24 @@
 //! Unlike the change log it is not cut, names each key once, and counts what a rollback takes back as well. Sync asks it
 //! what a client lacks, and whether a row changed since a client saw it.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+
+/// Counts of changes.
+type Counts = Arc<Mutex<HashSet<u64>>>;
+
+thread_local! {
+    /// Who wants to know which changes this thread makes: the address of the stamps, and where to note the counts.
+    static WATCHING: RefCell<Vec<(usize, Counts)>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Counts the changes of one table object; a copy of the table is another origin.
 #[pyclass(frozen, module = "tandemdb._native.syncdb")]
@@ -29,6 +41,13 @@ impl RowStamps {
             stamps.del_item(key)?;
         }
         stamps.set_item(key, count)?;
+        WATCHING.with_borrow(|watching| {
+            for (stamps, counts) in watching {
+                if *stamps == std::ptr::from_ref(self).addr() {
+                    counts.lock().insert(count);
+                }
+            }
+        });
         Ok(count)
     }
 
@@ -115,5 +134,75 @@ impl RowStamps {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, Bound<'py, PyTuple>) {
         (slf.get_type(), PyTuple::empty(slf.py()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.stamps)
+    }
+}
+
+/// What a handler saw of a table when it looked for conflicts, so that it overwrites nothing that came later.
+///
+/// In a `with` block, changes that this thread makes are the handler's own: a resolver may write to the table.
+#[pyclass(frozen, module = "tandemdb._native.syncdb")]
+pub(super) struct Sighting {
+    stamps: Py<RowStamps>,
+    position: u64,
+    own: Counts,
+}
+
+impl Sighting {
+    /// Whether nobody else has changed the row since.
+    pub(super) fn is_current(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        let count = self.stamps.get().last(key)?;
+        Ok(count <= self.position || self.own.lock().contains(&count))
+    }
+
+    /// Calls a function whose changes are the handler's own.
+    pub(super) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
+        self.__enter__();
+        let outcome = call();
+        self.leave();
+        outcome
+    }
+
+    fn leave(&self) {
+        WATCHING.with_borrow_mut(|watching| {
+            if let Some(at) = watching
+                .iter()
+                .rposition(|(_, counts)| Arc::ptr_eq(counts, &self.own))
+            {
+                watching.remove(at);
+            }
+        });
+    }
+}
+
+#[pymethods]
+impl Sighting {
+    #[new]
+    fn new(stamps: &Bound<'_, RowStamps>) -> Self {
+        Self {
+            position: stamps.get().position(),
+            stamps: stamps.clone().unbind(),
+            own: Counts::default(),
+        }
+    }
+
+    fn __enter__(&self) {
+        let watch = (
+            std::ptr::from_ref(self.stamps.get()).addr(),
+            Arc::clone(&self.own),
+        );
+        WATCHING.with_borrow_mut(|watching| watching.push(watch));
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, _args: &Bound<'_, PyTuple>) {
+        self.leave();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.stamps)
     }
 }

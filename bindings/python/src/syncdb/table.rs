@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use super::copy::deep_copy;
+use super::copy::{deep_copy, is_atom, is_shared};
 use super::hooks::Hooks;
 use super::schema::{Compiled, compiled};
 use super::stamps::RowStamps;
@@ -26,6 +26,9 @@ pub(super) static HOOKS: Hooks = Hooks::new(
     ],
     ATTRIBUTES,
 );
+
+/// Queries for fewer rows look at one row after the other instead of making a list of all.
+const FEW: usize = 100;
 
 /// Attributes that a table has of itself.
 pub(super) const ATTRIBUTES: usize = 8;
@@ -136,10 +139,7 @@ fn missing(table: &Parts<'_>, key: &Bound<'_, PyTuple>) -> PyErr {
 /// Whether a stored value equals the value of a condition, as `==` tells.
 #[inline]
 fn equal(stored: &Bound<'_, PyAny>, wanted: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if stored.is(wanted)
-        && !stored.is_exact_instance_of::<PyFloat>()
-        && super::copy::is_atom(stored)
-    {
+    if stored.is(wanted) && !stored.is_exact_instance_of::<PyFloat>() && is_atom(stored) {
         return Ok(true);
     }
     stored.eq(wanted)
@@ -159,6 +159,23 @@ fn matches(
     Ok(true)
 }
 
+/// Gives an entry of the log, which a caller is about to have, rows that neither the table nor another entry has.
+fn own_rows(entry: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = entry.py();
+    let Ok(entry) = entry.cast_exact::<PyDict>() else {
+        return Ok(());
+    };
+    for name in [intern!(py, "old_record"), intern!(py, "new_record")] {
+        if let Some(row) = entry.get_item(name)?
+            && row.is_exact_instance_of::<PyDict>()
+            && is_shared(&row)
+        {
+            entry.set_item(name, deep_copy(&row)?)?;
+        }
+    }
+    Ok(())
+}
+
 fn pairs<'py>(
     conditions: &Bound<'py, PyAny>,
 ) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
@@ -170,6 +187,38 @@ fn pairs<'py>(
             .map(|item| item?.extract())
             .collect(),
     }
+}
+
+/// Finds the first rows without a list of all, as long as values compare without Python code, which could change the
+/// table. Whether it got so far.
+fn first_rows<'py>(
+    records: &Bound<'py, PyDict>,
+    conditions: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+    most: usize,
+    found: &mut Vec<Bound<'py, PyAny>>,
+) -> PyResult<bool> {
+    let rows = records.call_method0(intern!(records.py(), "values"))?;
+    for row in rows.try_iter()? {
+        let row = row?;
+        let mut all = true;
+        for (name, wanted) in conditions {
+            match row.cast::<PyDict>()?.get_item(name)? {
+                Some(stored) if !is_atom(&stored) => return Ok(false),
+                Some(stored) if equal(&stored, wanted)? => {}
+                _ => {
+                    all = false;
+                    break;
+                }
+            }
+        }
+        if all {
+            found.push(row);
+            if found.len() >= most {
+                break;
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl TableMethods {
@@ -290,7 +339,7 @@ impl TableMethods {
             if default.is_none() || row.contains(name)? {
                 return Ok(());
             }
-            if !super::copy::is_atom(default) && default.is_callable() {
+            if !is_atom(default) && default.is_callable() {
                 called = true;
                 return row.set_item(name, deep_copy(&default.call0()?)?);
             }
@@ -332,13 +381,13 @@ impl TableMethods {
             )));
         }
         records.set_item(key, row)?;
-        let logged = deep_copy(row)?;
+        // The log has the stored row itself: writes replace rows and never edit them.
         Self::log(
             table,
             parts,
             (intern!(py, "insert"), key),
             None,
-            Some(&logged),
+            Some(row),
             client_id,
         )
     }
@@ -353,14 +402,12 @@ impl TableMethods {
     ) -> PyResult<()> {
         let py = table.py();
         parts.records()?.set_item(key, row)?;
-        let logged = deep_copy(row)?;
-        // The row that was stored is nobody's any more: it is the log's.
         Self::log(
             table,
             parts,
             (intern!(py, "update"), key),
             Some(old),
-            Some(&logged),
+            Some(row),
             client_id,
         )
     }
@@ -455,14 +502,13 @@ impl TableMethods {
             Some(conditions) if conditions.is_truthy()? => Some(conditions),
             _ => None,
         };
-        // A list of the rows, as `__eq__` of values may run Python code that changes the table.
-        let rows = parts.records()?.values();
+        let records = parts.records()?;
         let pairs = match conditions {
             Some(conditions) if HOOKS.untouched::<Self>(table, &parts.own, &[3])? => {
                 pairs(conditions)?
             }
             Some(conditions) => {
-                for row in rows {
+                for row in records.values() {
                     if table
                         .call_method1(intern!(py, "_matches_conditions"), (&row, conditions))?
                         .is_truthy()?
@@ -477,7 +523,17 @@ impl TableMethods {
             }
             None => Vec::new(),
         };
-        for row in rows {
+        if most < FEW && pairs.iter().all(|(_, wanted)| is_atom(wanted)) {
+            let mut rows = Vec::new();
+            if first_rows(&records, &pairs, most, &mut rows)? {
+                for row in rows {
+                    found.append(deep_copy(&row)?)?;
+                }
+                return Ok(found);
+            }
+        }
+        // A list of the rows, as `__eq__` of values may run Python code that changes the table.
+        for row in records.values() {
             if pairs.is_empty() || matches(row.cast::<PyDict>()?, &pairs)? {
                 found.append(deep_copy(&row)?)?;
                 if found.len() >= most {
@@ -564,6 +620,7 @@ impl TableMethods {
             if entry.get_item(intern!(py, "id"))?.le(index)? {
                 break;
             }
+            own_rows(&entry)?;
             from -= 1;
         }
         Ok(change_log.get_slice(from, change_log.len()))

@@ -200,16 +200,22 @@ impl Approximate {
             }
         }
         let is_own = Self::is_own(slf, "add")?;
-        add_each(
+        let mut is_changed = false;
+        let added = add_each(
             PyList::new(py, all)?.as_any(),
             metadatas,
             |vector, metadata| {
+                is_changed = true;
                 if is_own {
-                    return this.entries.add(vector, metadata, Some(dimension));
+                    return this.entries.put(vector, metadata, Some(dimension));
                 }
                 slf.call_method1(intern!(py, "add"), (vector, metadata))
             },
-        )
+        );
+        if is_changed {
+            this.entries.touch(object::now());
+        }
+        added
     }
 
     /// The vector of an id, or `None`.
@@ -324,5 +330,9 @@ impl Approximate {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.entries.visit(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.entries.release();
     }
 }

@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyFloat, PyList, PyString, PyTuple};
 
 use super::distance::{check, metric_of, zero};
 use super::object;
-use super::vector::{Vector, floats_of};
+use super::vector::{Kept, Vector, floats_of};
 
 /// Work in elements from which a search lets other threads run.
 const LONG: usize = 20_000;
@@ -222,41 +222,69 @@ impl Entries {
         metadata: Option<Bound<'py, PyAny>>,
         dimension: Option<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let id = self.put(vector, metadata, dimension)?;
+        self.touch(object::now());
+        Ok(id)
+    }
+
+    /// As [`Entries::add`], of one of many, after which somebody else notes the time.
+    pub(super) fn put<'py>(
+        &self,
+        vector: &Bound<'py, PyAny>,
+        metadata: Option<Bound<'py, PyAny>>,
+        dimension: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = vector.py();
-        let own = vector.cast_exact::<Vector>().ok().map(Bound::get);
-        let id = match own {
-            Some(own) => own.id_or_none(py).map(|id| id.into_bound(py)),
-            None => {
+        let Kept {
+            id,
+            floats,
+            metadata: carried,
+            is_as_made,
+        } = match vector.cast_exact::<Vector>() {
+            Ok(own) => own.get().entry(py),
+            Err(_) => {
                 let id = vector.getattr(intern!(py, "id"))?;
-                (!id.is_none()).then_some(id)
+                Kept {
+                    id: (!id.is_none()).then(|| id.unbind()),
+                    floats: floats_of(vector)?,
+                    metadata: carried_metadata(vector)?,
+                    is_as_made: false,
+                }
             }
         };
-        let floats = floats_of(vector)?;
+        if metadata.is_none()
+            && is_as_made
+            && let Some(id) = &id
+            && let Some(known) = self.vectors.bind(py).get_item(id)?
+            && known.is(vector)
+        {
+            // It is there already, with the same floats, and keeps its metadata.
+            return Ok(id.bind(py).clone());
+        }
         if let Some(dimension) = dimension
             && floats.len() != dimension
         {
             return Err(wrong_dimension(floats.len(), dimension));
         }
         let (id, stored) = match id {
-            Some(id) => (id, vector.clone()),
+            Some(id) => (id.into_bound(py), vector.clone()),
             None => {
                 let id = object::new_id(py);
                 let new = Vector::of(Arc::clone(&floats), Some(id.clone().unbind()));
-                new.carry(own_metadata(vector)?);
+                new.carry(filled(py, carried.as_ref())?);
                 (id, Bound::new(py, new)?.into_any())
             }
         };
         let metadata = match metadata {
             Some(metadata) => Some(metadata.unbind()),
             // Of a new entry only; an old one keeps its own.
-            None => match own_metadata(vector)? {
-                Some(own) if !self.contains(&id)? => Some(own),
+            None => match filled(py, carried.as_ref())? {
+                Some(carried) if !self.contains(&id)? => Some(carried),
                 _ => None,
             },
         };
         self.vectors.bind(py).set_item(&id, &stored)?;
         let mut state = self.state.lock();
-        state.last_modified = object::now();
         state.added.push(Entry {
             id: id.clone().unbind(),
             vector: stored.unbind(),
@@ -637,9 +665,28 @@ impl Entries {
         Ok(())
     }
 
+    /// Lets go of what it holds itself, for the garbage collector; dicts are cleared by it.
+    pub(super) fn release(&self) {
+        let taken = self.state.try_lock().map(|mut state| {
+            (
+                std::mem::take(&mut state.entries),
+                std::mem::take(&mut state.added),
+            )
+        });
+        drop(taken);
+        let metric = self.metric.try_lock().and_then(|mut metric| metric.take());
+        drop(metric);
+    }
+
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.vectors)?;
         visit.call(&self.slots)?;
+        if let Some(metric) = self.metric.try_lock()
+            && let Some(metric) = &*metric
+        {
+            visit.call(&metric.name)?;
+            visit.call(&metric.function)?;
+        }
         if let Some(state) = self.state.try_lock() {
             for entry in state.entries.iter().flatten().chain(&state.added) {
                 visit.call(&entry.id)?;
@@ -775,14 +822,20 @@ fn order(a: f64, b: f64) -> std::cmp::Ordering {
         .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
-/// The metadata that a vector itself carries, when there is some.
-fn own_metadata(vector: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+/// The metadata that an object itself carries.
+fn carried_metadata(vector: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let py = vector.py();
     if let Ok(own) = vector.cast::<Vector>() {
         return own.get().metadata_given(py);
     }
-    match vector.getattr_opt(intern!(py, "metadata"))? {
-        Some(metadata) if metadata.is_truthy()? => Ok(Some(metadata.unbind())),
+    let metadata = vector.getattr_opt(intern!(py, "metadata"))?;
+    Ok(metadata.map(Bound::unbind))
+}
+
+/// Metadata that has something in it.
+fn filled(py: Python<'_>, metadata: Option<&Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    match metadata {
+        Some(metadata) if metadata.bind(py).is_truthy()? => Ok(Some(metadata.clone_ref(py))),
         _ => Ok(None),
     }
 }

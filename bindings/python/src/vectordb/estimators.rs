@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 use vectordb::transform::{
-    Filling, Imputer, ImputerFit, Matrix, Norm, Normalizer, Scaler, ScalerFit, Scaling,
+    Filling, Imputer, ImputerFit, Matrix, Norm, Normalizer, Scaler, ScalerFit, Scaling, WeightedFit,
 };
 
 /// An error of the crate is one of the caller's values.
@@ -117,6 +117,41 @@ pub(super) fn fit_scaler(
             Ok((
                 fit.counts().to_vec(),
                 summary,
+                scaler.offset().to_vec(),
+                scaler.scale().to_vec(),
+            ))
+        });
+        fitted.map_err(refused)
+    })
+}
+
+/// Sums of weights, summary, offset and scale by column.
+type WeightedFitted = (Vec<f64>, [Vec<f64>; 2], Vec<f64>, Vec<f64>);
+
+/// Fits standard scaling on the rows of an array with weights, going on from `before` (sums of weights, means and
+/// variances) when given.
+#[pyfunction]
+#[pyo3(signature = (switches, array, weights, before))]
+#[expect(clippy::needless_pass_by_value, reason = "read from a list of Python")]
+pub(super) fn fit_weighted(
+    py: Python<'_>,
+    switches: [bool; 2],
+    array: &Bound<'_, PyAny>,
+    weights: Vec<f64>,
+    before: Option<(Vec<f64>, [Vec<f64>; 2])>,
+) -> PyResult<WeightedFitted> {
+    let scaling = scaling("standard", [0.0; 2], switches)?;
+    with_rows!(array, |rows, columns| {
+        let fitted = py.detach(|| {
+            let mut fit = match before {
+                Some((sums, [mean, variance])) => WeightedFit::resume(sums, mean, variance)?,
+                None => WeightedFit::new(columns)?,
+            };
+            fit.partial_fit(Matrix::new(rows, columns)?, &weights)?;
+            let scaler = fit.finish(scaling)?;
+            Ok((
+                fit.weights().to_vec(),
+                [fit.mean().to_vec(), fit.variance().to_vec()],
                 scaler.offset().to_vec(),
                 scaler.scale().to_vec(),
             ))

@@ -206,12 +206,22 @@ impl VectorIndex {
         metadatas: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let is_own = Self::is_own(slf, "add")?;
-        add_each(vectors, metadatas, |vector, metadata| {
-            if is_own {
-                return slf.get().add(vector, metadata);
+        let this = slf.get();
+        let mut is_changed = false;
+        let added = add_each(vectors, metadatas, |vector, metadata| {
+            is_changed = true;
+            if !is_own {
+                return slf.call_method1(intern!(slf.py(), "add"), (vector, metadata));
             }
-            slf.call_method1(intern!(slf.py(), "add"), (vector, metadata))
-        })
+            if this.indices.bind(slf.py()).is_empty() {
+                return this.entries.put(vector, metadata, None);
+            }
+            this.add(vector, metadata)
+        });
+        if is_changed {
+            this.entries.touch(object::now());
+        }
+        added
     }
 
     /// The vector of an id, or `None`.
@@ -445,6 +455,10 @@ impl VectorIndex {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.indices)?;
         self.entries.visit(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.entries.release();
     }
 }
 

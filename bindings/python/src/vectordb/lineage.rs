@@ -463,15 +463,19 @@ impl Lineage {
             if depth == most {
                 continue;
             }
-            for next in node.get().ids(py, side).try_iter()? {
-                let next = next?;
-                if found.contains(&next)? {
-                    continue;
-                }
-                if let Some(node) = self.node(&next)? {
+            let mut visit = |next: Bound<'py, PyAny>| -> PyResult<()> {
+                if !found.contains(&next)?
+                    && let Some(node) = self.node(&next)?
+                {
                     found.set_item(next, &node)?;
                     queue.push_back((node, depth + 1));
                 }
+                Ok(())
+            };
+            let ids = node.get().ids(py, side);
+            match ids.cast_exact::<PyList>() {
+                Ok(ids) => ids.iter().try_for_each(visit)?,
+                Err(_) => ids.try_iter()?.try_for_each(|next| visit(next?))?,
             }
         }
         Ok(found)

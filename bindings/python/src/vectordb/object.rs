@@ -1,24 +1,20 @@
 //! What all objects of the package need: attributes that hold Python objects, the clock, ids, and the way to a pickle.
 
-use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::utils::id_generator::IdGenerator;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-static IDS: LazyLock<IdGenerator> = LazyLock::new(IdGenerator::system);
+use crate::common::ids::uuid_text;
 
 /// A random UUID as text.
 pub(super) fn new_id(py: Python<'_>) -> Bound<'_, PyAny> {
-    let mut text = [0; 36];
-    let text = IDS.uuid_v4().hyphenated().encode_lower(&mut text);
-    PyString::new(py, text).into_any()
+    uuid_text(py).into_any()
 }
 
 /// Seconds since the epoch, rounded as `time.time()` rounds.
@@ -79,6 +75,75 @@ impl Field {
         self.0
             .try_lock()
             .map_or(Ok(()), |value| visit.call(&*value))
+    }
+}
+
+/// Attributes of one object, under one lock.
+pub(super) struct Fields<const N: usize>(Mutex<[Option<Py<PyAny>>; N]>);
+
+impl<const N: usize> Fields<N> {
+    pub(super) fn new(values: [Option<Py<PyAny>>; N]) -> Self {
+        Self(Mutex::new(values))
+    }
+
+    pub(super) fn get(&self, py: Python<'_>, at: usize) -> Option<Py<PyAny>> {
+        let values = self.0.lock();
+        values.get(at)?.as_ref().map(|value| value.clone_ref(py))
+    }
+
+    /// The value, or `None`.
+    pub(super) fn or_none(&self, py: Python<'_>, at: usize) -> Py<PyAny> {
+        self.get(py, at).unwrap_or_else(|| py.None())
+    }
+
+    /// The value; of a dict that nobody asked for yet, a new one.
+    pub(super) fn dict(&self, py: Python<'_>, at: usize) -> Py<PyAny> {
+        if let Some(value) = self.get(py, at) {
+            return value;
+        }
+        let new = PyDict::new(py).into_any().unbind();
+        if let Some(place) = self.0.lock().get_mut(at) {
+            return place.get_or_insert(new).clone_ref(py);
+        }
+        py.None()
+    }
+
+    pub(super) fn set(&self, at: usize, value: Option<Py<PyAny>>) {
+        // What was there may run Python code as it goes: after the lock.
+        let old = self
+            .0
+            .lock()
+            .get_mut(at)
+            .map(|place| std::mem::replace(place, value));
+        drop(old);
+    }
+
+    /// All at once.
+    pub(super) fn all(&self, py: Python<'_>) -> [Option<Py<PyAny>>; N] {
+        let values = self.0.lock();
+        values
+            .each_ref()
+            .map(|value| value.as_ref().map(|value| value.clone_ref(py)))
+    }
+
+    /// Puts others in place of all.
+    pub(super) fn replace(&self, values: [Option<Py<PyAny>>; N]) {
+        let old = std::mem::replace(&mut *self.0.lock(), values);
+        drop(old);
+    }
+
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(values) = self.0.try_lock() {
+            for value in &*values {
+                visit.call(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// For the garbage collector.
+    pub(super) fn clear(&self) {
+        self.replace([const { None }; N]);
     }
 }
 

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple, Py
 use vectordb::core::distance::{dot, magnitude};
 
 use super::json::{read_vector, write_floats};
-use super::object::{self, Field, derived, is_exactly};
+use super::object::{self, derived, is_exactly};
 
 /// Floats with an id, metadata and times.
 ///
@@ -28,22 +28,36 @@ use super::object::{self, Field, derived, is_exactly};
     module = "vectordb.core.vector"
 )]
 pub(crate) struct Vector {
+    /// One lock for all, because each costs as much as what it guards; never held while Python code runs.
     core: Mutex<Core>,
-    id: Field,
-    metadata: Field,
-    /// Given, or set by `update`; otherwise the time of the making.
-    created_at: Field,
-    updated_at: Field,
 }
 
 type Floats = Arc<[f64]>;
+type Given = Option<Py<PyAny>>;
+
+/// What an index keeps of a vector.
+pub(super) struct Kept {
+    pub(super) id: Given,
+    pub(super) floats: Floats,
+    /// Whether there is something in it or not.
+    pub(super) metadata: Given,
+    /// Whether its values are those that it was first made with.
+    pub(super) is_as_made: bool,
+}
 
 #[derive(Default)]
 struct Core {
     values: Arc<[f64]>,
     /// The values as Python has them, once asked for.
     tuple: Option<Py<PyTuple>>,
+    id: Given,
+    metadata: Given,
+    /// Given, or set by `update`; otherwise the time of the making.
+    created_at: Given,
+    updated_at: Given,
     made_at: f64,
+    /// Whether the constructor ran again, which gives other values to a vector that an index may hold.
+    is_remade: bool,
 }
 
 impl Vector {
@@ -52,13 +66,10 @@ impl Vector {
         Self {
             core: Mutex::new(Core {
                 values,
-                tuple: None,
+                id,
                 made_at: object::now(),
+                ..Core::default()
             }),
-            id: Field::new(id),
-            metadata: Field::new(None),
-            created_at: Field::new(None),
-            updated_at: Field::new(None),
         }
     }
 
@@ -66,20 +77,47 @@ impl Vector {
         Arc::clone(&self.core.lock().values)
     }
 
-    pub(super) fn id_or_none(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.id.get(py)
+    /// What an index keeps of it.
+    pub(super) fn entry(&self, py: Python<'_>) -> Kept {
+        let core = self.core.lock();
+        let copy = |field: &Given| field.as_ref().map(|value| value.clone_ref(py));
+        Kept {
+            id: copy(&core.id),
+            floats: Arc::clone(&core.values),
+            metadata: copy(&core.metadata),
+            is_as_made: !core.is_remade,
+        }
     }
 
     pub(super) fn carry(&self, metadata: Option<Py<PyAny>>) {
-        self.metadata.set(metadata);
+        self.set(|core| &mut core.metadata, metadata);
+    }
+
+    fn get(&self, py: Python<'_>, of: impl FnOnce(&Core) -> &Given) -> Given {
+        of(&self.core.lock())
+            .as_ref()
+            .map(|value| value.clone_ref(py))
+    }
+
+    fn set(&self, of: impl FnOnce(&mut Core) -> &mut Given, value: Given) {
+        // What was there may run Python code as it goes: after the lock.
+        let old = std::mem::replace(of(&mut self.core.lock()), value);
+        drop(old);
+    }
+
+    /// The metadata; a new dict when nobody asked for it yet.
+    fn live_metadata(&self, py: Python<'_>) -> Py<PyAny> {
+        if let Some(metadata) = self.get(py, |core| &core.metadata) {
+            return metadata;
+        }
+        let new = PyDict::new(py).into_any().unbind();
+        let mut core = self.core.lock();
+        core.metadata.get_or_insert(new).clone_ref(py)
     }
 
     /// The metadata when there is some.
     pub(super) fn metadata_given(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(metadata) = self.metadata.get(py) else {
-            return Ok(None);
-        };
-        Ok(metadata.bind(py).is_truthy()?.then_some(metadata))
+        filled(py, self.get(py, |core| &core.metadata))
     }
 
     /// The other operand's values, of the same dimension.
@@ -97,10 +135,10 @@ impl Vector {
 
     /// A vector of other values with the same id and a copy of the metadata.
     fn with_values(&self, py: Python<'_>, values: Arc<[f64]>) -> PyResult<Self> {
-        let new = Self::of(values, self.id.get(py));
-        if let Some(metadata) = self.metadata_given(py)? {
-            let copy = metadata.call_method0(py, intern!(py, "copy"))?;
-            new.metadata.set(Some(copy));
+        let own = self.entry(py);
+        let new = Self::of(values, own.id);
+        if let Some(metadata) = filled(py, own.metadata)? {
+            new.carry(Some(metadata.call_method0(py, intern!(py, "copy"))?));
         }
         Ok(new)
     }
@@ -119,18 +157,18 @@ impl Vector {
         Ok(tuple.bind(py).clone())
     }
 
-    fn time(&self, py: Python<'_>, field: &Field) -> Py<PyAny> {
-        match field.get(py) {
-            Some(time) => time,
-            None => {
-                let made_at = self.core.lock().made_at;
-                PyFloat::new(py, made_at).into_any().unbind()
-            }
+    fn time(&self, py: Python<'_>, of: impl FnOnce(&Core) -> &Given) -> Py<PyAny> {
+        let core = self.core.lock();
+        if let Some(time) = of(&core) {
+            return time.clone_ref(py);
         }
+        let made_at = core.made_at;
+        drop(core);
+        PyFloat::new(py, made_at).into_any().unbind()
     }
 
     fn shown_id(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        match self.id.get(py) {
+        match self.get(py, |core| &core.id) {
             Some(id) if id.is_truthy(py)? => Ok(Some(id.bind(py).str()?.extract()?)),
             _ => Ok(None),
         }
@@ -147,10 +185,6 @@ impl Vector {
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self {
             core: Mutex::default(),
-            id: Field::new(None),
-            metadata: Field::new(None),
-            created_at: Field::new(None),
-            updated_at: Field::new(None),
         }
     }
 
@@ -165,34 +199,34 @@ impl Vector {
     ) -> PyResult<()> {
         let py = values.py();
         let (floats, tuple) = read(values)?;
-        let core = Core {
+        let created = created_at.as_ref().map(|time| time.clone_ref(py));
+        let mut new = Core {
             values: floats,
             tuple,
+            id,
+            metadata: filled(py, metadata.map(Bound::unbind))?,
+            created_at,
+            updated_at: updated_at.or(created),
             made_at: object::now(),
+            is_remade: false,
         };
-        let old = std::mem::replace(&mut *self.core.lock(), core);
-        drop(old);
-        self.id.set(id);
-        if let Some(metadata) = metadata
-            && metadata.is_truthy()?
         {
-            self.metadata.set(Some(metadata.unbind()));
+            let mut core = self.core.lock();
+            new.is_remade = !core.values.is_empty();
+            std::mem::swap(&mut *core, &mut new);
         }
-        let created = created_at.as_ref().map(|time| time.clone_ref(py));
-        self.created_at.set(created_at);
-        self.updated_at.set(updated_at.or(created));
         Ok(())
     }
 
     /// The identifier, any hashable object, or `None`.
     #[getter]
-    fn id(&self, py: Python<'_>) -> Py<PyAny> {
-        self.id.or_none(py)
+    fn id(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.get(py, |core| &core.id)
     }
 
     #[setter]
     fn set_id(&self, id: Option<Py<PyAny>>) {
-        self.id.set(id);
+        self.set(|core| &mut core.id, id);
     }
 
     /// The floats, as a tuple; the same one every time.
@@ -210,34 +244,34 @@ impl Vector {
     /// A live dict.
     #[getter]
     fn metadata(&self, py: Python<'_>) -> Py<PyAny> {
-        self.metadata.dict(py)
+        self.live_metadata(py)
     }
 
     #[setter]
     fn set_metadata(&self, metadata: Py<PyAny>) {
-        self.metadata.set(Some(metadata));
+        self.carry(Some(metadata));
     }
 
     /// When it was made, in seconds since the epoch, unless given.
     #[getter]
     fn created_at(&self, py: Python<'_>) -> Py<PyAny> {
-        self.time(py, &self.created_at)
+        self.time(py, |core| &core.created_at)
     }
 
     #[setter]
     fn set_created_at(&self, time: Py<PyAny>) {
-        self.created_at.set(Some(time));
+        self.set(|core| &mut core.created_at, Some(time));
     }
 
     /// When its metadata last changed, in seconds since the epoch.
     #[getter]
     fn updated_at(&self, py: Python<'_>) -> Py<PyAny> {
-        self.time(py, &self.updated_at)
+        self.time(py, |core| &core.updated_at)
     }
 
     #[setter]
     fn set_updated_at(&self, time: Py<PyAny>) {
-        self.updated_at.set(Some(time));
+        self.set(|core| &mut core.updated_at, Some(time));
     }
 
     /// Sum of the products. Raises `ValueError` for another dimension.
@@ -376,13 +410,13 @@ impl Vector {
         if let Some(new) = metadata
             && new.is_truthy()?
         {
-            let own = self.metadata.dict(py);
+            let own = self.live_metadata(py);
             own.call_method1(py, intern!(py, "update"), (new,))?;
         }
         let made_at = self.created_at(py);
-        self.created_at.set(Some(made_at));
-        self.updated_at
-            .set(Some(PyFloat::new(py, object::now()).into_any().unbind()));
+        self.set(|core| &mut core.created_at, Some(made_at));
+        let now = PyFloat::new(py, object::now()).into_any().unbind();
+        self.set(|core| &mut core.updated_at, Some(now));
         Ok(())
     }
 
@@ -401,6 +435,11 @@ impl Vector {
             } else {
                 Some(at.unsigned_abs())
             };
+            if let (Some(at), Some(tuple)) = (at, &core.tuple)
+                && at < core.values.len()
+            {
+                return tuple.bind(py).get_item(at);
+            }
             if let Some(value) = at.and_then(|at| core.values.get(at)) {
                 let value = *value;
                 drop(core);
@@ -488,10 +527,10 @@ impl Vector {
         let this = slf.get();
         let attributes = (
             this.tuple(py)?,
-            this.id.get(py),
-            this.metadata.get(py),
-            this.created_at.get(py),
-            this.updated_at.get(py),
+            this.get(py, |core| &core.id),
+            this.get(py, |core| &core.metadata),
+            this.get(py, |core| &core.created_at),
+            this.get(py, |core| &core.updated_at),
             this.core.lock().made_at,
         );
         object::reduce(slf.as_any(), attributes.into_pyobject(py)?)
@@ -511,28 +550,53 @@ impl Vector {
             attributes.extract()?;
         let this = slf.get();
         let values = floats(values.as_any())?;
-        let core = Core {
+        let mut new = Core {
             values,
             tuple: None,
+            id,
+            metadata,
+            created_at,
+            updated_at,
             made_at,
+            is_remade: false,
         };
-        let old = std::mem::replace(&mut *this.core.lock(), core);
-        drop(old);
-        this.id.set(id);
-        this.metadata.set(metadata);
-        this.created_at.set(created_at);
-        this.updated_at.set(updated_at);
+        {
+            let mut core = this.core.lock();
+            new.is_remade = !core.values.is_empty();
+            std::mem::swap(&mut *core, &mut new);
+        }
         Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.id.visit(&visit)?;
-        self.metadata.visit(&visit)
+        let Some(core) = self.core.try_lock() else {
+            return Ok(());
+        };
+        visit.call(&core.id)?;
+        visit.call(&core.metadata)?;
+        visit.call(&core.created_at)?;
+        visit.call(&core.updated_at)
     }
 
     fn __clear__(&self) {
-        self.id.set(None);
-        self.metadata.set(None);
+        let taken = {
+            let mut core = self.core.lock();
+            [
+                core.id.take(),
+                core.metadata.take(),
+                core.created_at.take(),
+                core.updated_at.take(),
+            ]
+        };
+        drop(taken);
+    }
+}
+
+/// An object that is true, if it is one.
+fn filled(py: Python<'_>, object: Given) -> PyResult<Given> {
+    match object {
+        Some(object) if object.bind(py).is_truthy()? => Ok(Some(object)),
+        _ => Ok(None),
     }
 }
 
@@ -542,16 +606,21 @@ impl Vector {
     /// Adds what a dict of the vector has beside the values.
     fn add_record(&self, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = dict.py();
-        if let Some(id) = self.id.get(py) {
+        let copy = |field: &Given| field.as_ref().map(|value| value.clone_ref(py));
+        let [id, metadata, created_at, updated_at] = {
+            let core = self.core.lock();
+            [&core.id, &core.metadata, &core.created_at, &core.updated_at].map(copy)
+        };
+        if let Some(id) = id {
             dict.set_item(intern!(py, "id"), id)?;
         }
-        if let Some(metadata) = self.metadata_given(py)? {
+        if let Some(metadata) = filled(py, metadata)? {
             dict.set_item(intern!(py, "metadata"), metadata)?;
         }
-        if let Some(time) = self.created_at.get(py) {
+        if let Some(time) = created_at {
             dict.set_item(intern!(py, "created_at"), time)?;
         }
-        if let Some(time) = self.updated_at.get(py) {
+        if let Some(time) = updated_at {
             dict.set_item(intern!(py, "updated_at"), time)?;
         }
         Ok(())
@@ -565,10 +634,12 @@ impl Vector {
         };
         let created_at = get("created_at")?;
         let created = created_at.as_ref().map(|time| time.clone_ref(data.py()));
-        self.id.set(get("id")?);
-        self.metadata.set(get("metadata")?);
-        self.created_at.set(created_at);
-        self.updated_at.set(get("updated_at")?.or(created));
+        let (id, metadata) = (get("id")?, get("metadata")?);
+        let updated_at = get("updated_at")?.or(created);
+        self.set(|core| &mut core.id, id);
+        self.carry(metadata);
+        self.set(|core| &mut core.created_at, created_at);
+        self.set(|core| &mut core.updated_at, updated_at);
         Ok(())
     }
 }
@@ -613,11 +684,12 @@ fn read(values: &Bound<'_, PyAny>) -> PyResult<Contents> {
     };
     if let Some(tuple) = tuple.as_ref().filter(|tuple| !tuple.is_empty()) {
         // Of nothing but floats it is what `values` answers.
-        let floats: Option<Vec<f64>> = tuple
-            .iter_borrowed()
-            .map(|item| Some(item.cast_exact::<PyFloat>().ok()?.value()))
-            .collect();
-        if let Some(floats) = floats {
+        let mut floats = Vec::with_capacity(tuple.len());
+        floats.extend(tuple.iter_borrowed().map_while(|item| {
+            let float = item.cast_exact::<PyFloat>().ok()?;
+            Some(float.value())
+        }));
+        if floats.len() == tuple.len() {
             return Ok((floats.into(), Some(tuple.clone().unbind())));
         }
     }

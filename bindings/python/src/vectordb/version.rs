@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple, PyType};
 
-use super::object::{self, Field, Imported, new_id};
+use super::object::{self, Fields, Imported, new_id};
 
 static COMMON_VERSION: Imported = Imported::new("common.core.versioning", "Version");
 static DEEPCOPY: Imported = Imported::new("copy", "deepcopy");
@@ -34,20 +34,24 @@ pub(super) fn hash_of(id: &Bound<'_, PyAny>) -> isize {
     name = "Version",
     module = "vectordb.feature_store.version"
 )]
-#[expect(clippy::struct_field_names, reason = "as callers know them")]
 pub(crate) struct Version {
-    value: Field,
-    version_id: Field,
-    timestamp: Field,
-    created_by: Field,
-    description: Field,
-    metadata: Field,
+    fields: Fields<6>,
     /// The hash of the id, and the timestamp if it is a float, else NaN: to pass over a version quickly.
     id_hash: AtomicIsize,
     time_bits: AtomicU64,
     /// Where the store has it indexed: the key, and the metadata that went there with it.
     pub(super) indexed: Mutex<Option<(Py<PyAny>, Py<PyDict>)>>,
 }
+
+type Attributes = [Option<Py<PyAny>>; 6];
+
+// Places in `fields`, in the order of `to_dict`.
+const ID: usize = 0;
+const VALUE: usize = 1;
+const TIMESTAMP: usize = 2;
+const CREATED_BY: usize = 3;
+const DESCRIPTION: usize = 4;
+const METADATA: usize = 5;
 
 /// What a version is made of.
 #[derive(Default)]
@@ -60,31 +64,24 @@ pub(super) struct Parts<'py> {
 }
 
 impl Version {
-    fn empty() -> Self {
-        let field = || Field::new(None);
+    fn of(fields: Attributes, id_hash: isize, time: f64) -> Self {
         Self {
-            value: field(),
-            version_id: field(),
-            timestamp: field(),
-            created_by: field(),
-            description: field(),
-            metadata: field(),
-            id_hash: AtomicIsize::new(UNHASHABLE),
-            time_bits: AtomicU64::new(f64::NAN.to_bits()),
+            fields: Fields::new(fields),
+            id_hash: AtomicIsize::new(id_hash),
+            time_bits: AtomicU64::new(time.to_bits()),
             indexed: Mutex::new(None),
         }
     }
 
     fn set_id(&self, id: &Bound<'_, PyAny>) {
         self.id_hash.store(hash_of(id), Ordering::Relaxed);
-        self.version_id.set(Some(id.clone().unbind()));
+        self.fields.set(ID, Some(id.clone().unbind()));
     }
 
     fn set_time(&self, timestamp: &Bound<'_, PyAny>) {
-        let number = timestamp.cast_exact::<PyFloat>();
-        let number = number.map_or(f64::NAN, PyFloatMethods::value);
-        self.time_bits.store(number.to_bits(), Ordering::Relaxed);
-        self.timestamp.set(Some(timestamp.clone().unbind()));
+        let bits = float_or_nan(timestamp).to_bits();
+        self.time_bits.store(bits, Ordering::Relaxed);
+        self.fields.set(TIMESTAMP, Some(timestamp.clone().unbind()));
     }
 
     /// The timestamp, if it is a float.
@@ -102,48 +99,64 @@ impl Version {
         Ok(own.is(id) || own.bind(id.py()).eq(id)?)
     }
 
-    fn fill<'py>(&self, value: Bound<'py, PyAny>, parts: Parts<'py>) -> PyResult<()> {
-        let py = value.py();
-        self.value.set(Some(value.unbind()));
-        let id = parts.version_id.unwrap_or_else(|| new_id(py));
-        self.set_id(&id);
-        let now = || PyFloat::new(py, object::now()).into_any();
-        let timestamp = parts.timestamp.unwrap_or_else(now);
-        self.set_time(&timestamp);
-        self.created_by.set(parts.created_by.map(Bound::unbind));
-        self.description.set(parts.description.map(Bound::unbind));
-        self.metadata.set(match parts.metadata {
-            Some(metadata) if metadata.is_truthy()? => Some(metadata.unbind()),
-            _ => None,
-        });
-        Ok(())
-    }
-
     pub(super) fn new_in<'py>(
         py: Python<'py>,
         value: Bound<'py, PyAny>,
         parts: Parts<'py>,
     ) -> PyResult<Bound<'py, Self>> {
-        let version = Self::empty();
-        version.fill(value, parts)?;
-        Bound::new(py, version)
+        let (fields, id_hash, time) = parts.fields(value)?;
+        Bound::new(py, Self::of(fields, id_hash, time))
     }
 
     pub(super) fn value_of(&self, py: Python<'_>) -> Py<PyAny> {
-        self.value.or_none(py)
+        self.fields.or_none(py, VALUE)
     }
 
     pub(super) fn id_of(&self, py: Python<'_>) -> Py<PyAny> {
-        self.version_id.or_none(py)
+        self.fields.or_none(py, ID)
     }
 
     pub(super) fn time_of(&self, py: Python<'_>) -> Py<PyAny> {
-        self.timestamp.or_none(py)
+        self.fields.or_none(py, TIMESTAMP)
     }
 
     pub(super) fn creator_of(&self, py: Python<'_>) -> Py<PyAny> {
-        self.created_by.or_none(py)
+        self.fields.or_none(py, CREATED_BY)
     }
+}
+
+impl Parts<'_> {
+    /// The attributes, what is missing made; with the hash of the id, and the time if it is a float.
+    fn fields(self, value: Bound<'_, PyAny>) -> PyResult<(Attributes, isize, f64)> {
+        let py = value.py();
+        let id = self
+            .version_id
+            .map_or_else(|| new_id(py).unbind(), Bound::unbind);
+        let timestamp = self.timestamp.map_or_else(
+            || PyFloat::new(py, object::now()).into_any().unbind(),
+            Bound::unbind,
+        );
+        let metadata = match self.metadata {
+            Some(metadata) if metadata.is_truthy()? => Some(metadata.unbind()),
+            _ => None,
+        };
+        let (id_hash, time) = (hash_of(id.bind(py)), float_or_nan(timestamp.bind(py)));
+        let fields = [
+            Some(id),
+            Some(value.unbind()),
+            Some(timestamp),
+            self.created_by.map(Bound::unbind),
+            self.description.map(Bound::unbind),
+            metadata,
+        ];
+        Ok((fields, id_hash, time))
+    }
+}
+
+/// A number that is exactly a float.
+fn float_or_nan(number: &Bound<'_, PyAny>) -> f64 {
+    let number = number.cast_exact::<PyFloat>();
+    number.map_or(f64::NAN, PyFloatMethods::value)
 }
 
 #[pymethods]
@@ -154,7 +167,7 @@ impl Version {
         text_signature = "(value, version_id=None, timestamp=None, created_by=None, description=None, metadata=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self::empty()
+        Self::of([const { None }; 6], UNHASHABLE, f64::NAN)
     }
 
     #[pyo3(signature = (value, version_id=None, timestamp=None, created_by=None, description=None, metadata=None))]
@@ -174,24 +187,28 @@ impl Version {
             description,
             metadata,
         };
-        self.fill(value, parts)
+        let (fields, id_hash, time) = parts.fields(value)?;
+        self.id_hash.store(id_hash, Ordering::Relaxed);
+        self.time_bits.store(time.to_bits(), Ordering::Relaxed);
+        self.fields.replace(fields);
+        Ok(())
     }
 
     /// The object that was given.
     #[getter]
     fn value(&self, py: Python<'_>) -> Py<PyAny> {
-        self.value.or_none(py)
+        self.fields.or_none(py, VALUE)
     }
 
     #[setter]
     fn set_value(&self, value: Py<PyAny>) {
-        self.value.set(Some(value));
+        self.fields.set(VALUE, Some(value));
     }
 
     /// The identifier.
     #[getter]
     fn version_id(&self, py: Python<'_>) -> Py<PyAny> {
-        self.version_id.or_none(py)
+        self.fields.or_none(py, ID)
     }
 
     #[setter]
@@ -202,7 +219,7 @@ impl Version {
     /// Since when, in seconds since the epoch.
     #[getter]
     fn timestamp(&self, py: Python<'_>) -> Py<PyAny> {
-        self.timestamp.or_none(py)
+        self.fields.or_none(py, TIMESTAMP)
     }
 
     #[setter]
@@ -213,40 +230,40 @@ impl Version {
     /// Who made it, or `None`.
     #[getter]
     fn created_by(&self, py: Python<'_>) -> Py<PyAny> {
-        self.created_by.or_none(py)
+        self.fields.or_none(py, CREATED_BY)
     }
 
     #[setter]
     fn set_created_by(&self, value: Py<PyAny>) {
-        self.created_by.set(Some(value));
+        self.fields.set(CREATED_BY, Some(value));
     }
 
     /// What it is, or `None`.
     #[getter]
     fn description(&self, py: Python<'_>) -> Py<PyAny> {
-        self.description.or_none(py)
+        self.fields.or_none(py, DESCRIPTION)
     }
 
     #[setter]
     fn set_description(&self, value: Py<PyAny>) {
-        self.description.set(Some(value));
+        self.fields.set(DESCRIPTION, Some(value));
     }
 
     /// A live dict.
     #[getter]
     fn metadata(&self, py: Python<'_>) -> Py<PyAny> {
-        self.metadata.dict(py)
+        self.fields.dict(py, METADATA)
     }
 
     #[setter]
     fn set_metadata(&self, value: Py<PyAny>) {
-        self.metadata.set(Some(value));
+        self.fields.set(METADATA, Some(value));
     }
 
     /// The timestamp as a naive time in UTC, to the second.
     #[getter]
     fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        object::moment(self.timestamp.or_none(py).bind(py))
+        object::moment(self.fields.or_none(py, TIMESTAMP).bind(py))
     }
 
     /// The six attributes; the value is the object itself.
@@ -268,19 +285,19 @@ impl Version {
             Ok(dict.unbind())
         })?;
         let dict = empty.bind(py).copy()?;
-        let fields = [
-            (intern!(py, "version_id"), &self.version_id),
-            (intern!(py, "value"), &self.value),
-            (intern!(py, "timestamp"), &self.timestamp),
-            (intern!(py, "created_by"), &self.created_by),
-            (intern!(py, "description"), &self.description),
+        let keys = [
+            intern!(py, "version_id"),
+            intern!(py, "value"),
+            intern!(py, "timestamp"),
+            intern!(py, "created_by"),
+            intern!(py, "description"),
         ];
-        for (key, field) in fields {
-            if let Some(value) = field.get(py) {
+        for (key, value) in keys.into_iter().zip(self.fields.all(py)) {
+            if let Some(value) = value {
                 dict.set_item(key, value)?;
             }
         }
-        dict.set_item(intern!(py, "metadata"), self.metadata.dict(py))?;
+        dict.set_item(intern!(py, "metadata"), self.fields.dict(py, METADATA))?;
         Ok(dict)
     }
 
@@ -305,19 +322,16 @@ impl Version {
     /// As a version of the package `common`, without the value; creator and description go into its metadata.
     fn to_common_version<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let metadata = PyDict::new(py);
-        metadata.update(self.metadata.dict(py).bind(py).cast()?)?;
-        for (name, field) in [
-            ("created_by", &self.created_by),
-            ("description", &self.description),
-        ] {
-            let value = field.or_none(py);
+        metadata.update(self.fields.dict(py, METADATA).bind(py).cast()?)?;
+        for (name, field) in [("created_by", CREATED_BY), ("description", DESCRIPTION)] {
+            let value = self.fields.or_none(py, field);
             if value.is_truthy(py)? {
                 metadata.set_item(name, value)?;
             }
         }
         let kwargs = PyDict::new(py);
-        kwargs.set_item("version_id", self.version_id.or_none(py))?;
-        kwargs.set_item("timestamp", self.timestamp.or_none(py))?;
+        kwargs.set_item("version_id", self.fields.or_none(py, ID))?;
+        kwargs.set_item("timestamp", self.fields.or_none(py, TIMESTAMP))?;
         kwargs.set_item("metadata", metadata)?;
         COMMON_VERSION.get(py)?.call((), Some(&kwargs))
     }
@@ -378,43 +392,36 @@ impl Version {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         let this = slf.get();
-        let attributes = (
-            this.value.get(py),
-            this.version_id.get(py),
-            this.timestamp.get(py),
-            this.created_by.get(py),
-            this.description.get(py),
-            this.metadata.get(py),
-        );
-        object::reduce(slf.as_any(), attributes.into_pyobject(py)?)
+        let attributes = PyTuple::new(py, this.fields.all(py))?;
+        object::reduce(slf.as_any(), attributes)
     }
 
     fn __setstate__<'py>(slf: &Bound<'py, Self>, state: &Bound<'py, PyTuple>) -> PyResult<()> {
         let attributes = object::restore(slf.as_any(), state)?;
         let this = slf.get();
-        let fields = [
-            &this.value,
-            &this.version_id,
-            &this.timestamp,
-            &this.created_by,
-            &this.description,
-            &this.metadata,
-        ];
-        for (field, value) in fields.into_iter().zip(attributes.iter()) {
-            field.set((!value.is_none()).then(|| value.unbind()));
+        for (at, value) in attributes.iter().enumerate() {
+            let value = (!value.is_none()).then(|| value.unbind());
+            this.fields.set(at, value);
         }
-        this.set_id(&attributes.get_item(1)?);
-        this.set_time(&attributes.get_item(2)?);
+        this.set_id(&attributes.get_item(ID)?);
+        this.set_time(&attributes.get_item(TIMESTAMP)?);
         Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.value.visit(&visit)?;
-        self.metadata.visit(&visit)
+        self.fields.visit(&visit)?;
+        if let Some(indexed) = self.indexed.try_lock()
+            && let Some((key, metadata)) = &*indexed
+        {
+            visit.call(key)?;
+            visit.call(metadata)?;
+        }
+        Ok(())
     }
 
     fn __clear__(&self) {
-        self.value.set(None);
-        self.metadata.set(None);
+        self.fields.clear();
+        let indexed = self.indexed.lock().take();
+        drop(indexed);
     }
 }

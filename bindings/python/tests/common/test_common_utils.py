@@ -215,3 +215,8 @@ def test_nested_values() -> None:
             set_nested_value(data, path, 1, create_path=False)
     assert "q" not in data
     assert data["x"] == 5
+
+
+def test_an_id_has_a_most_length() -> None:
+    with pytest.raises(ValueError, match="16777216"):
+        generate_id(length=2**24 + 1)

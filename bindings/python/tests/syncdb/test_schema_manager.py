@@ -51,7 +51,7 @@ def managed(*schemas: DatabaseSchema) -> tuple[SchemaVersionManager, SchemaMigra
     migrator = SchemaMigrator(manager)
     for each in schemas:
         manager.register_schema(each.version, each)
-    for source, target in itertools.pairwise(schemas):
+    for source, target in zip(schemas, schemas[1:]):
         plan = migrator.create_migration_plan(source.version, target.version, "step")
         manager.register_migration_plan(plan)
     return manager, migrator
@@ -364,7 +364,7 @@ def test_rows_are_as_a_model_makes_them(seed: int) -> None:
         row = {name: value for name, value in row.items() if value is not None}
         database.insert("t", row)
     expected = {key: dict(row) for key, row in database.tables["t"].records.items()}
-    for source, target in itertools.pairwise(schemas):
+    for source, target in zip(schemas, schemas[1:]):
         was, now = ({c.name: c for c in s.tables["t"].columns} for s in (source, target))
         for row in expected.values():
             for name, column in now.items():

@@ -416,7 +416,7 @@ def test_sides_share_nothing_after_a_sync(server: SyncServer) -> None:
     kept = [
         *(table.records[(number,)] for table in (client.database.tables["users"],) for number in (1, 2, 3)),
         *(table.records[(number,)] for table in (server.database.tables["users"],) for number in (1, 2)),
-        *(entry["new_record"] for side in (client, server) for entry in side.database.tables["users"].change_log),
+        *(entry["new_record"] for side in (client, server) for entry in side.database.get_changes_since("users", 0)),
         *(
             change.new_data
             for tracker in (client.change_tracker, server.change_tracker)

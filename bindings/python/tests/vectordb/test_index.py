@@ -476,3 +476,20 @@ def test_random_projection() -> None:
     assert len(projection.project(Vector([1, 2]))) == 3
     assert copy.deepcopy(projection).projections == projection.projections
     assert RandomProjection(4, 0).project(vector) == []
+
+
+@pytest.mark.parametrize("index", [VectorIndex(), ApproximateNearestNeighbor(2)])
+def test_a_vector_that_is_added_again_is_the_one_it_has_become(index: Any) -> None:
+    vector = Vector([1.0, 0.0], "a")
+    index.add(vector, {"k": 1})
+    before = index.last_modified
+    time.sleep(0.01)
+    assert index.add(vector) == "a"
+    assert (len(index), index.get_metadata("a")) == (1, {"k": 1})
+    assert index.last_modified > before
+    vector.__init__([0.0, 3.0], "a")  # type: ignore[misc]
+    index.add(vector)
+    assert index.nearest(Vector([0.0, 0.0]), 1) == [("a", 3.0)]
+    vector.id = "b"
+    index.add_batch([vector])
+    assert index.ids == ["a", "b"]

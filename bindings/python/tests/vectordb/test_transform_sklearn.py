@@ -21,6 +21,8 @@ ESTIMATORS: list[Any] = [
     ours.RobustScaler(),
     ours.Normalizer(),
     ours.SimpleImputer(),
+    ours.OneHotEncoder(),
+    ours.OrdinalEncoder(),
 ]
 
 
@@ -31,7 +33,7 @@ def test_protocol(estimator: Any, check: Any) -> None:
 
 def test_no_check_is_left_out() -> None:
     """A battery that is skipped is green too."""
-    assert [sum(1 for _ in estimator_checks_generator(each)) for each in ESTIMATORS] == [46] * 6
+    assert [sum(1 for _ in estimator_checks_generator(each)) for each in ESTIMATORS] == [53] + [46] * 7
 
 
 PAIRS: list[tuple[Any, Any]] = [
@@ -146,3 +148,65 @@ def test_what_makes_no_sense_is_refused() -> None:
         ours.StandardScaler().fit(rows).transform(rows[:, :3])
     with pytest.raises(ValueError):
         ours.StandardScaler().fit(np.full((3, 2), np.nan))
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+def test_weights_are_scikit_learns(splits: int) -> None:
+    """In one batch or several, the last of them without weights."""
+    rows, weights = rows_of(np.float64, True), np.random.default_rng(9).integers(0, 4, 500).astype(float)
+    own, other = ours.StandardScaler(), sklearn.preprocessing.StandardScaler()
+    for batch, share in zip(np.array_split(rows, splits), np.array_split(weights, splits)):
+        own = pickle.loads(pickle.dumps(own.partial_fit(batch, sample_weight=share)))
+        other.partial_fit(batch, sample_weight=share)
+    own.partial_fit(rows[:50])
+    other.partial_fit(rows[:50], sample_weight=np.ones(50))
+    for name in ("mean_", "var_", "n_samples_seen_", "scale_"):
+        np.testing.assert_allclose(getattr(own, name), getattr(other, name), rtol=1e-9, atol=1e-12)
+    repeated = sklearn.preprocessing.StandardScaler().fit(np.repeat(rows, weights.astype(int), axis=0))
+    np.testing.assert_allclose(ours.StandardScaler().fit(rows, sample_weight=weights).mean_, repeated.mean_, rtol=1e-12)
+    with pytest.raises(ValueError, match="negative"):
+        ours.StandardScaler().fit(rows, sample_weight=-weights)
+
+
+WORDS: Any = np.array([["b", "x"], ["a", None], ["c", "x"], ["a", "y"]], dtype=object)
+NUMBERS: Any = np.array([[3.0, 1.0], [1.0, np.nan], [2.0, 1.0], [1.0, 5.0]])
+
+
+@pytest.mark.parametrize("rows", [WORDS, NUMBERS, NUMBERS[:, :1].astype(int), [["a", 1], ["b", 2]]], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("OneHotEncoder", {}),
+        ("OneHotEncoder", {"sparse_output": False, "drop": "first"}),
+        ("OneHotEncoder", {"drop": "if_binary", "dtype": np.float32}),
+        ("OrdinalEncoder", {}),
+        ("OrdinalEncoder", {"encoded_missing_value": -2}),
+    ],
+)
+def test_categories_are_scikit_learns(name: str, options: Any, rows: Any) -> None:
+    """There and back, with missing values."""
+    own = getattr(ours, name)(**options).fit(rows)
+    other = getattr(sklearn.preprocessing, name)(**options).fit(rows)
+    for mine, theirs in zip(own.categories_, other.categories_):
+        np.testing.assert_array_equal(mine, theirs)
+    mine, theirs = own.transform(rows), other.transform(rows)
+    assert (type(mine).__module__.split(".")[0], mine.dtype) == (type(theirs).__module__.split(".")[0], theirs.dtype)
+    dense = [made.toarray() if hasattr(made, "toarray") else made for made in (mine, theirs)]
+    np.testing.assert_array_equal(dense[0], dense[1])
+    np.testing.assert_array_equal(own.inverse_transform(mine), other.inverse_transform(theirs))
+    assert list(own.get_feature_names_out()) == list(other.get_feature_names_out())
+
+
+def test_unknown_categories_are_refused_or_marked() -> None:
+    """As the parameter says; given categories keep their order."""
+    one_hot = ours.OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(WORDS)
+    assert one_hot.transform(np.array([["z", "x"]], dtype=object)).tolist() == [[0, 0, 0, 1, 0, 0]]
+    assert one_hot.inverse_transform([[0, 0, 0, 1, 0, 0]]).tolist() == [[None, "x"]]
+    ordinal = ours.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(WORDS)
+    assert ordinal.transform(np.array([["z", "y"]], dtype=object)).tolist() == [[-1, 1]]
+    given = ours.OrdinalEncoder(categories=[["small", "big"]]).fit([["big"]])
+    assert given.transform([["small"], ["big"]]).tolist() == [[0], [1]]
+    with pytest.raises(ValueError, match="unknown categories"):
+        ours.OneHotEncoder().fit(WORDS).transform(np.array([["z", "x"]], dtype=object))
+    with pytest.raises(ValueError, match="unknown categories"):
+        ours.OrdinalEncoder(categories=[["small"]]).fit([["big"]])

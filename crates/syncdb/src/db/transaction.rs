@@ -6,7 +6,7 @@ use common::schema::{FieldId, Schema};
 use common::versioning::ColumnSet;
 use common::{
     Collection, Committed, Error, Record, RecordId, Result, Row, Text, Timestamp, Transaction,
-    Value,
+    Value, View,
 };
 
 use crate::migration::Course;
@@ -130,6 +130,28 @@ impl<'db> SyncTransaction<'db> {
     pub(super) fn postpone_deferred(&mut self, id: DeferredId) -> Result<bool> {
         let now = self.core.db.clock().now();
         deferred::postpone(&mut self.tx, &self.core.tables.deferred, id, now)
+    }
+
+    /// What a query in this transaction reads: the rows with its own edits.
+    ///
+    /// ```
+    /// use common::query::Query;
+    /// use common::schema::{Field, FieldType, Schema};
+    /// use common::{Database, row};
+    /// use syncdb::SyncDb;
+    /// use syncdb::migration::Lineage;
+    /// let notes = Schema::build("notes", ["id"]).field(Field::new("id", FieldType::Int));
+    /// let lineage = Lineage::new([notes.finish()?])?;
+    /// let phone = SyncDb::with_lineage(Database::new(), "phone", &lineage)?;
+    /// let notes = phone.collection("notes")?;
+    /// let mut tx = phone.begin();
+    /// tx.insert(&notes, row! { "id": 1 })?;
+    /// assert_eq!(Query::from("notes").run(&tx.view())?.rows.len(), 1);
+    /// assert_eq!(notes.len(), 0, "not committed yet");
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    pub fn view(&self) -> View<'_> {
+        self.tx.view()
     }
 
     /// The record of this id, as this transaction sees it.

@@ -28,14 +28,13 @@
 )]
 
 mod deflate;
-mod short;
 
 use std::borrow::Cow;
 
+use common::optimization::compression::zlib::{self, Level};
 use common::{Error, Limits, Result};
 
-pub use deflate::Deflation;
-use deflate::{deflated, inflated, starts_as_stream};
+use deflate::{inflated, starts_as_stream};
 
 /// First byte of a list or map without elements.
 pub const EMPTY: u8 = 0;
@@ -249,7 +248,7 @@ fn misfit(what: &str, expected: &str, payload: &[u8]) -> Error {
 /// Writes a text: a zlib stream when it is shorter, else UTF-8.
 ///
 /// UTF-8 that a reader would take for a zlib stream is written as one.
-pub fn put_text(value: &str, level: Deflation, out: &mut Vec<u8>) {
+pub fn put_text(value: &str, level: Level, out: &mut Vec<u8>) {
     // A text of so many bytes may still have too few characters.
     let short = value.len() < TEXT_CHARS_MIN
         || (value.len() < 4 * TEXT_CHARS_MIN && value.chars().count() < TEXT_CHARS_MIN);
@@ -259,17 +258,16 @@ pub fn put_text(value: &str, level: Deflation, out: &mut Vec<u8>) {
 /// Writes a byte string: a zlib stream when it is shorter, else as it is.
 ///
 /// Bytes that a reader would take for a zlib stream are written as one.
-pub fn put_bytes(value: &[u8], level: Deflation, out: &mut Vec<u8>) {
+pub fn put_bytes(value: &[u8], level: Level, out: &mut Vec<u8>) {
     put_packed(value, value.len() < BYTES_MIN, level, out);
 }
 
-fn put_packed(value: &[u8], short: bool, level: Deflation, out: &mut Vec<u8>) {
-    let packs = !short && level != Deflation::NONE;
-    if packs && deflated(value, level, Some(value.len()), out) {
+fn put_packed(value: &[u8], short: bool, level: Level, out: &mut Vec<u8>) {
+    if !short && zlib::compress_if_shorter(value, level, out) {
         return;
     }
     if starts_as_stream(value) {
-        deflated(value, level, None, out);
+        out.extend_from_slice(&zlib::compress(value, level));
     } else {
         out.extend_from_slice(value);
     }

@@ -8,12 +8,11 @@ use common::{Error, Record, Result, Seq, Slot, Vector};
 
 use super::column::{ColumnView, VectorsView};
 use super::dense::DenseView;
-use super::diverse::choose;
 use super::run::{Matched, Ranked};
 use super::search::{Search, Target};
 use crate::core::distance::PreparedVector;
 use crate::core::{SlotSet, floats};
-use crate::indexing::{Answer, Explanation, Neighbour, Request, in_order, product};
+use crate::indexing::{Answer, Explanation, Neighbour, Request, choose, in_order, product, spread};
 
 /// What is asked of a column.
 pub(super) struct Asked {
@@ -171,18 +170,7 @@ impl ColumnView {
     fn spread(&self, candidates: &[Neighbour], k: usize, lambda: f64) -> Vec<Neighbour> {
         match &self.vectors {
             VectorsView::Dense(dense) => {
-                let decode = |neighbour: &Neighbour| {
-                    let mut vector = vec![0.0; dense.rows.dimension()];
-                    dense.rows.decode(neighbour.slot, &mut vector);
-                    vector
-                };
-                let vectors: Vec<Vec<f32>> = candidates.iter().map(decode).collect();
-                choose(candidates, k, lambda, |a, b| {
-                    match (vectors.get(a), vectors.get(b)) {
-                        (Some(a), Some(b)) => dense.options.metric.distance(a, b),
-                        _ => 0.0,
-                    }
-                })
+                spread(&dense.rows, dense.options.metric, candidates, k, lambda)
             }
             VectorsView::Sparse(..) => {
                 let vectors = candidates.iter().map(|n| self.vector(n.slot));

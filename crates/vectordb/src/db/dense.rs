@@ -7,13 +7,9 @@ use std::sync::Arc;
 use common::{Result, Slot};
 
 use super::VectorOptions;
-use super::recall::Efforts;
 use crate::core::{SlotSet, VectorRows, VectorTable};
-use crate::indexing::{Answer, Index, IndexOptions, Progress, Request};
+use crate::indexing::{Answer, Efforts, Index, IndexOptions, Progress, Request, is_many};
 
-/// Changes at once that make an index be built anew, if they are more than this share of its vectors as well.
-const REBUILT_MIN: usize = if cfg!(shuttle) { 12 } else { 2_000 };
-const REBUILT_SHARE: usize = 2;
 /// So few changes are told to a new index while searches and writers wait.
 const CAUGHT_UP_AT_ONCE: usize = 32;
 /// So often a new index is told of changes while others write; then they wait once.
@@ -293,10 +289,6 @@ impl Build {
         }
         self.rows = rows;
     }
-}
-
-fn is_many(changes: usize, vectors: usize) -> bool {
-    changes > (vectors / REBUILT_SHARE).max(REBUILT_MIN)
 }
 
 impl DenseView {

@@ -8,12 +8,9 @@ use common::{Error, Record, RecordId, Result, Row, Seq, Text};
 
 use super::collection::VectorCollection;
 use super::column::ColumnView;
-use super::search::{Diversity, Found, Hit, Search, Target};
+use super::search::{Found, Hit, Search, Target};
 use crate::core::SlotSet;
 use crate::indexing::{Explanation, Neighbour, check_k};
-
-/// Most candidates of a search for hits that differ.
-const DIVERSE_CANDIDATES_MAX: usize = 1 << 14;
 
 /// A search that fits the collection.
 pub(super) struct Checked {
@@ -149,30 +146,6 @@ impl VectorCollection {
                     .collect())
             }
         }
-    }
-}
-
-impl Diversity {
-    fn check(self, k: usize) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.lambda) {
-            return Err(Error::invalid(format!(
-                "lambda of a diverse search is between 0 and 1, not {}",
-                self.lambda
-            )));
-        }
-        if self.candidates < k {
-            return Err(Error::invalid(format!(
-                "a diverse search chooses {k} hits from at least as many candidates, not from {}",
-                self.candidates
-            )));
-        }
-        if self.candidates > DIVERSE_CANDIDATES_MAX {
-            return Err(Error::limit_exceeded(format!(
-                "a diverse search has at most {DIVERSE_CANDIDATES_MAX} candidates, not {}",
-                self.candidates
-            )));
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@ use common::query::Filter;
 use common::transform::{Pipeline, Rejection};
 use common::{RecordId, Row, Seq, Text};
 
+use crate::indexing::Diversity;
+
 /// A search for the rows nearest to a vector.
 ///
 /// ```
@@ -49,15 +51,6 @@ pub enum Target {
     Sparse(Vec<(u32, f32)>),
     /// The vector of a row of the collection.
     Row(RecordId),
-}
-
-/// How hits are to differ from each other: see [`Search::diverse`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Diversity {
-    /// Between 0, where hits need only differ, and 1, where they need only be near.
-    pub lambda: f64,
-    /// From how many of the nearest the hits are chosen.
-    pub candidates: usize,
 }
 
 impl Search {

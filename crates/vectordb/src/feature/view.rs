@@ -1,5 +1,6 @@
 //! [`FeatureView`]: events of one group of features in, values as of a time out.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use common::{
@@ -19,6 +20,8 @@ use crate::lineage::{Lineage, LineageNode, NodeKind};
 
 /// Events that are forgotten in one commit.
 const FORGOTTEN_AT_ONCE: usize = 10_000;
+/// Events of a batch that are written between two looks at who may stop it.
+const EVENTS_UNWATCHED: usize = 4_096;
 
 /// A feature view of a store. A handle; clones share everything.
 #[derive(Clone)]
@@ -93,6 +96,11 @@ impl FeatureView {
     /// The table of its events, an ordinary one: query it, sync it, watch it.
     pub fn table(&self) -> &Collection {
         &self.inner.table
+    }
+
+    /// The time by the clock of its database.
+    pub fn now(&self) -> Timestamp {
+        self.inner.database.clock().now()
     }
 
     /// Number of events.
@@ -186,6 +194,20 @@ impl FeatureView {
     /// [`ErrorKind::Conflict`] for an event that is there with other values, known at the same time: a correction becomes
     /// known later. Nothing of the batch is kept then.
     pub fn ingest(&self, batch: &FeatureBatch<'_>, on_invalid: OnInvalid) -> Result<Ingested> {
+        self.ingest_watched(batch, on_invalid, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`FeatureView::ingest`], and calls a function from time to time with how many events are done, which may stop
+    /// the work: nothing of the batch is kept then.
+    ///
+    /// # Errors
+    /// As [`FeatureView::ingest`]; [`ErrorKind::Closed`] when it was stopped.
+    pub fn ingest_watched(
+        &self,
+        batch: &FeatureBatch<'_>,
+        on_invalid: OnInvalid,
+        watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Ingested> {
         let columns = self.columns(batch)?;
         let mut transaction = self.begin()?;
         let now = self.next_known();
@@ -194,6 +216,12 @@ impl FeatureView {
         let mut without: Vec<usize> = Vec::new();
         for at in 0..batch.keys.len() {
             without.clear();
+            if at % EVENTS_UNWATCHED == 0 && watch(at).is_break() {
+                return Err(Error::closed(format!(
+                    "the batch was stopped after {at} of {} events; nothing of it is kept",
+                    batch.keys.len()
+                )));
+            }
             loop {
                 let written = self.write(&mut transaction, batch, &columns, at, &without, now);
                 let error = match written {
@@ -258,6 +286,8 @@ impl FeatureView {
             lineage.record_in(&mut transaction, &run, &all)?;
         }
         report.seq = transaction.commit()?.seq;
+        // It is done: nothing is left to stop.
+        let _ = watch(batch.keys.len());
         Ok(report)
     }
 

@@ -1,6 +1,7 @@
 //! [`Scaler`]: columns moved and stretched by what was fitted; [`ScalerFit`]: what batches say of it.
 
 mod fit;
+mod weighted;
 
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::matrix::{Float, Matrix};
 use super::rows::{by_column, clamp};
 use crate::core::wide;
 pub use fit::ScalerFit;
+pub use weighted::WeightedFit;
 
 /// How a column is scaled, with scikit-learn's meaning of each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Feature views as tables: what they accept, how they change, what is left of them on disk and in training sets.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use common::query::Query;
 use common::schema::{Field, FieldType, Rule};
@@ -604,8 +605,30 @@ proptest! {
         let mut scanned = 0;
         store.database().snapshot().view().scan(&table, &mut |records| {
             scanned += records.iter().filter(|record| same(record, &model[&record.id()])).count();
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         }).unwrap();
         prop_assert_eq!(scanned, model.len());
     }
+}
+
+#[test]
+fn a_batch_that_is_stopped_leaves_nothing() {
+    let store = store();
+    let view = floats(&store, &["x"]);
+    let keys: Vec<i64> = (0..10_000).collect();
+    let values = vec![1.0; keys.len()];
+    let batch = FeatureBatch::new(&keys, Timestamp(1)).floats("x", &values);
+    let mut seen = Vec::new();
+    let stopped = view.ingest_watched(&batch, OnInvalid::Refuse, &mut |done| {
+        seen.push(done);
+        if done > 5_000 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!((seen, view.len()), (vec![0, 4_096, 8_192], 0));
+    view.ingest(&batch, OnInvalid::Refuse).unwrap();
+    assert_eq!(view.len(), 10_000);
 }

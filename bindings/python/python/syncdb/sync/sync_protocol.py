@@ -7,6 +7,7 @@ its changes are known, and which of the client's changes arrived. A message with
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import random
@@ -14,13 +15,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from tandemdb._native import syncdb as native
 
-from syncdb.db.database import Database, Table
+from syncdb.db.database import Database
+from syncdb.sync._exchange import Exchange, has_table, renew_if_migrated, same_table, table_of
 from syncdb.sync.change_tracker import ChangeRecord, ChangeTracker, VersionVector
 from syncdb.sync.conflict_resolution import server_modified
 
@@ -47,6 +48,8 @@ Element = Any
 
 logger = logging.getLogger("syncdb.sync")
 
+ATTEMPTS_MAX = 16
+"""How often changes start again because others change their rows meanwhile, before they are refused."""
 FIRST_ROW_ID = 1000
 """Id of the first change that a response makes of a row; changes of the tracker keep theirs."""
 
@@ -64,7 +67,10 @@ class SyncState:
     def update_table_change_id(self, table_name: str, change_id: int) -> None:
         """Notes the id of a change the client has; never goes back."""
         ids = self.table_change_ids
-        ids[table_name] = max(ids.get(table_name, -1), change_id)
+        if change_id > ids.get(table_name, -1):
+            ids[table_name] = change_id
+        elif table_name not in ids:
+            ids[table_name] = -1
 
     def get_table_change_id(self, table_name: str) -> int:
         """The greatest id the client has, -1 if none is known."""
@@ -284,45 +290,6 @@ class NetworkSimulator:
         return data
 
 
-class _Exchange:
-    """What the server knows of the client while it handles one table of a request."""
-
-    __slots__ = (
-        "client_id",
-        "failed",
-        "full",
-        "known",
-        "origin",
-        "refused",
-        "same_table",
-        "table",
-        "table_name",
-        "written",
-    )
-
-    def __init__(self, client_id: str, table_name: str, table: Table | None, position: dict[str, Any]) -> None:
-        self.client_id = client_id
-        self.table_name = table_name
-        self.table = table
-        self.origin: str | None = position.get("client")
-        # How many changes of the server's table the client has seen; `None`: nobody knows.
-        self.known: int | None = None
-        # Whether the client has to be told all rows: it knows none, or those of before a migration.
-        self.full = True
-        self.same_table = False
-        if table is not None:
-            origin = position.get("origin")
-            if origin is not None and _same_table(origin, table._stamps.origin):
-                self.known = position.get("position")
-                self.full = origin != table._stamps.origin
-            self.same_table = self.origin is not None and self.origin == table._stamps.origin
-        # Rows that this client wrote and whose arrival it may not know: key to the stamp of the write.
-        self.written: dict[Key, int] = {}
-        self.refused: list[str] = []
-        # Keys of changes that could not be applied.
-        self.failed: set[Key] = set()
-
-
 class SyncEngine:
     """Both sides of a sync: makes requests, answers them, and applies answers."""
 
@@ -385,7 +352,7 @@ class SyncEngine:
             changes = self._unsent(tracker, name)
             if changes:
                 request.client_changes[name] = changes
-            table = _table(database, name)
+            table = table_of(database, name)
             if table is not None:
                 positions[name] = {"client": table._stamps.origin}
                 known = table._known.get(self._key)
@@ -485,7 +452,7 @@ class SyncEngine:
     ) -> None:
         """Applies what the server sent of one table, and notes what arrived."""
         acknowledged = position.get("acknowledged", -1)
-        table = _table(database, name)
+        table = table_of(database, name)
         if table is None or position.get("origin") != table._stamps.origin:
             waiting = self._waiting(tracker, name, acknowledged) if position else set()
             complete = self._apply_server_changes(database, name, changes, waiting)
@@ -499,7 +466,7 @@ class SyncEngine:
         if table is None or origin is None:
             return
         known = table._known.get(self._key)
-        if known is not None and not _same_table(known[0], origin):
+        if known is not None and not same_table(known[0], origin):
             # Another table answers: it has to be told all of the client's changes.
             acknowledgements[name] = -1
         if complete:
@@ -566,16 +533,15 @@ class SyncEngine:
         for name in names:
             vector = VersionVector.from_dict(request.version_vectors.get(name, {}), client_id)
             changes = native.read_changes(request.client_changes.get(name) or ())
-            table = _table(self.database, name)
+            table = table_of(self.database, name)
             if table is not None:
-                _renew_if_migrated(table)
-            elif changes and not _has_table(self.database, name):
+                renew_if_migrated(table)
+            elif changes and not has_table(self.database, name):
                 raise ValueError(f"Table {name} does not exist")
-            exchange = _Exchange(client_id, name, table, _positions(request).get(name) or {})
+            exchange = Exchange(client_id, name, table, _positions(request).get(name) or {})
             self._recall(exchange)
             with self._during(exchange):
-                conflicts = self._detect_conflicts(name, changes, state.get_version_vector(name))
-                self._apply_client_changes(name, changes, conflicts)
+                conflicts = self._receive(exchange, changes, state.get_version_vector(name))
             if conflicts:
                 response.conflicts[name] = conflicts
             vector.increment()
@@ -602,8 +568,34 @@ class SyncEngine:
             self._on_handled(client_id)
         return response
 
-    @contextmanager
-    def _during(self, exchange: _Exchange) -> Iterator[None]:
+    def _receive(self, exchange: Exchange, changes: list[Any], vector: VersionVector) -> list[dict[str, Any]]:
+        """Looks for conflicts and applies the changes; the conflicts that decided.
+
+        No lock is held while resolvers run. A row that somebody else changes meanwhile is not overwritten: its changes
+        are in conflict with the new row, and start again.
+        """
+        name = exchange.table_name
+        conflicts: list[dict[str, Any]] = []
+        for _ in range(ATTEMPTS_MAX):
+            if exchange.table is not None:
+                exchange.seen = native.Sighting(exchange.table._stamps)
+            exchange.moved = []
+            conflicts += self._detect_conflicts(name, changes, vector)
+            self._apply_client_changes(name, changes, conflicts)
+            if not exchange.moved:
+                return conflicts
+            changes = exchange.moved
+            again = {tuple(change.primary_key) for change in changes}
+            conflicts = [one for one in conflicts if tuple(one["client_change"]["primary_key"]) not in again]
+        for change in changes:
+            reason = "others kept changing the row while its conflict was resolved"
+            logger.warning("refused: %s of %s %s: %s", change.operation, name, change.primary_key, reason)
+            exchange.failed.add(tuple(change.primary_key))
+            exchange.refused.append(f"{change.operation} of {change.primary_key}: {reason}")
+        return conflicts
+
+    @contextlib.contextmanager
+    def _during(self, exchange: Exchange) -> Iterator[None]:
         """While one table of a request is handled, its hooks find here what is known of the client."""
         before = getattr(self._local, "exchange", None)
         self._local.exchange = exchange
@@ -612,11 +604,11 @@ class SyncEngine:
         finally:
             self._local.exchange = before
 
-    def _current(self, table_name: str) -> _Exchange | None:
-        exchange: _Exchange | None = getattr(self._local, "exchange", None)
+    def _current(self, table_name: str) -> Exchange | None:
+        exchange: Exchange | None = getattr(self._local, "exchange", None)
         return exchange if exchange is not None and exchange.table_name == table_name else None
 
-    def _recall(self, exchange: _Exchange) -> None:
+    def _recall(self, exchange: Exchange) -> None:
         """Which rows the client wrote in requests whose answer it may not have seen."""
         if exchange.table is None or exchange.origin is None:
             return
@@ -647,7 +639,7 @@ class SyncEngine:
                 conflicts.append(self._resolve(table_name, change, key, row))
         return conflicts
 
-    def _settled(self, exchange: _Exchange | None, changes: list[Any]) -> set[Key]:
+    def _settled(self, exchange: Exchange | None, changes: list[Any]) -> set[Key]:
         """Keys whose changes are in the table already, where the client's table is the server's own."""
         if exchange is None or not exchange.same_table or exchange.table is None:
             return set()
@@ -670,11 +662,15 @@ class SyncEngine:
         resolver = self.conflict_resolver
         if resolver is None:
             return conflict
-        table = _table(self.database, table_name)
+        table = table_of(self.database, table_name)
         modified = None if table is None else table.last_modified.get(key)
         token = server_modified.set(None if modified is None else (table_name, key, modified))
+        exchange = self._current(table_name)
+        seen = None if exchange is None else exchange.seen
         try:
-            conflict["resolution"] = resolver(table_name, change, row)
+            # What a resolver writes itself is no change by others.
+            with contextlib.nullcontext() if seen is None else seen:
+                conflict["resolution"] = resolver(table_name, change, row)
         except Exception as error:
             conflict["error"] = f"{type(error).__name__}: {error}"
             logger.warning("the resolver of %s raised for %s: %s", table_name, key, conflict["error"])
@@ -713,26 +709,19 @@ class SyncEngine:
         exchange = self._current(table_name)
         settled = self._settled(exchange, client_changes)
         resolved = {tuple(conflict["client_change"]["primary_key"]): conflict for conflict in conflicts}
-        if self._is_own("_apply_change") and not settled and not resolved:
-            keys, errors = native.put_changes(self.database, table_name, client_changes)
-        else:
-            keys, errors = [], []
-            for change in client_changes:
-                key = tuple(change.primary_key)
-                conflict = resolved.get(key)
-                if key in settled or not (conflict is None or self._stands(change, conflict)):
-                    continue
-                try:
-                    if conflict is None:
-                        self._apply_change(table_name, change)
-                    else:
-                        self._apply_change(table_name, change, conflict["resolution"])
-                    keys.append(key)
-                except Exception as error:
-                    errors.append((change, str(error)))
+        keys, errors, moved = native.put_changes(
+            self.database,
+            table_name,
+            client_changes,
+            resolved,
+            settled,
+            None if exchange is None else exchange.seen,
+            None if self._is_own("_apply_change") else self._apply_change,
+        )
         for change, reason in errors:
             logger.warning("refused: %s of %s %s: %s", change.operation, table_name, change.primary_key, reason)
         if exchange is not None:
+            exchange.moved = moved
             exchange.failed.update(tuple(change.primary_key) for change, _ in errors)
             exchange.refused.extend(
                 f"{change.operation} of {change.primary_key}: {reason}" for change, reason in errors
@@ -740,27 +729,17 @@ class SyncEngine:
             if exchange.table is not None and exchange.origin is not None:
                 native.note_stamps(exchange.table._stamps, keys, exchange.written)
 
-    @staticmethod
-    def _stands(change: Element, conflict: dict[str, Any]) -> bool:
-        """Whether a conflict's resolution changes the server's row."""
-        if "error" in conflict:
-            return False
-        resolution = conflict["resolution"]
-        if change.operation == "delete":
-            return not resolution
-        return resolution is not None
-
     def _apply_change(self, table_name: str, change: Element, resolution: Row | None = None) -> None:
         """Puts the resolution or the change's row, or deletes the row."""
         native.put_change(self.database, table_name, change, resolution or change.new_data)
 
-    def _lacking(self, exchange: _Exchange, changes: list[Any], since: int) -> list[ChangeRecord]:
+    def _lacking(self, exchange: Exchange, changes: list[Any], since: int) -> list[ChangeRecord]:
         """What the client lacks of a table: changes of the tracker, rows, and deleted keys."""
         name = exchange.table_name
         told: list[ChangeRecord] = []
         if self.change_tracker is not None and not exchange.same_table:
             told = native.copy_changes(self.change_tracker.get_changes_since(name, since, exchange.client_id))
-        if self.database is None or not _has_table(self.database, name):
+        if self.database is None or not has_table(self.database, name):
             return told
         sent: dict[Key, Any] = {}
         for change in changes:
@@ -789,30 +768,3 @@ _OWN = {
     "create_sync_request": SyncEngine.create_sync_request,
 }
 """What may have been replaced, as it was."""
-
-
-def _table(database: DatabaseLike, name: str) -> Table | None:
-    """A database's table if it is one of ours."""
-    tables = getattr(database, "tables", None)
-    table = tables.get(name) if isinstance(tables, dict) else None
-    return table if isinstance(table, Table) and hasattr(table, "_stamps") else None
-
-
-def _has_table(database: DatabaseLike, name: str) -> bool:
-    tables = getattr(database, "tables", None)
-    if isinstance(tables, dict):
-        return name in tables
-    schema = getattr(database, "schema", None)
-    return schema is not None and schema.get_table(name) is not None
-
-
-def _same_table(origin: str, other: str) -> bool:
-    """Whether two origins are of one table, perhaps before and after a migration."""
-    return origin.partition(".")[0] == other.partition(".")[0]
-
-
-def _renew_if_migrated(table: Table) -> None:
-    """A table whose schema was replaced is new to every client: its rows may be others."""
-    if table._synced_schema is not table.schema:
-        table._synced_schema = table.schema
-        table._stamps.renew()

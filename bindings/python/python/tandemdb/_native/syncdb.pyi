@@ -1,6 +1,6 @@
 # What `src/syncdb.rs` gives to the package `syncdb`.
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from syncdb.db.schema import Column
@@ -20,8 +20,15 @@ def take_changes(
     database: Any, table_name: str, changes: list[Any], waiting: set[tuple[Any, ...]], /
 ) -> tuple[bool, list[tuple[Any, str]]]: ...
 def put_changes(
-    database: Any, table_name: str, changes: list[Any], /
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, str]]]: ...
+    database: Any,
+    table_name: str,
+    changes: list[Any],
+    conflicts: dict[tuple[Any, ...], dict[str, Any]] | None = None,
+    settled: set[tuple[Any, ...]] | None = None,
+    seen: Sighting | None = None,
+    hook: Callable[..., Any] | None = None,
+    /,
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, str]], list[Any]]: ...
 def put_change(database: Any, table_name: str, change: Any, row: dict[str, Any] | None, /) -> None: ...
 def rows_lacking(
     database: Any,
@@ -58,6 +65,11 @@ class RowStamps:
     def touch(self, key: tuple[Any, ...]) -> int: ...
     def stamp(self, key: tuple[Any, ...]) -> int: ...
     def changed_since(self, position: int) -> list[tuple[Any, ...]]: ...
+
+class Sighting:
+    def __init__(self, stamps: RowStamps) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args: object) -> None: ...
 
 class TableMethods:
     def insert(self, record: dict[str, Any], client_id: str | None = None) -> dict[str, Any]: ...

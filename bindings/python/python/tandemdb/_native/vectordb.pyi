@@ -122,6 +122,9 @@ class ABTester:
 def fit_scaler(
     kind: str, numbers: list[float], switches: list[bool], array: Any, before: Any
 ) -> tuple[list[int], list[list[float]] | None, list[float], list[float]]: ...
+def fit_weighted(
+    switches: list[bool], array: Any, weights: list[float], before: Any
+) -> tuple[list[float], list[list[float]], list[float], list[float]]: ...
 def scale_columns(
     kind: str,
     numbers: list[float],
@@ -134,6 +137,7 @@ def scale_columns(
 def normalize_rows(norm: str, array: Any) -> None: ...
 def fit_imputer(strategy: str, fill_value: float, array: Any) -> list[float]: ...
 def fill_missing(values: list[float], array: Any) -> None: ...
+
 class Vector:
     id: Any
     metadata: dict[str, Any]

@@ -1,5 +1,6 @@
 //! Which compressor is meant for a value, and whether it is one of ours that nobody replaced.
 
+use common::optimization::compression::zlib::Level;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -7,7 +8,6 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyAny, PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
 };
-use syncdb::payload::typed::Deflation;
 
 use super::values::calendar;
 
@@ -110,7 +110,7 @@ fn classes(py: Python<'_>) -> PyResult<&Classes> {
 }
 
 /// Zlib's level for one of `CompressionLevel`: three times its value.
-pub(super) fn level_of(level: &Bound<'_, PyAny>) -> PyResult<Deflation> {
+pub(super) fn level_of(level: &Bound<'_, PyAny>) -> PyResult<Level> {
     let py = level.py();
     let known = &classes(py)?.levels;
     let value = match known.iter().position(|known| known.is(level)) {
@@ -119,7 +119,7 @@ pub(super) fn level_of(level: &Bound<'_, PyAny>) -> PyResult<Deflation> {
     };
     u8::try_from(3 * value.min(255))
         .ok()
-        .and_then(|level| Deflation::new(level).ok())
+        .and_then(|level| Level::new(level).ok())
         .ok_or_else(|| PyValueError::new_err(format!("{level} is no level of compression")))
 }
 
@@ -128,7 +128,7 @@ pub(super) fn kind_of(
     compressor: &Bound<'_, PyAny>,
     writes: bool,
     table: &Bound<'_, PyAny>,
-) -> PyResult<Option<(Kind, Deflation)>> {
+) -> PyResult<Option<(Kind, Level)>> {
     let py = compressor.py();
     let class = compressor.get_type();
     let found = classes(py)?
@@ -149,7 +149,7 @@ pub(super) fn kind_of(
     if !class.getattr(name)?.is(method) || own.contains(name)? {
         return Ok(None);
     }
-    let mut level = Deflation::NONE;
+    let mut level = Level::STORED;
     match kind {
         Kind::Text | Kind::Bytes if writes => {
             level = level_of(&compressor.getattr(intern!(py, "level"))?)?;
@@ -172,18 +172,14 @@ fn plain_keys(own: &Bound<'_, PyDict>, writes: bool) -> PyResult<bool> {
     let py = own.py();
     match own.get_item(intern!(py, "text_compressor"))? {
         Some(keys) => {
-            Ok(key_level(&keys, writes)?.is_some_and(|level| !writes || level == medium()))
+            Ok(key_level(&keys, writes)?.is_some_and(|level| !writes || level == Level::DEFAULT))
         }
         None => Ok(false),
     }
 }
 
-fn medium() -> Deflation {
-    Deflation::new(6).unwrap_or(Deflation::NONE)
-}
-
 /// The level of a compressor of keys, if it is ours.
-pub(super) fn key_level(keys: &Bound<'_, PyAny>, writes: bool) -> PyResult<Option<Deflation>> {
+pub(super) fn key_level(keys: &Bound<'_, PyAny>, writes: bool) -> PyResult<Option<Level>> {
     Ok(match kind_of(keys, writes, keys)? {
         Some((Kind::Text, level)) => Some(level),
         _ => None,

@@ -1,5 +1,6 @@
 //! Single values: from Python objects to bytes and back.
 
+use common::optimization::compression::zlib::Level;
 use common::{Error, Limits};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -9,7 +10,7 @@ use pyo3::types::{
     PyAny, PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyMemoryView, PyString, PyTuple, PyType,
 };
 use syncdb::payload::typed;
-use syncdb::payload::typed::{Deflation, Room};
+use syncdb::payload::typed::Room;
 
 /// Days from the first day of the calendar to 1970-01-01, as `date.toordinal` counts.
 const EPOCH_ORDINAL: i64 = 719_163;
@@ -108,20 +109,12 @@ pub(super) fn put_float(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult
     Ok(())
 }
 
-pub(super) fn put_text(
-    value: &Bound<'_, PyAny>,
-    level: Deflation,
-    out: &mut Vec<u8>,
-) -> PyResult<()> {
+pub(super) fn put_text(value: &Bound<'_, PyAny>, level: Level, out: &mut Vec<u8>) -> PyResult<()> {
     typed::put_text(&value.cast::<PyString>()?.to_cow()?, level, out);
     Ok(())
 }
 
-pub(super) fn put_bytes(
-    value: &Bound<'_, PyAny>,
-    level: Deflation,
-    out: &mut Vec<u8>,
-) -> PyResult<()> {
+pub(super) fn put_bytes(value: &Bound<'_, PyAny>, level: Level, out: &mut Vec<u8>) -> PyResult<()> {
     typed::put_bytes(Input::of(value)?.bytes(), level, out);
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Lists and dicts as bytes: a walk over Python objects that asks the factory for each type's compressor.
 
+use common::optimization::compression::zlib::Level;
 use pyo3::exceptions::{PyRecursionError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use syncdb::payload::typed;
-use syncdb::payload::typed::Deflation;
 
 use super::classes::{Kind, Table, base_of, key_level, kind_of, standard};
 use super::signature_byte;
@@ -19,7 +19,7 @@ const STANDARD: usize = 8;
 /// How values of one type are written.
 #[derive(Clone)]
 enum Plan<'py> {
-    Ours(u8, Kind, Deflation),
+    Ours(u8, Kind, Level),
     Theirs(u8, Bound<'py, PyAny>),
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Writer<'py> {
     /// The bytes of a key, kept between keys.
     key: Vec<u8>,
     /// The compressor of keys, and its level when it is ours.
-    keys: Option<(Bound<'py, PyAny>, Option<Deflation>)>,
+    keys: Option<(Bound<'py, PyAny>, Option<Level>)>,
     pub(super) out: Vec<u8>,
 }
 
@@ -128,7 +128,7 @@ impl<'py> Writer<'py> {
     #[inline]
     fn ours(
         &mut self,
-        (signature, kind, level): (u8, Kind, Deflation),
+        (signature, kind, level): (u8, Kind, Level),
         value: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
         let start = typed::open(signature, &mut self.out);
@@ -230,11 +230,10 @@ impl<'py> Writer<'py> {
                         "keys are strings, not {found}"
                     )));
                 };
-                let medium = Deflation::new(6).unwrap_or(Deflation::NONE);
                 let level = ours
                     .as_ref()
                     .and_then(|(_, level)| *level)
-                    .unwrap_or(medium);
+                    .unwrap_or(Level::DEFAULT);
                 typed::put_text(&text.to_cow()?, level, &mut self.key);
             }
         }

@@ -33,11 +33,12 @@ impl Store {
             metadata.update(given.cast()?)?;
         }
         let own = vector.cast::<Vector>()?.get();
-        let (key, filed) = match own.id_or_none(py) {
+        let kept = own.entry(py);
+        let (key, filed) = match kept.id {
             Some(id) => (id.into_bound(py), vector.clone()),
             None => {
                 let key = node_id(entity, feature, version_id.bind(py))?.into_any();
-                let copy = Vector::of(own.floats(), Some(key.clone().unbind()));
+                let copy = Vector::of(kept.floats, Some(key.clone().unbind()));
                 (key, Bound::new(py, copy)?.into_any())
             }
         };

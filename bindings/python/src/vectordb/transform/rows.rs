@@ -143,11 +143,33 @@ fn changed<'py>(value: &Bound<'py, PyAny>, changes: &[Change<'py>]) -> PyResult<
     Ok(current)
 }
 
+/// As [`changed`], of a float; nothing when it stays as it is.
+#[inline]
+fn changed_number(mut x: f64, changes: &[Change<'_>]) -> Option<f64> {
+    let mut is_changed = false;
+    for change in changes {
+        // No gap, and from NaN nothing becomes a number.
+        if matches!(change, Change::Fill(_)) || x.is_nan() {
+            continue;
+        }
+        x = change.of(x);
+        is_changed = true;
+    }
+    is_changed.then_some(x)
+}
+
 fn change_values<'py>(row: &Bound<'py, PyDict>, values: &mut Values<'py>) -> PyResult<()> {
     for (place, (feature, value)) in row.iter().enumerate() {
         let Some(changes) = values.at(place, &feature)? else {
             continue;
         };
+        // Most values are floats.
+        if let Ok(number) = value.cast_exact::<PyFloat>() {
+            if let Some(x) = changed_number(number.value(), changes) {
+                row.set_item(feature, PyFloat::new(row.py(), x))?;
+            }
+            continue;
+        }
         set(row, feature, changed(&value, changes)?)?;
     }
     Ok(())

@@ -2,12 +2,15 @@
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyFloat, PyInt, PyString};
+use pyo3::types::{PyAny, PyFloat, PyFloatMethods, PyInt, PyString};
 
 /// The number that an `int` or `float` is, when reading it can run no code of the caller's.
 #[inline]
 pub(super) fn plain_number(value: &Bound<'_, PyAny>) -> Option<f64> {
-    if value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>() {
+    if let Ok(number) = value.cast_exact::<PyFloat>() {
+        return Some(number.value());
+    }
+    if value.is_exact_instance_of::<PyInt>() {
         return value.extract().ok();
     }
     None

@@ -181,5 +181,7 @@ pub(super) fn corrupt(error: ArrowError) -> Error {
     .caused_by(error)
 }
 
+#[cfg(feature = "parquet")]
 pub(super) use read::rows as read_rows;
+#[cfg(feature = "parquet")]
 pub(super) use write::batch as write_batch;

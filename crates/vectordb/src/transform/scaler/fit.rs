@@ -137,7 +137,13 @@ impl ScalerFit {
         match &mut self.state {
             State::Moments { mean, variance } => {
                 let part = moments(matrix, &batch);
-                combine(&self.counts, mean, variance, &batch, &part);
+                combine(
+                    &floats(&self.counts),
+                    mean,
+                    variance,
+                    &floats(&batch),
+                    &part,
+                );
             }
             State::Extremes { min, max } => {
                 for row in matrix.iter() {
@@ -190,7 +196,8 @@ impl ScalerFit {
                         squares: variance * float(*count),
                     })
                     .collect();
-                combine(&self.counts, mean, variance, &other.counts, &part);
+                let (last, new) = (floats(&self.counts), floats(&other.counts));
+                combine(&last, mean, variance, &new, &part);
             }
             (
                 State::Extremes { min, max },
@@ -285,11 +292,15 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
+fn floats(counts: &[u64]) -> Vec<f64> {
+    counts.iter().copied().map(float).collect()
+}
+
 /// Sum, and sum of the squared distances from the mean, of one column of one batch.
 #[derive(Debug, Clone, Copy, Default)]
-struct Part {
-    sum: f64,
-    squares: f64,
+pub(super) struct Part {
+    pub(super) sum: f64,
+    pub(super) squares: f64,
 }
 
 /// Two passes with a term that corrects for the rounding of the mean (Chan, Golub and `LeVeque` 1983), in the
@@ -337,21 +348,26 @@ fn column_sums<T: Float>(matrix: Matrix<'_, T>, map: impl Fn(usize, f64) -> f64)
 
 /// Adds a batch to mean and variance, by the formula (and in the order) of scikit-learn's
 /// `_incremental_mean_and_var`.
-fn combine(counts: &[u64], mean: &mut [f64], variance: &mut [f64], batch: &[u64], parts: &[Part]) {
+pub(super) fn combine(
+    counts: &[f64],
+    mean: &mut [f64],
+    variance: &mut [f64],
+    batch: &[f64],
+    parts: &[Part],
+) {
     let columns = mean
         .iter_mut()
         .zip(variance)
         .zip(counts)
         .zip(batch)
         .zip(parts);
-    for ((((mean, variance), before), more), part) in columns {
-        if *more == 0 {
+    for ((((mean, variance), last), new), part) in columns {
+        if *new == 0.0 {
             continue;
         }
-        let (last, new) = (float(*before), float(*more));
         let total = last + new;
         let last_sum = *mean * last;
-        let squares = if *before == 0 {
+        let squares = if *last == 0.0 {
             part.squares
         } else {
             let ratio = last / new;
@@ -364,7 +380,7 @@ fn combine(counts: &[u64], mean: &mut [f64], variance: &mut [f64], batch: &[u64]
 }
 
 /// The standard deviation, or 1 where the variance is within what rounding alone can make of a constant.
-fn deviation(mean: f64, variance: f64, count: f64) -> f64 {
+pub(super) fn deviation(mean: f64, variance: f64, count: f64) -> f64 {
     let error = count * mean * f64::EPSILON;
     if variance <= count * f64::EPSILON * variance + error * error {
         1.0

@@ -1,4 +1,4 @@
-//! Zlib streams of short inputs (RFC 1950 and 1951), without the quarter of a megabyte that a general state takes.
+//! Streams of short inputs (RFC 1950 and 1951), without the quarter of a megabyte that a general state takes.
 //!
 //! Matches by chains of hashes with one step of looking ahead; then one block with the fixed code or with a code of its
 //! own, whichever is shorter. Codes by Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy
@@ -11,6 +11,8 @@
 )]
 
 use std::cell::RefCell;
+
+use super::{Level, adler32};
 
 /// Longest input: positions are 16 bits wide.
 pub(super) const INPUT_BYTES_MAX: usize = 16 << 10;
@@ -99,9 +101,11 @@ thread_local! {
 
 /// Appends the input as a stream if that has fewer bytes than `below`. Whether it did.
 ///
+/// As short at every level as at the highest; the level is only named in the header.
+///
 /// # Panics
 /// The input is longer than [`INPUT_BYTES_MAX`].
-pub(super) fn deflated(input: &[u8], below: usize, out: &mut Vec<u8>) -> bool {
+pub(super) fn deflated(input: &[u8], level: Level, below: usize, out: &mut Vec<u8>) -> bool {
     assert!(input.len() <= INPUT_BYTES_MAX, "short inputs only");
     SCRATCH.with_borrow_mut(|scratch| {
         tokenize(input, scratch);
@@ -131,7 +135,7 @@ pub(super) fn deflated(input: &[u8], below: usize, out: &mut Vec<u8>) -> bool {
         if 6 + fixed_bits.min(own_bits).div_ceil(8) as usize >= below {
             return false;
         }
-        out.extend_from_slice(&[0x78, 0x9c]);
+        out.extend_from_slice(&level.header());
         let mut writer = Bits {
             out,
             held: 0,
@@ -152,20 +156,6 @@ pub(super) fn deflated(input: &[u8], below: usize, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(&adler32(input).to_be_bytes());
         true
     })
-}
-
-fn adler32(input: &[u8]) -> u32 {
-    let (mut low, mut high) = (1_u32, 0_u32);
-    // As many as fit before the sums overflow.
-    for part in input.chunks(5_552) {
-        for byte in part {
-            low += u32::from(*byte);
-            high += low;
-        }
-        low %= 65_521;
-        high %= 65_521;
-    }
-    high << 16 | low
 }
 
 /// Earlier places of three bytes, by their hash.

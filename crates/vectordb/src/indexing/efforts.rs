@@ -10,7 +10,7 @@ const CHANGED_SHARE: u64 = 8;
 
 /// Efforts that were found by trying.
 #[derive(Debug, Default)]
-pub(super) struct Efforts {
+pub(crate) struct Efforts {
     known: RwLock<Vec<Known>>,
     /// Held while one is looked for: others that need it then wait for it.
     trying: Mutex<()>,
@@ -28,7 +28,7 @@ struct Known {
 impl Efforts {
     /// The effort at which an index finds this share of the `k` nearest, `None` if no effort does: what is known,
     /// or else what is found. The column has had so many changes and has so many vectors.
-    pub(super) fn get_or_find(
+    pub(crate) fn get_or_find(
         &self,
         recall: f64,
         k: usize,
@@ -52,6 +52,11 @@ impl Efforts {
             effort,
         });
         Ok(effort)
+    }
+
+    /// Whether it is known, so that nothing has to be tried.
+    pub(crate) fn knows(&self, recall: f64, k: usize, changes: u64, rows: usize) -> bool {
+        self.get(recall, k, changes, rows).is_some()
     }
 
     /// What was found, if it still holds after so many changes of so many vectors.

@@ -1,10 +1,72 @@
 //! Maximal marginal relevance: hits that are near the query and unlike each other.
 
-use crate::indexing::Neighbour;
+use common::{Error, Result};
 
-/// The `k` of the candidates, which are sorted, that [`Search::diverse`](super::Search::diverse) chooses, in its order.
+use super::index::Neighbour;
+use crate::core::VectorRows;
+use crate::core::distance::Metric;
+
+/// Most candidates of a search for hits that differ.
+const DIVERSE_CANDIDATES_MAX: usize = 1 << 14;
+
+/// How hits are to differ from each other: see [`Search::diverse`](crate::Search::diverse).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Diversity {
+    /// Between 0, where hits need only differ, and 1, where they need only be near.
+    pub lambda: f64,
+    /// From how many of the nearest the hits are chosen.
+    pub candidates: usize,
+}
+
+impl Diversity {
+    pub(crate) fn check(self, k: usize) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.lambda) {
+            return Err(Error::invalid(format!(
+                "lambda of a diverse search is between 0 and 1, not {}",
+                self.lambda
+            )));
+        }
+        if self.candidates < k {
+            return Err(Error::invalid(format!(
+                "a diverse search chooses {k} hits from at least as many candidates, not from {}",
+                self.candidates
+            )));
+        }
+        if self.candidates > DIVERSE_CANDIDATES_MAX {
+            return Err(Error::limit_exceeded(format!(
+                "a diverse search has at most {DIVERSE_CANDIDATES_MAX} candidates, not {}",
+                self.candidates
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// [`choose`] by the distances of the candidates' vectors.
+pub(crate) fn spread(
+    rows: &VectorRows,
+    metric: Metric,
+    candidates: &[Neighbour],
+    k: usize,
+    lambda: f64,
+) -> Vec<Neighbour> {
+    let decode = |neighbour: &Neighbour| {
+        let mut vector = vec![0.0; rows.dimension()];
+        rows.decode(neighbour.slot, &mut vector);
+        vector
+    };
+    let vectors: Vec<Vec<f32>> = candidates.iter().map(decode).collect();
+    choose(candidates, k, lambda, |a, b| {
+        match (vectors.get(a), vectors.get(b)) {
+            (Some(a), Some(b)) => metric.distance(a, b),
+            _ => 0.0,
+        }
+    })
+}
+
+/// The `k` of the candidates, which are sorted, that [`Search::diverse`](crate::Search::diverse) chooses, in its order.
 /// `between` tells how far two candidates are from each other, by their numbers.
-pub(super) fn choose(
+pub(crate) fn choose(
     candidates: &[Neighbour],
     k: usize,
     lambda: f64,

@@ -1,0 +1,125 @@
+//! `VectorDb`: collections of vectors with metadata.
+
+use std::path::PathBuf;
+
+use common::schema::{Field, FieldType};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde::Deserialize;
+use vectordb::{CollectionOptions, SparseOptions, VectorOptions};
+
+use super::collection::VectorCollection;
+use crate::search::error::raised;
+use crate::search::watch;
+
+/// Collections of vectors with metadata, in memory; `save` and `open` keep them in files.
+#[pyclass(frozen, subclass, module = "tandemdb._native.collections")]
+pub(crate) struct VectorDb {
+    /// None once it is closed.
+    db: Mutex<Option<vectordb::VectorDb>>,
+}
+
+/// Options of a collection as `vectordb.collections` writes them.
+#[derive(Deserialize)]
+struct Options {
+    key: FieldType,
+    vectors: Vec<serde_json::Map<String, serde_json::Value>>,
+    sparse: Vec<SparseOptions>,
+    fields: Vec<Field>,
+}
+
+fn unread(error: &serde_json::Error) -> PyErr {
+    PyValueError::new_err(format!("options of a collection: {error}"))
+}
+
+impl VectorDb {
+    fn get(&self) -> PyResult<vectordb::VectorDb> {
+        let db = self.db.lock().clone();
+        db.ok_or_else(|| PyRuntimeError::new_err("the database is closed; open it again"))
+    }
+}
+
+#[pymethods]
+impl VectorDb {
+    /// An empty database, or what `save` wrote to a file.
+    #[new]
+    #[pyo3(signature = (path=None))]
+    fn new(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Self> {
+        let db = match path {
+            Some(path) => watch::run(py, None, move |_| vectordb::VectorDb::open(path))?,
+            None => vectordb::VectorDb::new(),
+        };
+        Ok(Self {
+            db: Mutex::new(Some(db)),
+        })
+    }
+
+    /// Creates an empty collection from its options as JSON.
+    fn _create(&self, py: Python<'_>, name: &str, options: &str) -> PyResult<VectorCollection> {
+        let given: Options = serde_json::from_str(options).map_err(|error| unread(&error))?;
+        let mut options = CollectionOptions::new().key(given.key);
+        for vectors in given.vectors {
+            let has_precision = vectors.contains_key("precision");
+            let read = serde_json::from_value(serde_json::Value::Object(vectors));
+            let read: VectorOptions = read.map_err(|error| unread(&error))?;
+            let precision = if has_precision {
+                read.precision
+            } else {
+                read.metric.precision()
+            };
+            options = options.vectors(read.precision(precision));
+        }
+        for sparse in given.sparse {
+            options = options.sparse(sparse);
+        }
+        let db = self.get()?;
+        let collection = py
+            .detach(|| db.create_collection(name, options, given.fields))
+            .map_err(raised)?;
+        Ok(VectorCollection::new(collection))
+    }
+
+    /// The collection of this name. Raises `KeyError`, with the names there are.
+    fn collection(&self, name: &str) -> PyResult<VectorCollection> {
+        let collection = self.get()?.collection(name).map_err(raised)?;
+        Ok(VectorCollection::new(collection))
+    }
+
+    /// Names of the collections, sorted.
+    fn names(&self) -> PyResult<Vec<String>> {
+        let collections = self.get()?.collections();
+        Ok(collections.iter().map(|c| c.name().to_owned()).collect())
+    }
+
+    /// Removes a collection with its rows.
+    fn drop_collection(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        let db = self.get()?;
+        py.detach(|| db.drop_collection(name)).map_err(raised)
+    }
+
+    /// Saves all rows to `path`, and what searches need to `path.vectors`, while other threads go on.
+    ///
+    /// Each file changes as a whole or not at all; saving again to the same path writes only what changed of the second.
+    fn save<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+        let db = self.get()?;
+        let saved = watch::run(py, None, move |_| db.save(path))?;
+        let report = PyDict::new(py);
+        report.set_item("rows_bytes", saved.rows.bytes)?;
+        report.set_item("pages", saved.indexes.pages)?;
+        report.set_item("pages_written", saved.indexes.written)?;
+        Ok(report)
+    }
+
+    /// Gives up the database and its files; what was not saved is gone. Collections that are still held stay usable.
+    fn close(&self, py: Python<'_>) {
+        let db = self.db.lock().take();
+        py.detach(|| drop(db));
+    }
+
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.db.lock().is_none()
+    }
+}

@@ -1,0 +1,122 @@
+//! Errors of the engine as Python exceptions, and back.
+
+use std::cell::Cell;
+use std::error::Error as _;
+
+use common::{Error, ErrorKind};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::common::access::PythonClass;
+
+const MODULE: &str = "syncdb.engine.errors";
+
+static INVALID: PythonClass = PythonClass::new(MODULE, "InvalidError");
+static NOT_FOUND: PythonClass = PythonClass::new(MODULE, "NotFoundError");
+static CONFLICT: PythonClass = PythonClass::new(MODULE, "ConflictError");
+static CORRUPT: PythonClass = PythonClass::new(MODULE, "CorruptError");
+static UNSUPPORTED: PythonClass = PythonClass::new(MODULE, "UnsupportedError");
+static LIMIT_EXCEEDED: PythonClass = PythonClass::new(MODULE, "LimitExceededError");
+static CLOSED: PythonClass = PythonClass::new(MODULE, "ClosedError");
+static TRANSPORT: PythonClass = PythonClass::new(MODULE, "TransportError");
+
+thread_local! {
+    /// Whether this thread runs Python code for the engine, which holds its locks meanwhile.
+    static CALLED_BY_ENGINE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The exception for an error; one that Python code raised is raised again.
+pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(raised) = cause.downcast_ref::<PyErr>() {
+            return raised.clone_ref(py);
+        }
+        source = cause.source();
+    }
+    let class = match error.kind() {
+        ErrorKind::NotFound => &NOT_FOUND,
+        ErrorKind::Conflict => &CONFLICT,
+        ErrorKind::Corrupt => &CORRUPT,
+        ErrorKind::Unsupported => &UNSUPPORTED,
+        ErrorKind::LimitExceeded => &LIMIT_EXCEEDED,
+        ErrorKind::Closed => &CLOSED,
+        ErrorKind::Io => &TRANSPORT,
+        _ => &INVALID,
+    };
+    let violations: Vec<(&str, &str, &str)> = error
+        .violations()
+        .iter()
+        .map(|broken| (&*broken.path, &*broken.rule, &*broken.message))
+        .collect();
+    let made = class
+        .get(py)
+        .and_then(|class| class.call1((error.to_string(), violations)));
+    match made {
+        Ok(made) => PyErr::from_value(made),
+        Err(raised) => raised,
+    }
+}
+
+/// What Python code raised, as an error that carries it.
+pub(super) fn raised(error: PyErr) -> Error {
+    Error::invalid(error.to_string()).caused_by(error)
+}
+
+/// Results of the engine as results of Python.
+pub(super) trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for common::Result<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| exception(py, &error))
+    }
+}
+
+/// Runs what may wait for the engine's locks without holding the interpreter: whoever has them may need it.
+pub(super) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> common::Result<T> + Send,
+) -> PyResult<T> {
+    if CALLED_BY_ENGINE.get() {
+        return Err(PyRuntimeError::new_err(
+            "a merge function, migration script or permission may not write, sync or explain: the database waits for it; \
+             let it look at its arguments only",
+        ));
+    }
+    py.detach(work).or_raise(py)
+}
+
+/// After how many rows it is looked whether somebody pressed Ctrl-C.
+pub(super) const ROWS_UNCHECKED: usize = 1_024;
+
+/// Lets other threads of Python run, and looks for Ctrl-C.
+pub(super) fn let_others_run(py: Python<'_>) -> PyResult<()> {
+    py.detach(std::thread::yield_now);
+    py.check_signals()
+}
+
+/// Looks for Ctrl-C at every so many rows; what handles signals may not wait for the locks that are held.
+pub(super) fn check_signals_at(row: usize) -> common::Result<()> {
+    if row % ROWS_UNCHECKED == ROWS_UNCHECKED - 1 {
+        called_by_engine(let_others_run)?;
+    }
+    Ok(())
+}
+
+/// Calls Python code on the engine's behalf, which may hold locks: what would wait for them is refused meanwhile.
+pub(super) fn called_by_engine<T>(
+    work: impl FnOnce(Python<'_>) -> PyResult<T>,
+) -> common::Result<T> {
+    let called = Python::try_attach(|py| {
+        let outer = CALLED_BY_ENGINE.replace(true);
+        let result = work(py);
+        CALLED_BY_ENGINE.set(outer);
+        result
+    });
+    match called {
+        Some(result) => result.map_err(raised),
+        None => Err(Error::closed("the Python interpreter has ended")),
+    }
+}

@@ -1,0 +1,147 @@
+//! One sync, watched by Python: whom it talks to, how far it is, and whether somebody pressed Ctrl-C.
+
+use std::time::{Duration, Instant};
+
+use common::{Error, ErrorKind, Result, Text};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use syncdb::power::SyncBudget;
+use syncdb::{SyncDb, SyncReport, Transport};
+
+use super::config::options_of;
+use super::error::raised;
+use super::server::PySyncServer;
+
+/// How often it is looked whether somebody pressed Ctrl-C.
+pub(super) const POLL: Duration = Duration::from_millis(25);
+
+/// A transport that may be used without holding the interpreter.
+pub(super) type AnyTransport = Box<dyn Transport + Send>;
+
+/// What a caller said a sync may take.
+pub(super) fn budget_of(budget: Option<&Bound<'_, PyAny>>) -> PyResult<SyncBudget> {
+    budget.map_or_else(
+        || Ok(SyncBudget::default()),
+        |budget| options_of(budget, "budget"),
+    )
+}
+
+/// A transport to a server in this process, or by a function.
+pub(super) fn transport_of(
+    server: &Bound<'_, PyAny>,
+    principal: Option<String>,
+) -> PyResult<AnyTransport> {
+    if let Ok(server) = server.cast::<PySyncServer>() {
+        let server = server.get().server(server.py())?;
+        let principal = principal.map(Text::new);
+        return Ok(Box::new(move |request: &[u8]| {
+            server.handle_for(principal.as_ref(), request)
+        }));
+    }
+    if principal.is_some() {
+        return Err(PyTypeError::new_err(
+            "a principal is for a SyncServer in this process; who speaks for others authenticates them",
+        ));
+    }
+    if !server.is_callable() {
+        return Err(PyTypeError::new_err(format!(
+            "sync with a SyncServer or a callable from bytes to bytes, not {}; for a URL use syncdb.http.Client",
+            server.get_type().name()?
+        )));
+    }
+    let call = server.clone().unbind();
+    Ok(Box::new(move |request: &[u8]| exchange_by(&call, request)))
+}
+
+fn exchange_by(call: &Py<PyAny>, request: &[u8]) -> Result<Vec<u8>> {
+    let answered = Python::try_attach(|py| {
+        let answer = call.bind(py).call1((PyBytes::new(py, request),))?;
+        let answer = answer.cast::<PyBytes>().map_err(|_| {
+            PyTypeError::new_err("a transport answers with the bytes of the server's answer")
+        })?;
+        Ok(answer.as_bytes().to_vec())
+    });
+    answered
+        .unwrap_or_else(|| Err(PyTypeError::new_err("the interpreter has ended")))
+        .map_err(raised)
+}
+
+/// Whether somebody pressed Ctrl-C, as an error.
+pub(super) fn check_signals() -> Result<()> {
+    let checked = Python::try_attach(|py| py.check_signals().map_err(raised));
+    checked.unwrap_or(Ok(()))
+}
+
+/// Whom to tell how far a sync is.
+pub(super) struct Progress {
+    callback: Option<Py<PyAny>>,
+    total: u64,
+    checked: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(callback: Option<Py<PyAny>>) -> Self {
+        Self {
+            callback,
+            total: 0,
+            checked: Instant::now(),
+        }
+    }
+
+    fn tell(&mut self, done: u64, is_over: bool) -> Result<()> {
+        self.total = if is_over { done } else { self.total.max(done) };
+        let total = self.total;
+        if let Some(callback) = &self.callback {
+            let told = Python::try_attach(|py| {
+                py.check_signals()?;
+                callback.call1(py, (done, total)).map(drop)
+            });
+            return told.unwrap_or(Ok(())).map_err(raised);
+        }
+        if self.checked.elapsed() >= POLL {
+            self.checked = Instant::now();
+            return check_signals();
+        }
+        Ok(())
+    }
+}
+
+/// Whether a later exchange may succeed where this one failed.
+pub(super) fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::Closed)
+}
+
+/// One sync; what fails on the way fails it.
+pub(super) fn run(
+    db: &SyncDb,
+    budget: &SyncBudget,
+    transport: &mut dyn Transport,
+    progress: &mut Progress,
+) -> Result<SyncReport> {
+    run_with(db, budget, transport, progress, &mut |_| Ok(false))
+}
+
+/// One sync, in which `again` says of an exchange that failed whether it is made again: the session goes on where it was.
+pub(super) fn run_with(
+    db: &SyncDb,
+    budget: &SyncBudget,
+    transport: &mut dyn Transport,
+    progress: &mut Progress,
+    again: &mut dyn FnMut(&Error) -> Result<bool>,
+) -> Result<SyncReport> {
+    let mut session = db.session_with(budget)?;
+    progress.total = db.pending() as u64;
+    let done = |report: &SyncReport| report.rows_sent + report.rows_received;
+    while let Some(request) = session.next_message()? {
+        progress.tell(done(session.report()), false)?;
+        match transport.exchange(&request) {
+            Ok(answer) => session.receive(&answer)?,
+            Err(error) if is_passing(&error) && again(&error)? => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let report = session.into_report();
+    progress.tell(done(&report), true)?;
+    Ok(report)
+}

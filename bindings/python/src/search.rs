@@ -1,0 +1,18 @@
+//! What the Python module `vectordb.search` calls: indexes of vectors.
+
+use pyo3::prelude::*;
+
+pub(crate) mod array;
+pub(crate) mod error;
+mod files;
+mod index;
+pub(crate) mod watch;
+
+/// Native parts of `vectordb.search`.
+#[pymodule]
+pub(crate) mod search {
+    #[pymodule_export]
+    use super::files::{read_vectors, write_vectors};
+    #[pymodule_export]
+    use super::index::{Index, OpenedIndex};
+}
