@@ -12,7 +12,6 @@ mod registry;
 mod rule;
 mod storage;
 mod table;
-mod value;
 mod versioning;
 
 use pyo3::prelude::*;

@@ -6,6 +6,7 @@ mod times;
 mod values;
 
 use std::cell::Cell;
+use std::io;
 
 use ::common::{Error, ErrorKind};
 use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyValueError};
@@ -14,8 +15,10 @@ use pyo3::types::PyDict;
 
 pub(crate) use columns::{Column, KeyList, Table, Units, array, borrowed, id_of, units_of};
 pub(crate) use home::Home;
-pub(crate) use times::{micros_of, time_to_python};
-pub(crate) use values::{value_of, value_to_python};
+pub(crate) use times::{Naive, micros_of, micros_of_datetime, time_to_python};
+pub(crate) use values::{
+    DECIMAL, map_to_python, read_value, shortened, text_of, value_of, value_to_python,
+};
 
 /// An error of the engine, with its own message.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -24,9 +27,24 @@ pub(crate) fn raise(error: Error) -> PyErr {
     match error.kind() {
         ErrorKind::NotFound => PyKeyError::new_err(message),
         ErrorKind::Closed => PyRuntimeError::new_err(message),
-        ErrorKind::Io => PyOSError::new_err(message),
+        ErrorKind::Io => os_error(&error, message),
         _ => PyValueError::new_err(message),
     }
+}
+
+/// With the number of the system's error, Python makes it `FileNotFoundError` and the like.
+fn os_error(error: &Error, message: String) -> PyErr {
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        if let Some(number) = source
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+        {
+            return PyOSError::new_err((number, message));
+        }
+        cause = source.source();
+    }
+    PyOSError::new_err(message)
 }
 
 thread_local! {

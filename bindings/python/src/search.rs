@@ -3,7 +3,6 @@
 use pyo3::prelude::*;
 
 pub(crate) mod array;
-pub(crate) mod error;
 mod files;
 mod index;
 pub(crate) mod watch;

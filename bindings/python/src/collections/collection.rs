@@ -10,8 +10,8 @@ use vectordb::{Scroll, Vectors, evaluate};
 use super::hits::{Explanation, FusedHit, Hit};
 use super::searches::{self, Given};
 use super::values;
+use crate::interchange::{raise, value_to_python};
 use crate::search::array::{self, Matrix};
-use crate::search::error::raised;
 use crate::search::watch;
 
 /// Vectors with metadata: rows with an id, columns of vectors and columns of anything else.
@@ -29,7 +29,7 @@ impl VectorCollection {
     fn record<'py>(&self, py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (field, value) in self.collection.schema().fields.iter().zip(record.values()) {
-            dict.set_item(field.name.as_str(), values::value(py, value)?)?;
+            dict.set_item(field.name.as_str(), value_to_python(py, value)?)?;
         }
         Ok(dict)
     }
@@ -162,7 +162,7 @@ impl VectorCollection {
             values::row_of(row)?,
         );
         py.detach(|| self.collection.upsert(id, vectors, row))
-            .map_err(raised)?;
+            .map_err(raise)?;
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl VectorCollection {
     ) -> PyResult<()> {
         let (id, row) = (values::id_of(id)?, values::row_of(Some(row))?);
         py.detach(|| self.collection.update(id, row))
-            .map_err(raised)?;
+            .map_err(raise)?;
         Ok(())
     }
 
@@ -227,7 +227,7 @@ impl VectorCollection {
     ) -> PyResult<()> {
         let (id, vectors) = (values::id_of(id)?, vectors_of(vectors)?);
         py.detach(|| self.collection.update_vectors(id, vectors))
-            .map_err(raised)?;
+            .map_err(raise)?;
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl VectorCollection {
             }
             _ => return Err(PyTypeError::new_err("give `ids` or `filter`")),
         };
-        Ok(committed.map_err(raised)?.changes.len())
+        Ok(committed.map_err(raise)?.changes.len())
     }
 
     /// The row of an id with all its columns, vectors among them, or `None`.
@@ -273,9 +273,7 @@ impl VectorCollection {
     ) -> PyResult<Vec<Option<Bound<'py, PyDict>>>> {
         let ids = ids.try_iter()?;
         let ids: Vec<_> = ids.map(|id| values::id_of(&id?)).collect::<PyResult<_>>()?;
-        let records = py
-            .detach(|| self.collection.get_many(ids))
-            .map_err(raised)?;
+        let records = py.detach(|| self.collection.get_many(ids)).map_err(raise)?;
         let records = records.iter().map(Option::as_ref);
         records
             .map(|record| record.map(|record| self.record(py, record)).transpose())
@@ -296,10 +294,10 @@ impl VectorCollection {
         scroll.filter = filter.map(values::filter_of).transpose()?;
         scroll.select = select.map(|names| names.into_iter().map(Into::into).collect());
         let after = after.map(|token| Cursor::parse(token, &Limits::default()));
-        scroll.after = after.transpose().map_err(raised)?;
+        scroll.after = after.transpose().map_err(raise)?;
         let page = py
             .detach(|| self.collection.scroll(&scroll))
-            .map_err(raised)?;
+            .map_err(raise)?;
         let rows = page.rows.iter();
         let rows = rows.map(|(id, row)| Ok((values::id(py, id)?, values::row(py, row)?)));
         let next = page.next.map(|cursor| cursor.token());
@@ -313,7 +311,7 @@ impl VectorCollection {
             return Ok(self.collection.count());
         };
         py.detach(|| self.collection.count_matching(&filter))
-            .map_err(raised)
+            .map_err(raise)
     }
 
     /// The rows nearest to what a search is for, nearest first.
@@ -328,7 +326,7 @@ impl VectorCollection {
             watch::run(py, None, move |_| collection.search(&search))?
         } else {
             py.detach(|| self.collection.search(&search))
-                .map_err(raised)?
+                .map_err(raise)?
         };
         found.hits.iter().map(|hit| Hit::new(py, hit)).collect()
     }
@@ -355,7 +353,7 @@ impl VectorCollection {
     fn _explain(&self, py: Python<'_>, search: Given<'_>) -> PyResult<Explanation> {
         let search = search.search()?;
         let told = py.detach(|| self.collection.explain(&search));
-        Ok((&told.map_err(raised)?).into())
+        Ok((&told.map_err(raise)?).into())
     }
 
     /// Several searches of one state as one ranking.
@@ -378,7 +376,7 @@ impl VectorCollection {
         let hybrid = searches::hybrid(&parts, k, (fusion, constant), filter, select)?;
         let fused = py
             .detach(|| self.collection.search_hybrid(&hybrid))
-            .map_err(raised)?;
+            .map_err(raise)?;
         fused
             .hits
             .iter()
@@ -401,7 +399,7 @@ impl VectorCollection {
         let hybrid = searches::hybrid(&parts, 1, ("weighted_sum", 0.0), filter, None)?;
         let told = py
             .detach(|| self.collection.explain_hybrid(&hybrid))
-            .map_err(raised)?;
+            .map_err(raise)?;
         Ok(told.iter().map(Into::into).collect())
     }
 
@@ -445,9 +443,7 @@ impl VectorCollection {
         &self,
         py: Python<'_>,
     ) -> PyResult<std::collections::BTreeMap<&'static str, usize>> {
-        let bytes = py
-            .detach(|| self.collection.index_bytes())
-            .map_err(raised)?;
+        let bytes = py.detach(|| self.collection.index_bytes()).map_err(raise)?;
         Ok(bytes.into_iter().collect())
     }
 

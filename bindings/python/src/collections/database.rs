@@ -11,7 +11,7 @@ use serde::Deserialize;
 use vectordb::{CollectionOptions, SparseOptions, VectorOptions};
 
 use super::collection::VectorCollection;
-use crate::search::error::raised;
+use crate::interchange::raise;
 use crate::search::watch;
 
 /// Collections of vectors with metadata, in memory; `save` and `open` keep them in files.
@@ -77,13 +77,13 @@ impl VectorDb {
         let db = self.get()?;
         let collection = py
             .detach(|| db.create_collection(name, options, given.fields))
-            .map_err(raised)?;
+            .map_err(raise)?;
         Ok(VectorCollection::new(collection))
     }
 
     /// The collection of this name. Raises `KeyError`, with the names there are.
     fn collection(&self, name: &str) -> PyResult<VectorCollection> {
-        let collection = self.get()?.collection(name).map_err(raised)?;
+        let collection = self.get()?.collection(name).map_err(raise)?;
         Ok(VectorCollection::new(collection))
     }
 
@@ -96,7 +96,7 @@ impl VectorDb {
     /// Removes a collection with its rows.
     fn drop_collection(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         let db = self.get()?;
-        py.detach(|| db.drop_collection(name)).map_err(raised)
+        py.detach(|| db.drop_collection(name)).map_err(raise)
     }
 
     /// Saves all rows to `path`, and what searches need to `path.vectors`, while other threads go on.

@@ -11,7 +11,8 @@ use super::config::{options_of, plain};
 use super::error::{OrRaise, called_by_engine, detached};
 use super::schema::{PySchema, field_of, fields_of, names_of, schemas_of};
 use super::server::PySyncServer;
-use super::value::{to_python, value_of};
+use super::value::value_of;
+use crate::interchange::value_to_python;
 
 /// What becomes of values that do not fit.
 fn on_loss_of(object: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<OnLoss> {
@@ -255,7 +256,7 @@ impl PyStep {
 fn called(function: Py<PyAny>) -> impl Fn(&[Value]) -> common::Result<Vec<Value>> + Send + Sync {
     move |values| {
         called_by_engine(|py| {
-            let values = values.iter().map(|value| to_python(py, value));
+            let values = values.iter().map(|value| value_to_python(py, value));
             let arguments = PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)?;
             let made = function.bind(py).call1(arguments)?;
             match made.cast::<PyTuple>() {
@@ -421,8 +422,8 @@ pub(super) fn dry_run_of<'py>(
             samples.append((
                 super::value::key_to_python(py, sample.key.values())?,
                 &*sample.column,
-                to_python(py, &sample.before)?,
-                to_python(py, after)?,
+                value_to_python(py, &sample.before)?,
+                value_to_python(py, after)?,
                 &sample.why,
             ))?;
         }

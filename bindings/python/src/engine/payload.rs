@@ -8,7 +8,8 @@ use syncdb::payload::{Block, Column, Level, Shared, SharedDictionary, pack};
 
 use super::error::{OrRaise, detached};
 use super::schema::PySchema;
-use super::value::{rows_of, to_python};
+use super::value::rows_of;
+use crate::interchange::value_to_python;
 
 fn columns_of(schema: &Schema, rows: &Bound<'_, PyAny>) -> PyResult<Vec<Column>> {
     let mut columns: Vec<Vec<Value>> = schema.fields.iter().map(|_| Vec::new()).collect();
@@ -114,7 +115,7 @@ pub(super) fn decode_rows<'py>(
     }
     for (column, field) in columns.iter().zip(&schema.fields) {
         for (row, value) in rows.iter().zip(column.to_values()) {
-            row.set_item(&*field.name, to_python(py, &value)?)?;
+            row.set_item(&*field.name, value_to_python(py, &value)?)?;
         }
     }
     Ok(rows)
@@ -140,8 +141,8 @@ pub(super) fn block_statistics<'py>(
         let one = PyDict::new(py);
         one.set_item("nulls", statistics.nulls)?;
         if let Some(bounds) = &statistics.bounds {
-            one.set_item("least", to_python(py, &bounds.least)?)?;
-            one.set_item("most", to_python(py, &bounds.most)?)?;
+            one.set_item("least", value_to_python(py, &bounds.least)?)?;
+            one.set_item("most", value_to_python(py, &bounds.most)?)?;
         }
         shown.set_item(&*field.name, one)?;
     }

@@ -14,7 +14,8 @@ use syncdb::power::{
 use super::config::{name_of, named, options_of, plain};
 use super::error::OrRaise;
 use super::record::SyncReport;
-use super::value::{time_to_python, timestamp_of};
+use super::value::timestamp_of;
+use crate::interchange::time_to_python;
 
 /// What waits to be sent, by priority and deadline. `SyncDb.waiting` counts it; hosts with a queue of their own add to it.
 #[pyclass(frozen, name = "Waiting", module = "syncdb.engine.power")]

@@ -12,7 +12,8 @@ use syncdb::{SyncDb, SyncServer};
 use super::config::json_of;
 use super::error::{OrRaise, ROWS_UNCHECKED, let_others_run};
 use super::schema::names_of;
-use super::value::{to_python, value_of};
+use super::value::value_of;
+use crate::interchange::value_to_python;
 
 /// Whose rows are read and written.
 #[derive(Clone)]
@@ -146,7 +147,7 @@ pub(super) fn dict_of<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in names.iter().zip(values) {
-        dict.set_item(name, to_python(py, value)?)?;
+        dict.set_item(name, value_to_python(py, value)?)?;
     }
     Ok(dict)
 }
@@ -160,7 +161,7 @@ pub(super) fn record_to_python<'py>(
     let schema = collection.schema();
     let dict = PyDict::new(py);
     for (field, value) in schema.fields.iter().zip(record.values()) {
-        dict.set_item(&*field.name, to_python(py, value)?)?;
+        dict.set_item(&*field.name, value_to_python(py, value)?)?;
     }
     Ok(dict)
 }

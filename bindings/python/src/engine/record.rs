@@ -6,7 +6,8 @@ use pyo3::types::{PyBytes, PyDict};
 use syncdb::Presence;
 
 use super::config::{name_of, plain};
-use super::value::{key_to_python, map_to_python, time_to_python, to_python};
+use super::value::key_to_python;
+use crate::interchange::{map_to_python, time_to_python, value_to_python};
 
 /// A class of read-only attributes over one of the engine's reports.
 macro_rules! record {
@@ -48,7 +49,7 @@ macro_rules! record {
 type Object = Py<PyAny>;
 
 fn value(py: Python<'_>, value: &Value) -> PyResult<Object> {
-    Ok(to_python(py, value)?.unbind())
+    Ok(value_to_python(py, value)?.unbind())
 }
 
 fn key(py: Python<'_>, key: &common::RecordId) -> PyResult<Object> {

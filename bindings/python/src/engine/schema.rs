@@ -9,7 +9,8 @@ use pyo3::types::{PyDict, PyMapping, PyString, PyTuple, PyType};
 
 use super::config::{named, options_of, parsed};
 use super::error::OrRaise;
-use super::value::{DECIMAL, to_python, value_of};
+use super::value::value_of;
+use crate::interchange::{DECIMAL, value_to_python};
 
 static ORIGIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static ARGUMENTS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -66,7 +67,7 @@ impl PyField {
     /// The value of rows that leave it out.
     #[getter]
     fn default<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_python(py, self.0.default.as_ref().unwrap_or(&Value::Null))
+        value_to_python(py, self.0.default.as_ref().unwrap_or(&Value::Null))
     }
 
     fn __repr__(&self) -> String {

@@ -29,10 +29,9 @@ use super::schema::{PySchema, names_of};
 use super::simulation::PyClock;
 use super::snapshot::Snapshot;
 use super::transaction::Transaction;
-use super::value::{
-    key_of, key_to_python, row_of, rows_of, time_to_python, timestamp_of, to_python, value_of,
-};
+use super::value::{key_of, key_to_python, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
+use crate::interchange::{time_to_python, value_to_python};
 
 /// How long a deployment waits for those who still use the server.
 const LEAVING: Duration = Duration::from_millis(200);
@@ -140,7 +139,7 @@ pub(super) struct PyMeeting {
 
 impl PyMeeting {
     fn of(py: Python<'_>, meeting: &Meeting<'_>) -> PyResult<Self> {
-        let value = |value| to_python(py, value).map(Bound::unbind);
+        let value = |value| value_to_python(py, value).map(Bound::unbind);
         Ok(Self {
             table: meeting.table.to_owned(),
             key: key_to_python(py, meeting.key.values())?.unbind(),

@@ -16,7 +16,7 @@ use super::db::PySyncDb;
 use super::error::{OrRaise, detached, exception};
 use super::record::SyncReport;
 use super::sync::{Progress, budget_of, run_with, transport_of};
-use super::value::time_to_python;
+use crate::interchange::time_to_python;
 
 /// A thousand years.
 const JUMP_MICROS_MAX: f64 = 3.2e16;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::call::{append_bytes, ask};
-use super::value::{python_of, value_of};
+use crate::interchange::{value_of, value_to_python};
 
 /// An object with `tag`, `name`, `encode(value)` and `decode(data)`.
 pub(super) struct PythonFormat {
@@ -40,7 +40,7 @@ impl Encoding for PythonFormat {
     fn encode_value(&self, value: &Value, out: &mut Vec<u8>) -> Result<()> {
         let who = format!("format `{}`: encode", self.name);
         ask(&who, |py| {
-            let value = python_of(py, value)?;
+            let value = value_to_python(py, value)?;
             let bytes = self
                 .object
                 .bind(py)
@@ -120,7 +120,7 @@ pub(super) fn dict_of_record<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (field, value) in schema.fields.iter().zip(record.values()) {
-        dict.set_item(field.name.as_str(), python_of(py, value)?)?;
+        dict.set_item(field.name.as_str(), value_to_python(py, value)?)?;
     }
     Ok(dict)
 }

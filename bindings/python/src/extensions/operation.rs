@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::call::carried;
-use super::value::{python_of, value_of};
+use crate::interchange::{value_of, value_to_python};
 
 /// A callable that takes a row as a dict and returns a row.
 pub(super) struct PythonOperation {
@@ -68,7 +68,7 @@ impl Transform<Row> for PythonOperation {
 pub(super) fn dict_of<'py>(py: Python<'py>, row: &Row) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in row.iter() {
-        dict.set_item(name.as_str(), python_of(py, value)?)?;
+        dict.set_item(name.as_str(), value_to_python(py, value)?)?;
     }
     Ok(dict)
 }

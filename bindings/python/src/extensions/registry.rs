@@ -23,8 +23,8 @@ use super::codec::PythonCodec;
 use super::format::PythonFormat;
 use super::operation::{PythonOperation, dict_of, row_of};
 use super::rule::{answer, rule};
-use super::value::{python_of, value_of};
 use super::versioning::{PythonVersioning, order_of};
+use crate::interchange::{value_of, value_to_python};
 
 /// Extensions by kind and name. Locked only to look up and to add; what is found is used after that.
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
@@ -279,7 +279,7 @@ pub(super) fn decode<'py>(data: &Bound<'py, PyAny>, format: &str) -> PyResult<Bo
     let (format, data) = (format_of(format)?, bytes_of(data)?);
     let bytes = data.as_bytes();
     let value = py.detach(|| format.decode_value(bytes, &Limits::default()));
-    python_of(py, &value.map_err(|error| raised(py, &error))?)
+    value_to_python(py, &value.map_err(|error| raised(py, &error))?)
 }
 
 fn versioning_of(name: &str) -> PyResult<Arc<dyn Versioning>> {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use common::Value;
 use pyo3::prelude::*;
 
-use super::value::python_of;
+use crate::interchange::value_to_python;
 
 thread_local! {
     /// What a rule raised on this thread: a rule of the engine's answers with a text, which cannot carry an exception.
@@ -19,7 +19,7 @@ pub(super) fn rule(
 ) -> impl Fn(&Value) -> Option<String> + Send + Sync {
     move |value| {
         let asked = Python::try_attach(|py| {
-            let value = python_of(py, value)?;
+            let value = value_to_python(py, value)?;
             answer(&check.bind(py).call1((value,))?)
         });
         match asked {

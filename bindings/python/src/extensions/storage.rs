@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::call::{append_bytes, ask, raised};
-use super::value::{python_of, value_of};
+use crate::interchange::{value_of, value_to_python};
 
 /// How many records a scan asks for at once.
 const CHUNK: usize = 256;
@@ -260,7 +260,7 @@ impl Storage for PythonStorage {
 fn tuple_of<'py>(py: Python<'py>, key: &[Value]) -> PyResult<Bound<'py, PyTuple>> {
     let parts: Vec<_> = key
         .iter()
-        .map(|part| python_of(py, part))
+        .map(|part| value_to_python(py, part))
         .collect::<PyResult<_>>()?;
     PyTuple::new(py, parts)
 }

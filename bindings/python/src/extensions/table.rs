@@ -18,7 +18,7 @@ use super::operation::row_of;
 use super::registry::{format_of, has_rule, rules, storage_factory};
 use super::rule;
 use super::storage::PythonStorage;
-use super::value::value_of;
+use crate::interchange::value_of;
 
 /// A table of the engine: typed rows by key, checked and written all or nothing.
 ///

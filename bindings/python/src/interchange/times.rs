@@ -2,51 +2,78 @@
 
 use common::Timestamp;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt};
 
+use crate::common::access::PythonClass;
+
+static DATETIME: PythonClass = PythonClass::new("datetime", "datetime");
+static TIMEDELTA: PythonClass = PythonClass::new("datetime", "timedelta");
 static EPOCH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 fn epoch(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let made = EPOCH.get_or_try_init(py, || {
-        let module = py.import("datetime")?;
-        let utc = module.getattr("timezone")?.getattr("utc")?;
-        let fields = PyDict::new(py);
-        fields.set_item("tzinfo", utc)?;
-        let epoch = module
-            .getattr("datetime")?
-            .call((1970, 1, 1), Some(&fields))?;
-        Ok::<_, PyErr>(epoch.unbind())
+        let utc = py.import("datetime")?.getattr("timezone")?.getattr("utc")?;
+        let class = DATETIME.get(py)?;
+        class
+            .call1((1970, 1, 1, 0, 0, 0, 0, utc))
+            .map(Bound::unbind)
     })?;
     Ok(made.bind(py))
 }
 
+/// What a `datetime` without a time zone means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naive {
+    IsUtc,
+    /// It may be of any zone: an error.
+    IsRefused,
+}
+
 /// Whether an object is a `datetime`.
 pub(super) fn is_datetime(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    object.is_instance(&object.py().import("datetime")?.getattr("datetime")?)
+    object.is_instance(DATETIME.get(object.py())?)
+}
+
+/// Microseconds since 1970 of a `datetime`.
+pub(crate) fn micros_of_datetime(object: &Bound<'_, PyAny>, naive: Naive) -> PyResult<Timestamp> {
+    let py = object.py();
+    if !is_datetime(object)? {
+        let what = format!("expected a datetime, not {}", object.get_type().name()?);
+        return Err(PyTypeError::new_err(what));
+    }
+    let epoch = epoch(py)?;
+    let time = match (object.getattr(intern!(py, "tzinfo"))?.is_none(), naive) {
+        (false, _) => object.clone(),
+        (true, Naive::IsUtc) => {
+            let fields = PyDict::new(py);
+            fields.set_item("tzinfo", epoch.getattr("tzinfo")?)?;
+            object.call_method("replace", (), Some(&fields))?
+        }
+        (true, Naive::IsRefused) => {
+            return Err(PyValueError::new_err(format!(
+                "{} has no time zone; give it one, such as tzinfo=timezone.utc",
+                object.repr()?
+            )));
+        }
+    };
+    let since = time.sub(epoch)?;
+    let part = |name| since.getattr(name)?.extract::<i64>();
+    let days = part(intern!(py, "days"))?;
+    let seconds = part(intern!(py, "seconds"))?;
+    let micros = part(intern!(py, "microseconds"))?;
+    Ok(Timestamp((days * 86_400 + seconds) * 1_000_000 + micros))
 }
 
 /// Microseconds since 1970 of a `datetime` (without a time zone: UTC), a `datetime64`, or as such an integer.
 pub(crate) fn micros_of(object: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
-    let py = object.py();
     if object.is_exact_instance_of::<PyInt>() {
         return Ok(Timestamp(object.extract()?));
     }
     if is_datetime(object)? {
-        let epoch = epoch(py)?;
-        let time = if object.getattr("tzinfo")?.is_none() {
-            let fields = PyDict::new(py);
-            fields.set_item("tzinfo", epoch.getattr("tzinfo")?)?;
-            object.call_method("replace", (), Some(&fields))?
-        } else {
-            object.clone()
-        };
-        let since = time.sub(epoch)?;
-        let days: i64 = since.getattr("days")?.extract()?;
-        let seconds: i64 = since.getattr("seconds")?.extract()?;
-        let rest: i64 = since.getattr("microseconds")?.extract()?;
-        return Ok(Timestamp((days * 86_400 + seconds) * 1_000_000 + rest));
+        return micros_of_datetime(object, Naive::IsUtc);
     }
     if object.get_type().name()? == "datetime64" {
         let micros = object.call_method1("astype", ("datetime64[us]",))?;
@@ -73,7 +100,7 @@ pub(crate) fn time_to_python(py: Python<'_>, time: Timestamp) -> PyResult<Bound<
         time.0.div_euclid(86_400_000_000),
         time.0.rem_euclid(86_400_000_000),
     );
-    let since = py.import("datetime")?.getattr("timedelta")?;
+    let since = TIMEDELTA.get(py)?;
     let since = since.call1((days, rest / 1_000_000, rest % 1_000_000))?;
     epoch(py)?.add(since)
 }

@@ -10,7 +10,7 @@ use pyo3::types::{PyList, PyMemoryView, PyModule, PySlice, PyTuple};
 use vectordb::Neighbour;
 use vectordb::core::SlotSet;
 
-use super::error::raised;
+use crate::interchange::raise;
 
 /// NumPy, if it is installed: imported when the first array is needed.
 pub(crate) fn numpy(py: Python<'_>) -> Option<&Bound<'_, PyModule>> {
@@ -135,7 +135,7 @@ pub(crate) fn try_each_row(
     for begin in (0..vectors.rows).step_by(step) {
         let block = vectors.block(begin, (begin + step).min(vectors.rows))?;
         py.detach(|| block.chunks(columns).try_for_each(&mut visit))
-            .map_err(raised)?;
+            .map_err(raise)?;
         py.check_signals()?;
     }
     Ok(())

@@ -10,8 +10,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::array::{self, Matrix};
-use super::error::raised;
 use super::watch;
+use crate::interchange::raise;
 
 /// Rows that are read between two looks at whether they are still wanted.
 const ROWS_AT_ONCE: usize = 1024;
@@ -86,7 +86,7 @@ pub(crate) fn write_vectors(
     vectors: &Bound<'_, PyAny>,
     element: Option<&str>,
 ) -> PyResult<usize> {
-    let format = VectorFormat::of(&path).map_err(raised)?;
+    let format = VectorFormat::of(&path).map_err(raise)?;
     let element = match element {
         Some(name) => Element::named(name).ok_or_else(|| {
             PyValueError::new_err(format!(
@@ -98,14 +98,13 @@ pub(crate) fn write_vectors(
     let matrix = Matrix::of(vectors)?;
     let rows = matrix.rows;
     let columns = matrix.columns.unwrap_or_default();
-    let file =
-        File::create(&path).map_err(|error| raised(Error::from(error).at(path.display())))?;
+    let file = File::create(&path).map_err(|error| raise(Error::from(error).at(path.display())))?;
     let place = |error: Error| error.at(path.display());
     let out = BufWriter::new(file);
     let mut writer = VectorWriter::new(out, format, element, columns, rows as u64)
-        .map_err(|error| raised(place(error)))?;
+        .map_err(|error| raise(place(error)))?;
     array::try_each_row(py, &matrix, |vector| writer.write(vector).map_err(place))?;
     py.detach(|| writer.finish().map_err(place))
-        .map_err(raised)?;
+        .map_err(raise)?;
     Ok(rows)
 }

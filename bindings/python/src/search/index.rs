@@ -18,8 +18,8 @@ use vectordb::{
 };
 
 use super::array::{self, Matrix};
-use super::error::raised;
 use super::watch::{self, Watch};
+use crate::interchange::raise;
 
 /// Queries that are answered between two reports of progress.
 const QUERIES_AT_ONCE: usize = 256;
@@ -156,7 +156,7 @@ impl Index {
             });
         }
         py.detach(|| work(&table, &asked.wanted(), &Watch::default()))
-            .map_err(raised)
+            .map_err(raise)
     }
 
     /// Changes the table without the GIL.
@@ -169,7 +169,7 @@ impl Index {
             let _writer = self.shared.writer.lock();
             change(&mut self.shared.table.write())
         })
-        .map_err(raised)
+        .map_err(raise)
     }
 }
 
@@ -192,7 +192,7 @@ impl<'py> Source<'py> {
         match self {
             Self::Array(matrix) => Ok(matrix.columns),
             Self::File(path) => {
-                let reader = VectorReader::open(path, None).map_err(raised)?;
+                let reader = VectorReader::open(path, None).map_err(raise)?;
                 Ok(reader.dimension())
             }
         }
@@ -251,7 +251,7 @@ impl Index {
         }
         let options: IndexOptions = serde_json::from_str(options)
             .map_err(|error| PyValueError::new_err(format!("options of an index: {error}")))?;
-        let metric = Metric::from_name(metric).map_err(raised)?;
+        let metric = Metric::from_name(metric).map_err(raise)?;
         let precision = precision.map_or(Ok(metric.precision()), precision_named)?;
         let source = vectors.map(Source::of).transpose()?;
         let given = match &source {
@@ -264,7 +264,7 @@ impl Index {
             ));
         };
         let table = IndexedTable::new(&options, metric, precision, dimension)
-            .map_err(raised)?
+            .map_err(raise)?
             .threads(threads.unwrap_or(1));
         let table = match source {
             Some(source) => source.add(py, table.additions(), progress)?.0,
@@ -322,10 +322,10 @@ impl Index {
         let mut vector = vec![0.0_f32; table.rows().dimension()];
         let query = array::slot(id)?;
         if !table.rows().decode(query, &mut vector) {
-            return Err(table.query_of(query).err().map_or_else(
-                || PyValueError::new_err("the vector cannot be read"),
-                raised,
-            ));
+            return Err(table
+                .query_of(query)
+                .err()
+                .map_or_else(|| PyValueError::new_err("the vector cannot be read"), raise));
         }
         array::values(py, vector)
     }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::error::raised;
+use crate::interchange::raise;
 
 /// How long a signal waits at most.
 const POLL: Duration = Duration::from_millis(20);
@@ -81,7 +81,7 @@ impl Watch {
 /// Does work in a thread and waits for it without the GIL.
 ///
 /// From time to time `progress` is called in this thread with what is done and all; what it or a handler of a signal
-/// raises is raised at once. The work then ends by itself at its next report, and its result is dropped.
+/// raises is raise at once. The work then ends by itself at its next report, and its result is dropped.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
@@ -101,7 +101,7 @@ pub(crate) fn run<T: Send + 'static>(
     loop {
         match py.detach(|| receive.lock().recv_timeout(POLL)) {
             Ok(done) => {
-                let done = done.map_err(raised)?;
+                let done = done.map_err(raise)?;
                 let all = watch.far.all.load(Ordering::Relaxed);
                 watch.far.done.store(all, Ordering::Relaxed);
                 watch.tell(progress)?;
@@ -115,9 +115,9 @@ pub(crate) fn run<T: Send + 'static>(
             }
         }
         let told = py.check_signals().and_then(|()| watch.tell(progress));
-        if let Err(raised) = told {
+        if let Err(raise) = told {
             watch.is_cancelled.store(true, Ordering::Release);
-            return Err(raised);
+            return Err(raise);
         }
     }
 }

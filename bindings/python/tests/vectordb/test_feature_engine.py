@@ -159,7 +159,7 @@ def test_rules_refuse_skip_or_blank() -> None:
         view.ingest({"age": [1]})
     with pytest.raises(ValueError, match="has 1 rows"):
         view.ingest({"user_id": [1, 2], "age": [1]})
-    with pytest.raises(TypeError, match="not object"):
+    with pytest.raises(TypeError, match="of the type object"):
         view.ingest({"user_id": [1], "age": [object()]})
 
 

@@ -55,7 +55,8 @@ pub trait Storage: Send + Sync {
     fn read(&self, slots: &[Slot], records: &mut Vec<Record>) -> Result<()>;
 
     /// Visits all records in chunks until told to stop. A record that is there from beginning to end is
-    /// visited exactly once; one that comes, goes or changes meanwhile may or may not be.
+    /// visited exactly once; one that comes, goes or changes meanwhile may or may not be, and one that goes and comes
+    /// again, twice.
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -44,21 +44,33 @@ impl GraphIndex {
                 "no list names it"
             );
         }
-        if let (Some(links), true) = (self.levels.first(), rows.len() <= SMALL) {
-            for top in self.tops.iter() {
-                let mut led_to: SlotSet = std::iter::once(Slot(*top)).collect();
-                let mut waiting = vec![*top];
-                while let Some(vertex) = waiting.pop() {
-                    for id in links.of(vertex) {
-                        if rows.contains(Slot(*id)) && led_to.insert(Slot(*id)) {
-                            waiting.push(*id);
-                        }
+        if let (Some(links), Some(root), true) =
+            (self.levels.first(), self.tops.first(), rows.len() <= SMALL)
+        {
+            let mut led_to: SlotSet = std::iter::once(Slot(*root)).collect();
+            let mut waiting = vec![*root];
+            while let Some(vertex) = waiting.pop() {
+                for id in links.of(vertex) {
+                    if rows.contains(Slot(*id)) && led_to.insert(Slot(*id)) {
+                        waiting.push(*id);
                     }
                 }
-                let mut slots = rows.slots();
-                let cut_off = slots.find(|slot| !led_to.contains(*slot));
-                assert_eq!(cut_off, None, "no way from {top}");
             }
+            let cut_off = rows.slots().find(|slot| !led_to.contains(*slot));
+            assert_eq!(cut_off, None, "no way from {root}");
+            let mut gets_back: SlotSet = std::iter::once(Slot(*root)).collect();
+            let mut before = 0;
+            while gets_back.len() > before {
+                before = gets_back.len();
+                for slot in rows.slots() {
+                    let mut list = links.of(slot.0).iter().map(|id| Slot(*id));
+                    if list.any(|id| rows.contains(id) && gets_back.contains(id)) {
+                        gets_back.insert(slot);
+                    }
+                }
+            }
+            let cut_off = rows.slots().find(|slot| !gets_back.contains(*slot));
+            assert_eq!(cut_off, None, "no way back to {root}");
         }
         assert_eq!(self.tops.is_empty(), rows.is_empty());
         let last = self.levels.len().saturating_sub(1);
