@@ -335,3 +335,22 @@ fn no_vertex_is_named_by_none() {
         graph.check(table.rows());
     }
 }
+
+/// Vertices that name only each other, and that nobody else names: the next update leads to them and back.
+#[test]
+fn an_island_does_not_stay_one() {
+    let mut table = table(300, 3);
+    let mut graph = built(&table, Layout::Compact);
+    let is_island = |id: u32| id.is_multiple_of(8);
+    let links = graph.levels.first_mut().unwrap();
+    for id in 0..300 {
+        let list = links.of(id).iter().copied();
+        let list: Vec<u32> = list.filter(|n| is_island(*n) == is_island(id)).collect();
+        links.set(id, &list);
+    }
+    let cut = std::panic::catch_unwind(|| graph.check(table.rows()));
+    assert!(cut.is_err(), "the graph is still whole");
+    let slot = table.push(&Random::new(4).normals(DIMENSION)).unwrap();
+    graph.insert(table.rows(), slot);
+    graph.check(table.rows());
+}
