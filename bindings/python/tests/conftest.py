@@ -4,5 +4,5 @@ import signal
 
 
 def pytest_configure() -> None:
-    """Take signals as a terminal's programs do: in the background of a shell, Ctrl-C is ignored, and tests of it would wait."""
+    """Take Ctrl-C as in a terminal: a program in the background of a shell ignores it, and tests of it would wait."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
