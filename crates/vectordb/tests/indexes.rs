@@ -315,6 +315,23 @@ fn t28_vectors_of_any_size_are_ranked() {
     }
 }
 
+/// By product, the length of a query changes no order: a query of another size than the vectors is searched as well.
+#[test]
+fn by_product_the_length_of_a_query_changes_nothing() {
+    let metric = Metric::Dot;
+    let (base, queries) = (vectors(18, 2_500), vectors(19, 30));
+    let table = table(metric, &base);
+    for options in kinds() {
+        let index = Index::build(&options, metric, table.rows(), &unwatched).unwrap();
+        for scale in [1e-12, 1e-3, 1.0, 30.0, 1e12] {
+            let scaled = |query: &Vec<f32>| query.iter().map(|v| v * scale).collect();
+            let queries: Vec<Vec<f32>> = queries.iter().map(scaled).collect();
+            let recall = recall(&index, &table, metric, &queries, None);
+            assert!(recall > 0.95, "{options:?} {scale}: {recall}");
+        }
+    }
+}
+
 #[test]
 fn vectors_that_are_all_alike_are_found() {
     let metric = Metric::Euclidean;

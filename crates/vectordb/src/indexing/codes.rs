@@ -1,5 +1,6 @@
 //! [`Codes`]: vectors in one byte a dimension, or one bit where bits are compared, for traversal; what they find is ranked anew by full vectors.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use common::Slot;
@@ -16,6 +17,11 @@ pub(crate) use stored::CodesMeta;
 const SAMPLE_MAX: usize = 4_096;
 /// Share of a sample's elements that may lie outside on either side: a few outliers do not blur all others.
 const OUTLIERS: f64 = 0.001;
+/// A query is made shorter by at most this, to be within the range of the codes.
+const SHRUNK: f64 = 4.0;
+/// As many of the longest vectors are left out when the length of all is chosen, which a product needs: a few that are
+/// far longer do not blur all others.
+const LONGER: usize = 16;
 /// Fewest bytes over which the length that a product needs is spread.
 const LIFT_BYTES_MIN: usize = 16;
 
@@ -40,6 +46,8 @@ struct Range {
     /// Codes in one unit.
     per_unit: f32,
     lift: Option<Lift>,
+    /// How far outside a vector lay at most, squared, when the range was learned.
+    outside: f64,
 }
 
 /// Makes the nearest by product the nearest by distance: vectors get more dimensions, equal among each other,
@@ -76,7 +84,7 @@ impl Codes {
         let lift = (metric == Metric::Dot).then(|| {
             let free = dimension.next_multiple_of(LINE_BYTES) - dimension;
             Lift {
-                norm_squared: sample.iter().map(|v| norm_squared(v)).fold(0.0, f64::max),
+                norm_squared: nearly_longest(rows),
                 dimensions: if free < LIFT_BYTES_MIN {
                     free + LINE_BYTES
                 } else {
@@ -103,14 +111,19 @@ impl Codes {
             .iter()
             .map(|(l, h)| l - ((255.0 - (h - l) * per_unit) / 2.0).floor() / per_unit)
             .collect::<Vec<f32>>();
+        let mut range = Range {
+            offsets,
+            per_unit,
+            lift,
+            outside: 0.0,
+        };
+        range.outside = decoded(rows, |vector| range.outside(vector))
+            .map(|(_, outside)| outside)
+            .fold(0.0, f64::max);
         Self {
             kernel: byte_kernel(metric),
-            rows: Rows::new(offsets.len()),
-            range: Some(Arc::new(Range {
-                offsets,
-                per_unit,
-                lift,
-            })),
+            rows: Rows::new(range.offsets.len()),
+            range: Some(Arc::new(range)),
         }
     }
 
@@ -149,6 +162,22 @@ impl Codes {
         })
     }
 
+    /// Whether the code of a vector says as well where it lies as those that the codes were learned from.
+    pub(crate) fn fits(&self, vector: &[f32]) -> bool {
+        self.range.as_ref().is_none_or(|range| range.fits(vector))
+    }
+
+    /// The slots of a table whose vectors do not fit.
+    pub(crate) fn misfits(&self, rows: &VectorRows) -> Vec<u32> {
+        let Some(range) = &self.range else {
+            return Vec::new();
+        };
+        decoded(rows, |vector| range.fits(vector))
+            .filter(|(_, fits)| !fits)
+            .map(|(slot, _)| slot.0)
+            .collect()
+    }
+
     /// Sets the code of a slot to that of a stored vector.
     pub(crate) fn set(&mut self, slot: Slot, vector: &[f32]) {
         let lines = self.rows.row_mut(slot);
@@ -166,7 +195,26 @@ impl Codes {
         rows.for_each(|slot, row| self.set(slot, row.get(..rows.dimension()).unwrap_or(row)));
     }
 
-    /// The code of a query.
+    /// A query as codes can say it: by product its length changes no order, so it gets the one that the longest stored
+    /// vectors have, or less where it would leave the range.
+    pub(crate) fn fitted<'v>(&self, query: &'v [f32]) -> Cow<'v, [f32]> {
+        let range = self.range.as_deref();
+        match range.and_then(|range| Some((range, range.lift.as_ref()?))) {
+            Some((range, lift)) => {
+                let scale = range.scale_within(query, lift.norm_squared.sqrt());
+                Cow::Owned(scaled(query, scale))
+            }
+            None => Cow::Borrowed(query),
+        }
+    }
+
+    /// Whether a fitted query lies within the range, or outside no more than what the codes were learned from.
+    pub(crate) fn covers(&self, query: &[f32]) -> bool {
+        let range = self.range.as_ref();
+        range.is_none_or(|range| range.outside(query) <= range.outside)
+    }
+
+    /// The code of a query, which was fitted.
     pub(crate) fn query(&self, vector: &[f32]) -> Vec<Line> {
         let mut lines = vec![Line::default(); self.rows.stride()];
         match &self.range {
@@ -178,6 +226,41 @@ impl Codes {
 }
 
 impl Range {
+    fn fits(&self, vector: &[f32]) -> bool {
+        let lift = self.lift.as_ref();
+        lift.is_none_or(|lift| norm_squared(vector) <= lift.norm_squared)
+            && self.outside(vector) <= self.outside
+    }
+
+    /// What brings a query to a length, or to a shorter one that is within the range; not to less than a quarter, though,
+    /// for the distances of codes would then hardly differ.
+    fn scale_within(&self, query: &[f32], length: f64) -> f64 {
+        let norm = norm_squared(query).sqrt();
+        if norm == 0.0 || length == 0.0 {
+            return 1.0;
+        }
+        let full = length / norm;
+        let width = f64::from(u8::MAX) / f64::from(self.per_unit);
+        let elements = self.offsets.iter().zip(query);
+        let scales = elements.map(|(offset, value)| {
+            let (low, value) = (f64::from(*offset), f64::from(*value));
+            let end = if value < 0.0 { low } else { low + width };
+            if value == 0.0 { full } else { end / value }
+        });
+        scales.fold(full, f64::min).max(full / SHRUNK)
+    }
+
+    /// How far a vector is from the nearest one that has a code of its own, squared; without added dimensions.
+    fn outside(&self, vector: &[f32]) -> f64 {
+        let width = f64::from(u8::MAX) / f64::from(self.per_unit);
+        let elements = self.offsets.iter().zip(vector);
+        let beyond = elements.map(|(offset, value)| {
+            let place = f64::from(*value) - f64::from(*offset);
+            place - place.clamp(0.0, width)
+        });
+        beyond.map(|beyond| beyond * beyond).sum()
+    }
+
     fn write(&self, vector: &[f32], lift: f32, lines: &mut [Line]) {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(lines);
         let lifted = self.lift.as_ref().map_or(0, |lift| lift.dimensions);
@@ -228,8 +311,43 @@ fn code(place: f32) -> u8 {
     (place + 0.5) as u8
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no longer than a stored vector"
+)]
+fn scaled(vector: &[f32], scale: f64) -> Vec<f32> {
+    let elements = vector.iter();
+    elements
+        .map(|value| (f64::from(*value) * scale) as f32)
+        .collect()
+}
+
 fn norm_squared(vector: &[f32]) -> f64 {
     vector.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
+}
+
+/// What a function makes of each vector of a table.
+fn decoded<T>(
+    rows: &VectorRows,
+    mut run: impl FnMut(&[f32]) -> T,
+) -> impl Iterator<Item = (Slot, T)> {
+    let mut vector = vec![0.0; rows.dimension()];
+    rows.slots().map(move |slot| {
+        rows.decode(slot, &mut vector);
+        (slot, run(&vector))
+    })
+}
+
+/// The square of the length that all vectors of a table have at most, but for the few longest.
+fn nearly_longest(rows: &VectorRows) -> f64 {
+    let mut squares: Vec<f64> = decoded(rows, norm_squared)
+        .map(|(_, square)| square)
+        .collect();
+    if squares.is_empty() {
+        return 0.0;
+    }
+    let at = LONGER.min(squares.len() - 1);
+    *squares.select_nth_unstable_by(at, |a, b| b.total_cmp(a)).1
 }
 
 /// The range of all values but a few outliers.

@@ -42,6 +42,8 @@ const LEVEL_SHIFT: u32 = 5;
 const GROUP_MASK: u64 = (1 << LEVEL_SHIFT) - 1;
 /// Vertices whose neighbours are coded before the codes are written.
 const BUNDLED_AT_ONCE: usize = 4_096;
+/// More vectors than this whose codes seem farther than they are make a graph outgrown.
+const MISFITS_MAX: usize = 128;
 /// For so many candidates of a search, one is kept on coarser levels.
 const ENTRY_SHARE: usize = 32;
 /// The highest level has at most so many vertices of whom one stands for all.
@@ -63,6 +65,8 @@ pub(crate) struct GraphIndex {
     tops: Arc<Vec<u32>>,
     /// Vertices where searches of the finest level begin as well.
     landmarks: Arc<Vec<u32>>,
+    /// Vertices whose codes seem farther than they are: compared with every query.
+    misfits: Arc<Vec<u32>>,
     /// Vertices have numbers below this.
     vertices: u32,
     /// Updates since all lists were looked at.
@@ -126,6 +130,7 @@ impl GraphIndex {
         }
         let mut codes = Codes::learn(metric, rows);
         codes.set_all(rows);
+        let misfits = codes.misfits(rows);
         let mut graph = Self {
             options: Arc::new(options.clone()),
             metric,
@@ -134,6 +139,7 @@ impl GraphIndex {
             bundles: None,
             tops: Arc::default(),
             landmarks: Arc::default(),
+            misfits: Arc::new(misfits),
             vertices,
             updates: 0,
         };
@@ -142,6 +148,11 @@ impl GraphIndex {
             graph.bundle(rows, &members);
         }
         Ok(graph)
+    }
+
+    /// Whether so many vectors are unlike those that the codes were learned from that the graph should be built anew.
+    pub(crate) fn is_outgrown(&self) -> bool {
+        self.misfits.len() > MISFITS_MAX
     }
 
     /// Brings the codes of neighbours up to lists that changed; those are given as they were.

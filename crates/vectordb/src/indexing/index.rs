@@ -168,11 +168,13 @@ impl Index {
         &self.options
     }
 
-    /// Whether the options ask for a structure that the table has been too small for, and no longer is.
+    /// Whether the options ask for a structure that the table has been too small for, and no longer is, or has outgrown.
     pub(crate) fn is_due(&self, rows: &VectorRows) -> bool {
-        matches!(self.structure, Structure::None)
-            && *self.options != IndexOptions::Exact
-            && rows.len() >= INDEXED_MIN
+        match &self.structure {
+            Structure::None => *self.options != IndexOptions::Exact && rows.len() >= INDEXED_MIN,
+            Structure::Clustered(_) => false,
+            Structure::Graph(graph) => graph.is_outgrown(),
+        }
     }
 
     /// Bytes that the index takes beside the vectors, by part.

@@ -241,7 +241,8 @@ impl IndexedTable {
         Ok(prepared)
     }
 
-    /// Adds a vector. Cost: as [`Index::insert`]; the one that makes the table large enough for a structure builds it.
+    /// Adds a vector. Cost: as [`Index::insert`]; the one that makes the table large enough for a structure, or outgrow
+    /// the one it has, builds it.
     ///
     /// # Errors
     /// As [`Metric::prepare`] and [`Precision::check`]; [`common::ErrorKind::LimitExceeded`] when all slots are taken. Nothing

@@ -31,6 +31,9 @@ pub(crate) struct CodesMeta {
 struct RangeMeta {
     per_unit: u32,
     lift: Option<LiftMeta>,
+    /// None in files of before it was known: any vector is taken for one that fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outside: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +54,7 @@ impl Codes {
                         norm_squared: lift.norm_squared.to_bits(),
                         dimensions: lift.dimensions,
                     }),
+                    outside: Some(range.outside.to_bits()),
                 }
             }),
         }
@@ -109,10 +113,15 @@ impl Range {
         if !(per_unit.is_finite() && per_unit > 0.0) {
             return Err(wrong());
         }
+        let outside = meta.outside.map_or(f64::INFINITY, f64::from_bits);
+        if outside.is_nan() {
+            return Err(wrong());
+        }
         Ok(Self {
             offsets: parts.values("codes/offsets", dimension + added)?,
             per_unit,
             lift,
+            outside,
         })
     }
 }

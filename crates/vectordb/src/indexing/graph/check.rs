@@ -72,6 +72,13 @@ impl GraphIndex {
             let cut_off = rows.slots().find(|slot| !gets_back.contains(*slot));
             assert_eq!(cut_off, None, "no way back to {root}");
         }
+        let mut misfits = self.misfits.as_ref().clone();
+        misfits.sort_unstable();
+        assert_eq!(
+            misfits,
+            self.codes.misfits(rows),
+            "compared with every query"
+        );
         assert_eq!(self.tops.is_empty(), rows.is_empty());
         let last = self.levels.len().saturating_sub(1);
         let mut tops = self.tops.iter();

@@ -132,7 +132,8 @@ impl Builder<'_> {
         is_displaced
     }
 
-    fn place(&self, vertex: u32) -> usize {
+    /// Where the list of a vertex is.
+    pub(super) fn place(&self, vertex: u32) -> usize {
         (vertex >> self.shift) as usize
     }
 

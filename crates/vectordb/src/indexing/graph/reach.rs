@@ -33,19 +33,18 @@ impl Builder<'_> {
 
     /// Sees to it that every member of a level that was built is led to.
     pub(super) fn lead_to_all(&self, links: &mut Links, members: &[u32]) {
-        let place = |vertex: u32| (vertex >> self.shift) as usize;
-        let places = members.iter().map(|vertex| place(*vertex) + 1).max();
+        let places = members.iter().map(|member| self.place(*member) + 1).max();
         let mut is_named = vec![false; places.unwrap_or(0)];
         for member in members {
             for named in links.of(member >> self.shift) {
-                if let Some(named) = is_named.get_mut(place(*named)) {
+                if let Some(named) = is_named.get_mut(self.place(*named)) {
                     *named = true;
                 }
             }
         }
         let mut changed = Lists::new();
         for member in members {
-            if is_named.get(place(*member)) == Some(&false) {
+            if is_named.get(self.place(*member)) == Some(&false) {
                 self.lead_to(links, *member, &mut changed);
             }
         }

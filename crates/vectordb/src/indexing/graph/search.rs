@@ -24,6 +24,8 @@ const SCANNED: usize = 3;
 const AHEAD: usize = 4;
 /// Candidates that are ranked anew beside twice as many as otherwise, where codes are scanned.
 const MORE_SCANNED: usize = 32;
+/// Candidates that are ranked anew beside, of a query outside the range of the codes.
+const MORE_OUTSIDE: usize = 32;
 /// Where at least this share passes a filter, each vertex has enough neighbours that pass: the graph of these is
 /// searched by bundles, somewhat wider.
 const SHARE_BUNDLED: f64 = 0.4;
@@ -37,6 +39,8 @@ thread_local! {
 /// What a search of the finest level begins with.
 struct Start<'a> {
     links: &'a Links,
+    /// The query, as the codes can say it.
+    query: &'a [f32],
     code: &'a [Line],
     entries: Vec<u32>,
     /// Candidates that are kept on the way.
@@ -52,34 +56,55 @@ impl GraphIndex {
         let (Some(links), false) = (self.levels.first(), self.tops.is_empty()) else {
             return (Vec::new(), work);
         };
-        let code = self.codes.query(request.vector());
+        let query = self.codes.fitted(request.vector());
+        let code = self.codes.query(&query);
         let rows = request.rows;
         let wanted = request
             .k
             .min(request.filter.map_or(rows.len(), SlotSet::len));
         let width = effort.min(rows.len()).max(wanted);
+        // Codes move a query that lies outside to the border, and order what is there a little otherwise.
+        let more = if self.codes.covers(&query) {
+            0
+        } else {
+            MORE_OUTSIDE
+        };
         SCRATCH.with_borrow_mut(|scratch| {
             let mut entries = vec![self.entry(&code)];
             entries.extend(self.other_entries(&code, width, scratch));
             let start = Start {
                 links,
+                query: &query,
                 code: &code,
                 entries,
                 width,
-                keep: wanted.saturating_mul(RERANKED),
+                keep: wanted.saturating_mul(RERANKED).saturating_add(more),
             };
-            let candidates = self.candidates(request, &start, scratch, &mut work);
+            let mut candidates = self.candidates(request, &start, scratch, &mut work);
+            self.add_misfits(request, &mut candidates);
             let found = rerank(request, &candidates, &mut work);
             if found.len() >= wanted {
                 return (found, work);
             }
             // Some are out of the graph's reach, as among hundreds of equal vectors.
-            let all = match request.filter {
+            let mut all = match request.filter {
                 Some(filter) => self.scanned(filter.iter(), &start, scratch, &mut work),
                 None => self.scanned(rows.slots(), &start, scratch, &mut work),
             };
+            self.add_misfits(request, &mut all);
             (rerank(request, &all, &mut work), work)
         })
+    }
+
+    /// Adds what codes cannot rank to the candidates that they ranked best.
+    fn add_misfits(&self, request: &Request<'_>, candidates: &mut Vec<Slot>) {
+        let ranked = candidates.len();
+        for misfit in self.misfits.iter().map(|id| Slot(*id)) {
+            let is_new = !candidates.iter().take(ranked).any(|slot| *slot == misfit);
+            if is_new && request.accepts(misfit) {
+                candidates.push(misfit);
+            }
+        }
     }
 
     fn candidates(
@@ -172,7 +197,7 @@ impl GraphIndex {
             estimates,
             ..
         } = scratch;
-        bundles.query(request.vector(), query);
+        bundles.query(start.query, query);
         beam.begin(start.width);
         visited.begin(self.vertices as usize);
         for entry in &start.entries {

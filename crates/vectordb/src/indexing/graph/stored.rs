@@ -37,6 +37,9 @@ pub(crate) struct GraphMeta {
     levels: u32,
     tops: usize,
     landmarks: usize,
+    /// None in files of before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    misfits: Option<usize>,
     codes: CodesMeta,
 }
 
@@ -50,6 +53,10 @@ impl GraphIndex {
         }
         image.put_values("tops", &self.tops);
         image.put_values("landmarks", &self.landmarks);
+        let misfits = (!self.misfits.is_empty()).then_some(self.misfits.len());
+        if misfits.is_some() {
+            image.put_values("misfits", &self.misfits);
+        }
         if let Some(bundles) = &self.bundles {
             bundles.save(image);
         }
@@ -58,6 +65,7 @@ impl GraphIndex {
             levels,
             tops: self.tops.len(),
             landmarks: self.landmarks.len(),
+            misfits,
             codes,
         }
     }
@@ -95,6 +103,16 @@ impl GraphIndex {
         if tops.iter().chain(&landmarks).any(|id| *id >= vertices) {
             return Err(corrupt("the graph begins at a vertex that it has not"));
         }
+        let misfits: Vec<u32> = match meta.misfits {
+            Some(count) if count > all => {
+                return Err(corrupt("the graph compares more vertices than it has"));
+            }
+            Some(count) => parts.values("misfits", count)?,
+            None => Vec::new(),
+        };
+        if misfits.iter().any(|id| *id >= vertices) {
+            return Err(corrupt("the graph compares a vertex that it has not"));
+        }
         let bundles = match options.layout {
             Layout::Compact => None,
             Layout::Fast => Some(Bundles::load(
@@ -113,6 +131,7 @@ impl GraphIndex {
             bundles,
             tops: Arc::new(tops),
             landmarks: Arc::new(landmarks),
+            misfits: Arc::new(misfits),
             vertices,
             updates: 0,
         })

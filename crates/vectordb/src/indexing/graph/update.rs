@@ -36,6 +36,9 @@ impl GraphIndex {
             return;
         }
         self.codes.set(slot, &vector);
+        if !self.codes.fits(&vector) && !self.misfits.contains(&vertex) {
+            Arc::make_mut(&mut self.misfits).push(vertex);
+        }
         self.vertices = self.vertices.max(vertex + 1);
         let mut scratch = Scratch::default();
         let mut changed = Vec::new();
@@ -171,6 +174,9 @@ impl GraphIndex {
             }
         }
         self.levels = levels;
+        if let Some(at) = self.misfits.iter().position(|id| *id == vertex) {
+            Arc::make_mut(&mut self.misfits).swap_remove(at);
+        }
         if let Some(at) = self.landmarks.iter().position(|id| *id == vertex) {
             let landmarks = Arc::make_mut(&mut self.landmarks);
             landmarks.swap_remove(at);
