@@ -2,6 +2,7 @@
 
 mod columns;
 mod home;
+mod keys;
 mod times;
 mod values;
 
@@ -13,8 +14,9 @@ use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-pub(crate) use columns::{Column, KeyList, Table, Units, array, borrowed, id_of, units_of};
+pub(crate) use columns::{Column, KeyList, Table, Units, array, borrowed, units_of};
 pub(crate) use home::Home;
+pub(crate) use keys::{id_of, key_by, key_to_python};
 pub(crate) use times::{Naive, micros_of, micros_of_datetime, time_to_python};
 pub(crate) use values::{
     DECIMAL, map_to_python, read_value, shortened, text_of, value_of, value_to_python,

@@ -10,7 +10,7 @@ use vectordb::{Scroll, Vectors, evaluate};
 use super::hits::{Explanation, FusedHit, Hit};
 use super::searches::{self, Given};
 use super::values;
-use crate::interchange::{raise, value_to_python};
+use crate::interchange::{id_of, key_to_python, raise, value_to_python};
 use crate::search::array::{self, Matrix};
 use crate::search::watch;
 
@@ -156,11 +156,7 @@ impl VectorCollection {
         vectors: &Bound<'_, PyAny>,
         row: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (id, vectors, row) = (
-            values::id_of(id)?,
-            vectors_of(vectors)?,
-            values::row_of(row)?,
-        );
+        let (id, vectors, row) = (id_of(id)?, vectors_of(vectors)?, values::row_of(row)?);
         py.detach(|| self.collection.upsert(id, vectors, row))
             .map_err(raise)?;
         Ok(())
@@ -177,7 +173,7 @@ impl VectorCollection {
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let ids = ids.try_iter()?;
-        let ids: Vec<RecordId> = ids.map(|id| values::id_of(&id?)).collect::<PyResult<_>>()?;
+        let ids: Vec<RecordId> = ids.map(|id| id_of(&id?)).collect::<PyResult<_>>()?;
         let vectors = vectors_of_rows(vectors, ids.len())?;
         let rows: Vec<Row> = match rows {
             Some(rows) => rows
@@ -212,7 +208,7 @@ impl VectorCollection {
         id: &Bound<'_, PyAny>,
         row: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let (id, row) = (values::id_of(id)?, values::row_of(Some(row))?);
+        let (id, row) = (id_of(id)?, values::row_of(Some(row))?);
         py.detach(|| self.collection.update(id, row))
             .map_err(raise)?;
         Ok(())
@@ -225,7 +221,7 @@ impl VectorCollection {
         id: &Bound<'_, PyAny>,
         vectors: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let (id, vectors) = (values::id_of(id)?, vectors_of(vectors)?);
+        let (id, vectors) = (id_of(id)?, vectors_of(vectors)?);
         py.detach(|| self.collection.update_vectors(id, vectors))
             .map_err(raise)?;
         Ok(())
@@ -242,7 +238,7 @@ impl VectorCollection {
         let committed = match (ids, filter) {
             (Some(ids), None) => {
                 let ids = ids.try_iter()?;
-                let ids: Vec<_> = ids.map(|id| values::id_of(&id?)).collect::<PyResult<_>>()?;
+                let ids: Vec<_> = ids.map(|id| id_of(&id?)).collect::<PyResult<_>>()?;
                 py.detach(|| self.collection.delete_all(ids))
             }
             (None, Some(filter)) => {
@@ -260,7 +256,7 @@ impl VectorCollection {
         py: Python<'py>,
         id: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let id = values::id_of(id)?;
+        let id = id_of(id)?;
         let record = py.detach(|| self.collection.get(id));
         record.map(|record| self.record(py, &record)).transpose()
     }
@@ -272,7 +268,7 @@ impl VectorCollection {
         ids: &Bound<'py, PyAny>,
     ) -> PyResult<Vec<Option<Bound<'py, PyDict>>>> {
         let ids = ids.try_iter()?;
-        let ids: Vec<_> = ids.map(|id| values::id_of(&id?)).collect::<PyResult<_>>()?;
+        let ids: Vec<_> = ids.map(|id| id_of(&id?)).collect::<PyResult<_>>()?;
         let records = py.detach(|| self.collection.get_many(ids)).map_err(raise)?;
         let records = records.iter().map(Option::as_ref);
         records
@@ -299,7 +295,8 @@ impl VectorCollection {
             .detach(|| self.collection.scroll(&scroll))
             .map_err(raise)?;
         let rows = page.rows.iter();
-        let rows = rows.map(|(id, row)| Ok((values::id(py, id)?, values::row(py, row)?)));
+        let rows =
+            rows.map(|(id, row)| Ok((key_to_python(py, id.values())?, values::row(py, row)?)));
         let next = page.next.map(|cursor| cursor.token());
         Ok((rows.collect::<PyResult<_>>()?, next))
     }

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::values;
+use crate::interchange::key_to_python;
 
 /// A row that was found: its id, how far it is, and the columns that were selected.
 #[pyclass(frozen, get_all, module = "tandemdb._native.collections")]
@@ -16,7 +17,7 @@ pub(crate) struct Hit {
 impl Hit {
     pub(super) fn new(py: Python<'_>, hit: &vectordb::Hit) -> PyResult<Self> {
         Ok(Self {
-            id: values::id(py, &hit.id)?.unbind(),
+            id: key_to_python(py, hit.id.values())?.unbind(),
             distance: hit.distance,
             row: values::row(py, &hit.row)?.unbind(),
         })
@@ -50,7 +51,7 @@ impl FusedHit {
     pub(super) fn new(py: Python<'_>, hit: &vectordb::FusedHit) -> PyResult<Self> {
         let places = hit.places.iter();
         Ok(Self {
-            id: values::id(py, &hit.id)?.unbind(),
+            id: key_to_python(py, hit.id.values())?.unbind(),
             score: hit.score,
             places: places.map(|p| p.map(|p| (p.rank, p.distance))).collect(),
             row: values::row(py, &hit.row)?.unbind(),

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use vectordb::{Diversity, Fusion, Hybrid, Search, Target};
 
 use super::values;
+use crate::interchange::id_of;
 use crate::search::array;
 
 /// The attributes of `vectordb.collections.Search`.
@@ -30,7 +31,7 @@ impl Given<'_> {
         match (&self.vector, &self.sparse, &self.like) {
             (Some(vector), None, None) => Ok(Target::Vector(array::vector(vector)?)),
             (None, Some(sparse), None) => Ok(Target::Sparse(values::sparse_of(sparse)?)),
-            (None, None, Some(id)) => Ok(Target::Row(values::id_of(id)?)),
+            (None, None, Some(id)) => Ok(Target::Row(id_of(id)?)),
             _ => Err(PyTypeError::new_err(
                 "a search is for one of `vector`, `sparse` (a sparse vector) and `like` (the id of a row)",
             )),

@@ -1,10 +1,10 @@
 //! Rows, ids and filters between Python and the engine.
 
 use common::query::Filter;
-use common::{Limits, RecordId, Row, Text};
+use common::{Limits, Row, Text};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::interchange::{raise, text_of, value_of, value_to_python};
 
@@ -29,26 +29,6 @@ pub(crate) fn row_of(given: Option<&Bound<'_, PyAny>>) -> PyResult<Row> {
         row.set(key_of(&key)?, value_of(&value)?);
     }
     Ok(row)
-}
-
-/// The id of a row: one value, or a tuple of several.
-pub(crate) fn id_of(given: &Bound<'_, PyAny>) -> PyResult<RecordId> {
-    if let Ok(values) = given.cast::<PyTuple>() {
-        let values = values.iter().map(|value| value_of(&value));
-        return Ok(RecordId::composite(values.collect::<PyResult<Vec<_>>>()?));
-    }
-    Ok(RecordId::new(value_of(given)?))
-}
-
-/// An id as Python has it.
-pub(crate) fn id<'py>(py: Python<'py>, id: &RecordId) -> PyResult<Bound<'py, PyAny>> {
-    match id.values() {
-        [single] => value_to_python(py, single),
-        values => {
-            let values = values.iter().map(|v| value_to_python(py, v));
-            Ok(PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)?.into_any())
-        }
-    }
 }
 
 /// A row as a dict.

@@ -12,7 +12,7 @@ use super::error::{OrRaise, called_by_engine, detached};
 use super::schema::{PySchema, field_of, fields_of, names_of, schemas_of};
 use super::server::PySyncServer;
 use super::value::value_of;
-use crate::interchange::value_to_python;
+use crate::interchange::{key_to_python, value_to_python};
 
 /// What becomes of values that do not fit.
 fn on_loss_of(object: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<OnLoss> {
@@ -420,7 +420,7 @@ pub(super) fn dry_run_of<'py>(
         for sample in &report.samples {
             let after = sample.after.as_ref().unwrap_or(&Value::Null);
             samples.append((
-                super::value::key_to_python(py, sample.key.values())?,
+                key_to_python(py, sample.key.values())?,
                 &*sample.column,
                 value_to_python(py, &sample.before)?,
                 value_to_python(py, after)?,

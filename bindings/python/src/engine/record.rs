@@ -6,8 +6,7 @@ use pyo3::types::{PyBytes, PyDict};
 use syncdb::Presence;
 
 use super::config::{name_of, plain};
-use super::value::key_to_python;
-use crate::interchange::{map_to_python, time_to_python, value_to_python};
+use crate::interchange::{key_to_python, map_to_python, time_to_python, value_to_python};
 
 /// A class of read-only attributes over one of the engine's reports.
 macro_rules! record {

@@ -29,9 +29,9 @@ use super::schema::{PySchema, names_of};
 use super::simulation::PyClock;
 use super::snapshot::Snapshot;
 use super::transaction::Transaction;
-use super::value::{key_of, key_to_python, row_of, rows_of, timestamp_of, value_of};
+use super::value::{key_of, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
-use crate::interchange::{time_to_python, value_to_python};
+use crate::interchange::{key_to_python, time_to_python, value_to_python};
 
 /// How long a deployment waits for those who still use the server.
 const LEAVING: Duration = Duration::from_millis(200);

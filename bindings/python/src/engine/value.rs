@@ -1,14 +1,12 @@
 //! Rows and keys of tables between Python and the engine.
 
 use common::{RecordId, Row, Timestamp, Value};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyMapping, PyString};
 
 use super::error::{ROWS_UNCHECKED, let_others_run};
-use crate::interchange::{
-    Naive, micros_of_datetime, read_value, shortened, text_of, value_to_python,
-};
+use crate::interchange::{Naive, key_by, micros_of_datetime, read_value, shortened, text_of};
 
 /// Devices of all time zones write the same rows.
 const NAIVE: Naive = Naive::IsRefused;
@@ -71,21 +69,5 @@ pub(super) fn rows_of(table: &str, rows: &Bound<'_, PyAny>) -> PyResult<Vec<Row>
 
 /// A key: one value, or a tuple of them.
 pub(super) fn key_of(object: &Bound<'_, PyAny>) -> PyResult<RecordId> {
-    if let Ok(parts) = object.cast::<PyTuple>() {
-        if parts.is_empty() {
-            return Err(PyValueError::new_err("a key has at least one value"));
-        }
-        let values = parts.iter().map(|part| value_of(&part, "key"));
-        return Ok(RecordId::composite(values.collect::<PyResult<Vec<_>>>()?));
-    }
-    Ok(RecordId::new(value_of(object, "key")?))
-}
-
-/// A key as Python shows it: one value, or a tuple of them.
-pub(super) fn key_to_python<'py>(py: Python<'py>, key: &[Value]) -> PyResult<Bound<'py, PyAny>> {
-    if let [value] = key {
-        return value_to_python(py, value);
-    }
-    let values = key.iter().map(|value| value_to_python(py, value));
-    Ok(PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)?.into_any())
+    key_by(object, |part| value_of(part, "key"))
 }

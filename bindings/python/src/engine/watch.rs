@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::error::OrRaise;
 use super::reading::{dict_of, record_to_python};
-use super::value::key_to_python;
+use crate::interchange::key_to_python;
 
 /// Most changes that one call brings.
 const CHANGES_MAX: usize = 10_000;

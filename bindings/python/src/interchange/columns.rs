@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use vectordb::feature::{self, Keys};
 
-use super::{raise, value_of};
+use super::{id_of, raise, value_of};
 use crate::arrow::{ArrowTable, Chunks, import, import_table, is_arrow};
 
 /// Values of one column, which the engine can read without the interpreter.
@@ -530,17 +530,6 @@ impl KeyList {
             }
             Self::Ids(keys) => run(Keys::Ids(keys.get(from..to).unwrap_or_default())),
         }
-    }
-}
-
-/// The key of one entity: a scalar, or a tuple of as many as there are key columns.
-pub(crate) fn id_of(object: &Bound<'_, PyAny>) -> PyResult<RecordId> {
-    match object.cast::<PyTuple>() {
-        Ok(tuple) => {
-            let values = tuple.iter().map(|item| value_of(&item));
-            Ok(RecordId::composite(values.collect::<PyResult<Vec<_>>>()?))
-        }
-        Err(_) => Ok(RecordId::from(value_of(object)?)),
     }
 }
 

@@ -81,7 +81,7 @@ impl Watch {
 /// Does work in a thread and waits for it without the GIL.
 ///
 /// From time to time `progress` is called in this thread with what is done and all; what it or a handler of a signal
-/// raises is raise at once. The work then ends by itself at its next report, and its result is dropped.
+/// raises is raised at once. The work then ends by itself at its next report, and its result is dropped.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
@@ -115,9 +115,9 @@ pub(crate) fn run<T: Send + 'static>(
             }
         }
         let told = py.check_signals().and_then(|()| watch.tell(progress));
-        if let Err(raise) = told {
+        if let Err(raised) = told {
             watch.is_cancelled.store(true, Ordering::Release);
-            return Err(raise);
+            return Err(raised);
         }
     }
 }
