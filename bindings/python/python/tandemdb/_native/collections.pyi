@@ -1,12 +1,13 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 from vectordb.collections import Search
 
 Filter = str | Mapping[str, Any]
 Progress = Callable[[int, int], object]
 
+@final
 class Hit:
     @property
     def id(self) -> Any: ...
@@ -15,6 +16,7 @@ class Hit:
     @property
     def row(self) -> dict[str, Any]: ...
 
+@final
 class FusedHit:
     @property
     def id(self) -> Any: ...
@@ -25,6 +27,7 @@ class FusedHit:
     @property
     def row(self) -> dict[str, Any]: ...
 
+@final
 class Explanation:
     @property
     def column(self) -> str: ...

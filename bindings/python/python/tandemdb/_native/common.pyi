@@ -1,6 +1,6 @@
 # What `src/common.rs` gives to the package `common`.
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 T = TypeVar("T")
 
@@ -16,6 +16,7 @@ class Index:
     def clear(self) -> None: ...
     def file(self, records: dict[Any, Any]) -> None: ...
 
+@final
 class _Order:
     def __init__(self) -> None: ...
     def renumber(self, records: dict[Any, Any]) -> None: ...
