@@ -8,9 +8,16 @@
 //!
 //! Errors are problem details after RFC 9457, `application/problem+json`.
 
+mod app;
+mod auth;
 pub mod http;
 mod problem;
+mod routes;
 mod serve;
 mod slow;
+mod tenant;
 
+pub use app::App;
+pub use auth::Auth;
 pub use serve::{ServeOptions, serve, stop_signal};
+pub use tenant::Tenant;

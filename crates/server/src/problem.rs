@@ -28,6 +28,15 @@ impl Problem {
         }
     }
 
+    /// The same words whatever was wrong: they must not tell what there is.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "the request carries no valid credentials",
+        )
+    }
+
     pub(crate) fn of(error: &Error) -> Self {
         let status = match error.kind() {
             ErrorKind::Invalid | ErrorKind::Corrupt | ErrorKind::Unsupported => {

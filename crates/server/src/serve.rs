@@ -1,28 +1,19 @@
-//! [`serve`]: a [`SyncServer`] behind a listener, until told to stop.
+//! [`serve`]: an [`App`] behind a listener, until told to stop.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
-use common::{Error, ErrorKind, Result};
+use axum::body::Body;
+use common::{Error, Result};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use syncdb::SyncServer;
-use syncdb::sync::protocol::frame_limits;
-use syncdb::sync::wire;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
-use crate::problem::Problem;
+use crate::app::App;
+use crate::routes::router;
 use crate::slow::IdleTimeout;
 
 /// How a server answers.
@@ -89,12 +80,13 @@ impl Default for ServeOptions {
 /// [`ErrorKind::Io`] when the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
-    server: Arc<SyncServer>,
+    app: impl Into<App>,
     options: ServeOptions,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    let training = tokio::spawn(train(Arc::clone(&server), options.train_every));
-    let app = router(server, &options);
+    let app = app.into();
+    let training = tokio::spawn(train(app.clone(), options.train_every));
+    let router = router(app, &options);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(options.connections_max.max(1)));
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -130,9 +122,9 @@ pub async fn serve(
             options.stall_timeout,
             options.header_timeout,
         ));
-        let app = app.clone();
+        let router = router.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<_>| {
-            app.clone().call(request.map(Body::new))
+            router.clone().call(request.map(Body::new))
         });
         let connection = graceful.watch(builder.serve_connection(io, service));
         tokio::spawn(async move {
@@ -148,14 +140,15 @@ pub async fn serve(
 }
 
 /// Learns shared dictionaries when they are due, beside the requests.
-async fn train(server: Arc<SyncServer>, every: Duration) {
+async fn train(app: App, every: Duration) {
     let mut interval = tokio::time::interval(every.max(Duration::from_millis(1)));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let server = Arc::clone(&server);
-        // Without a dictionary, or with the one before, everything goes on.
-        let _ = tokio::task::spawn_blocking(move || server.train_dictionaries()).await;
+        for tenant in app.tenants() {
+            // Without a dictionary, or with the one before, everything goes on.
+            let _ = tokio::task::spawn_blocking(move || tenant.sync().train_dictionaries()).await;
+        }
     }
 }
 
@@ -186,123 +179,4 @@ pub async fn stop_signal() -> Result<()> {
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await?;
     Ok(())
-}
-
-fn router(server: Arc<SyncServer>, options: &ServeOptions) -> Router {
-    let timeout = options.request_timeout;
-    let body_bytes_max = options.body_bytes_max;
-    Router::new()
-        .route("/v1/sync", post(sync))
-        .route("/v1/status", get(status))
-        .route("/healthz", get(|| async { "ok" }))
-        .fallback(|| async {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "not found",
-                "there is nothing at this path",
-            )
-        })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "invalid",
-                "this path does not take that method",
-            )
-        })
-        .layer(axum::middleware::from_fn(
-            move |request: Request, next: axum::middleware::Next| async move {
-                let announced = request.headers().get(header::CONTENT_LENGTH);
-                let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-                if announced.is_some_and(|length: u64| length > body_bytes_max as u64) {
-                    // Before a byte of it is read.
-                    return Problem::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        ErrorKind::LimitExceeded.name(),
-                        format!("a request has at most {body_bytes_max} bytes"),
-                    )
-                    .into_response();
-                }
-                match tokio::time::timeout(timeout, next.run(request)).await {
-                    Ok(response) => response,
-                    Err(_) => Problem::new(
-                        StatusCode::REQUEST_TIMEOUT,
-                        "limit exceeded",
-                        format!("the request took longer than {} s", timeout.as_secs()),
-                    )
-                    .into_response(),
-                }
-            },
-        ))
-        .layer(DefaultBodyLimit::max(options.body_bytes_max))
-        .with_state(server)
-}
-
-const JSON: &str = "application/json";
-const OCTETS: &str = "application/octet-stream";
-
-/// Whether a header names a media type, with or without parameters.
-fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {
-    let values = headers.get_all(name).iter();
-    let mut types = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|range| range.split(';').next());
-    types.any(|found| found.trim().eq_ignore_ascii_case(media))
-}
-
-/// The answer, with a media type where that is not what the other side takes it for.
-fn answer(server: &SyncServer, headers: &HeaderMap, body: &[u8]) -> Result<Response> {
-    let limits = frame_limits();
-    let from_json = names(headers, header::CONTENT_TYPE, JSON);
-    let asked = |media| names(headers, header::ACCEPT, media);
-    let request = if from_json {
-        Cow::Owned(wire::from_json(body, &limits)?)
-    } else {
-        Cow::Borrowed(body)
-    };
-    // Who accepts anything gets what they speak themselves.
-    if asked(JSON) || (from_json && !asked(OCTETS)) {
-        let answer = server.handle_plainly_for(None, &request)?;
-        let json = wire::to_json(&answer, &limits)?;
-        return Ok(([(header::CONTENT_TYPE, JSON)], json).into_response());
-    }
-    let answer = server.handle(&request)?;
-    if asked(OCTETS) {
-        return Ok(([(header::CONTENT_TYPE, OCTETS)], answer).into_response());
-    }
-    Ok(Response::new(Body::from(answer)))
-}
-
-async fn sync(
-    State(server): State<Arc<SyncServer>>,
-    headers: HeaderMap,
-    body: std::result::Result<Bytes, BytesRejection>,
-) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            let title = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ErrorKind::LimitExceeded.name()
-            } else {
-                ErrorKind::Invalid.name()
-            };
-            return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
-        }
-    };
-    // Applying a push takes as long as it takes; other connections go on meanwhile.
-    let answered = tokio::task::spawn_blocking(move || answer(&server, &headers, &body)).await;
-    match answered {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Problem::of(&error).into_response(),
-        Err(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "closed",
-            "the request ended without an answer",
-        )
-        .into_response(),
-    }
-}
-
-async fn status(State(server): State<Arc<SyncServer>>) -> Response {
-    Json(server.status()).into_response()
 }
