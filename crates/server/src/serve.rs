@@ -77,6 +77,7 @@ impl Default for ServeOptions {
 /// ```
 ///
 /// # Errors
+/// [`ErrorKind::Invalid`] when [`Auth::Open`](crate::Auth::Open) is to be served where others reach it;
 /// [`ErrorKind::Io`] when the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
@@ -85,6 +86,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let app = app.into();
+    app.check_address(listener.local_addr()?)?;
     let training = tokio::spawn(train(app.clone(), options.train_every));
     let router = router(app, &options);
     let graceful = GracefulShutdown::new();
