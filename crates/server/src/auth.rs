@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use common::Text;
+use common::schema::Schema;
+use syncdb::Permission;
 
 use crate::problem::Problem;
 use crate::tenant::Tenant;
@@ -27,6 +29,7 @@ impl Auth {
             Self::Open => Ok(Principal {
                 name: None,
                 tenant: Tenant::DEFAULT.into(),
+                may_alter_tables: true,
             }),
         }
     }
@@ -39,6 +42,8 @@ pub(crate) struct Principal {
     pub(crate) name: Option<Text>,
     /// The tenant they belong to.
     pub(crate) tenant: Text,
+    /// Whether they may create, alter and drop tables.
+    pub(crate) may_alter_tables: bool,
 }
 
 /// Who asks, and the tenant they ask: what every handler begins with.
@@ -46,4 +51,12 @@ pub(crate) struct Principal {
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     pub(crate) tenant: Arc<Tenant>,
+}
+
+impl Caller {
+    /// What they may see and change of a table: what the tenant's server lets replicas of theirs see and change as well.
+    pub(crate) fn permission(&self, table: &Schema) -> Permission {
+        let name = self.principal.name.as_ref();
+        self.tenant.sync().permission(name, table)
+    }
 }

@@ -1,8 +1,8 @@
 //! Errors as problem details after RFC 9457.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use common::{Error, ErrorKind};
+use common::{Error, ErrorKind, Violation};
 use serde::{Deserialize, Serialize};
 
 /// The media type of problem details.
@@ -17,6 +17,12 @@ pub(crate) struct Problem {
     pub(crate) status: u16,
     /// The sentence for people.
     pub(crate) detail: String,
+    /// Every rule that a row breaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) violations: Vec<Violation>,
+    /// Seconds after which it is worth another try.
+    #[serde(skip)]
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -25,6 +31,8 @@ impl Problem {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
+            violations: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -35,6 +43,52 @@ impl Problem {
             "unauthorized",
             "the request carries no valid credentials",
         )
+    }
+
+    /// What the caller may see, and may not do.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// The request itself is wrong.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorKind::Invalid.name(), detail)
+    }
+
+    /// There is no such thing, or none that the caller may see.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound.name(), detail)
+    }
+
+    /// The thing is not in the state that a condition of the request names.
+    pub(crate) fn precondition(detail: impl Into<String>) -> Self {
+        let status = StatusCode::PRECONDITION_FAILED;
+        Self::new(status, "precondition failed", detail)
+    }
+
+    /// More than a limit lets through.
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::LimitExceeded.name(),
+            detail,
+        )
+    }
+
+    /// The server has too much to do.
+    pub(crate) fn overloaded(status: StatusCode, detail: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(status, ErrorKind::LimitExceeded.name(), detail)
+        }
+    }
+
+    /// A failure of what the caller sent in a body: what is unknown there is wrong in the request, and no missing page.
+    pub(crate) fn in_body(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::invalid(error.message()),
+            _ => Self::of(error),
+        }
     }
 
     pub(crate) fn of(error: &Error) -> Self {
@@ -48,7 +102,18 @@ impl Problem {
             ErrorKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.kind().name(), error.message())
+        Self {
+            violations: error.violations().to_vec(),
+            retry_after: (error.kind() == ErrorKind::Closed).then_some(1),
+            ..Self::new(status, error.kind().name(), error.message())
+        }
+    }
+
+    /// Puts a place in front of the sentence.
+    #[must_use]
+    pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
+        self.detail = format!("{place}: {}", self.detail);
+        self
     }
 
     /// The error that a client makes of it.
@@ -68,10 +133,22 @@ impl Problem {
     }
 }
 
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::of(&error)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
+        let kind = [(header::CONTENT_TYPE, PROBLEM_JSON)];
+        let mut response = (status, kind, body).into_response();
+        if let Some(seconds) = self.retry_after {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use common::{Database, Text};
+use common::{Database, Result, Text};
 use syncdb::SyncServer;
 
 /// A database of its own, and all that is served of it. Tenants share the process, and nothing else.
@@ -32,6 +32,21 @@ impl Tenant {
     /// Its replicas.
     pub const fn sync(&self) -> &Arc<SyncServer> {
         &self.sync
+    }
+
+    /// Waits until everything that a request may have seen is durable. Every answer passes through here before it leaves.
+    ///
+    /// A database in memory has nothing to wait for.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Io`] and [`common::ErrorKind::Closed`] when it cannot become durable: the answer must not leave.
+    #[expect(
+        clippy::unused_async,
+        clippy::unnecessary_wraps,
+        reason = "a database on a disk waits, and may fail"
+    )]
+    pub(crate) async fn settle(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Its tables.

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use common::schema::IndexKind;
+use common::schema::{IndexKind, Schema};
 use common::storage::{Direction, KeyRange};
 use common::utils::id_generator::{Rng, SystemRng};
 use common::{Database, ErrorKind, Limits, RecordId, Result, Snapshot, Text, Timestamp, Value};
@@ -21,7 +21,7 @@ use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::horizon::{Horizon, VersionInUse};
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
-use crate::sync::permission::Permissions;
+use crate::sync::permission::{Permission, Permissions};
 use crate::sync::protocol::{
     Answer, Block, Commit, DictionaryId, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request,
     frame_limits,
@@ -314,6 +314,17 @@ impl SyncServer {
     /// The database that is served.
     pub fn database(&self) -> &Database {
         &self.core.db
+    }
+
+    /// What somebody may see and change of a table, by [`SyncServerOptions::permissions`].
+    pub fn permission(&self, principal: Option<&Text>, table: &Schema) -> Permission {
+        self.core.scopes.of_table(principal, table)
+    }
+
+    /// Whether several versions of the application's tables are served side by side: their columns are then a matter of
+    /// the lineage.
+    pub fn serves_versions(&self) -> bool {
+        self.core.catalogue.serves_versions()
     }
 
     /// Answers one request, made by nobody in particular.

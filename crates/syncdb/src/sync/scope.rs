@@ -170,6 +170,14 @@ impl Scopes {
         }
     }
 
+    /// What the application lets a principal do with a table.
+    pub(crate) fn of_table(&self, principal: Option<&Text>, table: &Schema) -> Permission {
+        let all = Permission::all;
+        self.permissions
+            .as_ref()
+            .map_or_else(all, |permissions| permissions.permission(principal, table))
+    }
+
     /// What a principal may do with a table, in the words of the version that `table` is of; `None` for everything.
     fn permission(
         &self,
