@@ -9,6 +9,7 @@ use common::{
     Collection, Database, Error, ErrorKind, Record, RecordId, Result, Timestamp, Transaction,
     Value, Violation,
 };
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::call::{Answered, Call};
@@ -22,7 +23,10 @@ const KEY_BYTES_MAX: usize = 255;
 /// How long an answer is kept.
 const KEPT_MICROSECONDS: i64 = 24 * 3_600 * 1_000_000;
 /// Most answers that are kept; the oldest go first.
-const KEPT_MAX: usize = 100_000;
+const KEPT_MAX: usize = 10_000;
+/// Longest answer that is kept, in bytes. In the place of a longer one there is the number of the commit, the first time as
+/// well, so that both answers are the same and the memory for all of them is bounded.
+const KEPT_BYTES_MAX: usize = 16 << 10;
 /// How many old answers go with each new one.
 const FORGOTTEN_AT_ONCE: usize = 8;
 
@@ -170,8 +174,12 @@ pub(crate) fn commit(
     {
         return Ok(reply.into_response());
     }
-    let reply = work(&mut tx)?;
+    let mut reply = work(&mut tx)?;
     if let Some(asked) = &asked {
+        if reply.body.len() > KEPT_BYTES_MAX {
+            let short = Reply::json(reply.status, &json!({ "seq": tx.seq().0 }))?;
+            (reply.media, reply.body) = (short.media, short.body);
+        }
         asked.keep(&mut tx, now, &reply)?;
     }
     tx.commit().map_err(|error| broken(&error))?;

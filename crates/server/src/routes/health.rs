@@ -5,6 +5,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 
+use super::sync::visible_status;
 use crate::call::{Answered, Call};
 use crate::metrics::OPENMETRICS;
 use crate::negotiate::JSON;
@@ -80,13 +81,16 @@ async fn ready(Extension(server): Extension<Server>) -> Response {
 }
 
 fn metrics(call: &Call) -> Answered {
-    let text = call.metrics.text(&call.caller.tenant).map_err(|error| {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(
-            status,
-            "invalid",
-            format!("the metrics cannot be written: {error}"),
-        )
-    })?;
+    let text = call
+        .metrics
+        .text(&visible_status(&call.caller))
+        .map_err(|error| {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Problem::new(
+                status,
+                "invalid",
+                format!("the metrics cannot be written: {error}"),
+            )
+        })?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }

@@ -135,12 +135,11 @@ fn insert(call: &Call) -> Answered {
 
 /// What a write among several did.
 pub(super) fn outcome(access: &Access, written: &Written) -> serde_json::Value {
-    let deleted = written.record.is_none();
     let path = path_of(access, &written.id);
-    match deleted {
-        true => json!({ "path": path, "deleted": true }),
-        false => json!({ "path": path, "etag": etag(written.seq), "created": written.created }),
+    if written.record.is_none() {
+        return json!({ "path": path, "deleted": true });
     }
+    json!({ "path": path, "etag": etag(written.seq), "created": written.created })
 }
 
 /// Where a row is found.

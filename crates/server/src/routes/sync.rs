@@ -6,9 +6,12 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use syncdb::Status;
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire;
 
+use crate::access::Access;
+use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::negotiate::{JSON, Reply, names};
 use crate::openapi::{Group, Operation};
@@ -66,6 +69,15 @@ fn sync(call: &Call) -> Answered {
 }
 
 fn status(call: &Call) -> Answered {
-    let status = call.caller.tenant.sync().status();
-    Ok(Reply::json(StatusCode::OK, &status)?.into_response())
+    Ok(Reply::json(StatusCode::OK, &visible_status(&call.caller))?.into_response())
+}
+
+/// What the server has, for somebody who may see this much: tables of which all rows may be seen, and their rows.
+pub(super) fn visible_status(caller: &Caller) -> Status {
+    let mut status = caller.tenant.sync().status();
+    status
+        .tables
+        .retain(|name, _| Access::open(caller, name).is_ok_and(|access| access.has_all_rows()));
+    status.rows = status.tables.values().sum();
+    status
 }

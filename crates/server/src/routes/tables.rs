@@ -5,6 +5,7 @@ use axum::response::IntoResponse;
 use common::serialization::decode_schema;
 use common::{Database, ErrorKind};
 use serde_json::{Value as Json, json};
+use syncdb::Permission;
 use syncdb::migration::{Migration, alter};
 use syncdb::sync::protocol::is_system;
 
@@ -119,6 +120,12 @@ fn create(call: &Call) -> Answered {
             schema.name
         )));
     }
+    if call.caller.permission(&schema) != Permission::all() {
+        return Err(Problem::forbidden(format!(
+            "you may not see all of a table `{}`, so you may not create it",
+            schema.name
+        )));
+    }
     let collection = db.create_collection(schema)?;
     let access = Access::of(&call.caller, collection)?;
     let reply = Reply::json(StatusCode::CREATED, &described(&access))?;
@@ -179,10 +186,10 @@ fn remove(call: &Call) -> Answered {
 
 /// A table goes on for those who see all of it only.
 fn whole(call: &Call, name: &str) -> Result<(), Problem> {
-    match Access::open(&call.caller, name)?.is_whole() {
-        true => Ok(()),
-        false => Err(Problem::forbidden(format!(
-            "`{name}` has rows or columns that you may not see, so you may not alter or drop it"
-        ))),
+    if Access::open(&call.caller, name)?.is_whole() {
+        return Ok(());
     }
+    Err(Problem::forbidden(format!(
+        "`{name}` has rows or columns that you may not see, so you may not alter or drop it"
+    )))
 }

@@ -68,8 +68,8 @@ fn metrics_say_what_was_done_and_name_no_path() {
     );
     assert_eq!(value(&text, "tandem_rows "), Some(6.0));
     assert_eq!(
-        value(&text, "tandem_seq "),
-        Some(running.server.status().seq as f64)
+        value(&text, "tandem_seq ").map(|seq| seq.to_string()),
+        Some(running.server.status().seq.to_string())
     );
     assert!(value(&text, "tandem_connections ").unwrap() >= 1.0);
     let histogram =
@@ -120,5 +120,45 @@ fn a_server_that_drains_says_so_and_answers_what_has_begun() {
     std::io::Write::write_all(&mut stream, body).unwrap();
     let answer = crate::support::read_to_end(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    running.end();
+}
+
+#[test]
+fn who_finds_no_place_to_wait_is_sent_away() {
+    let options = ServeOptions {
+        running_max: 1,
+        waiting_max: 1,
+        ..ServeOptions::default()
+    };
+    let running = run_with(notes(), SyncServerOptions::default(), options);
+    // As long as this transaction is open, no other one begins.
+    let db = running.server.database().clone();
+    let held = db.begin();
+    let (done, answers) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for id in 0..3 {
+            let (done, running) = (done.clone(), &running);
+            scope.spawn(move || {
+                let path = format!("/v1/tables/notes/rows/{id}");
+                let answer = running.json("PATCH", &path, &json!({ "text": "waited" }));
+                done.send(answer).unwrap();
+            });
+        }
+        // One runs and one waits, so the first answer is that of the third.
+        let refused = answers.recv().unwrap();
+        refused.problem(503);
+        assert_eq!(refused.header("retry-after"), "1");
+        assert_eq!(running.get("/healthz").status, 200);
+        drop(held);
+        answers.recv().unwrap().ok(200);
+        answers.recv().unwrap().ok(200);
+    });
+    running
+        .json(
+            "PATCH",
+            "/v1/tables/notes/rows/0",
+            &json!({ "text": "after" }),
+        )
+        .ok(200);
     running.end();
 }

@@ -259,7 +259,13 @@ fn a_table_of_which_nothing_may_be_seen_is_no_table() {
         );
     }
     assert!(!running.get("/v1/tables").text().contains("hidden"));
-    // Nor is a table altered or dropped by somebody who does not see all of it.
+    let status = running.get("/v1/status");
+    assert!(!status.text().contains("hidden"));
+    assert_eq!(status.ok(200)["rows"], 0, "nor how many rows others have");
+    assert!(running.get("/metrics").text().contains("tandem_rows 0\n"));
+    // Nor is a table created under its name, altered or dropped by somebody who does not see all of it.
+    let schema = json!({ "name": "hidden", "fields": [{ "name": "id", "type": "int" }] });
+    running.json("POST", "/v1/tables", &schema).problem(403);
     running.delete("/v1/tables/notes").problem(403);
     let steps = json!({ "steps": [{ "remove_column": { "table": "notes", "column": "secret" } }] });
     running

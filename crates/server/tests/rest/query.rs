@@ -122,7 +122,7 @@ fn what_is_no_question_is_said() {
         (json!({ "where": "country ==" }), "where: line 1"),
         (
             json!({ "filter": { "compare": { "path": "id", "op": "like", "value": 1 } } }),
-            "op",
+            "unknown variant `like`",
         ),
         (
             json!({ "filter": { "custom": { "name": "near", "paths": [], "arguments": [] } } }),
@@ -134,7 +134,7 @@ fn what_is_no_question_is_said() {
         (json!({ "from": "notes" }), "unknown field `from`"),
         (json!({ "joins": [] }), "unknown field `joins`"),
         (json!({ "columns": ["id", "id"] }), "two columns `id`"),
-        (json!({ "where": "id == $x" }), "$x"),
+        (json!({ "where": "id == $x" }), "parameters without values"),
     ] {
         let problem = running
             .json("POST", "/v1/tables/cities/query", &question)

@@ -3,7 +3,10 @@
 use common::Value;
 use serde_json::json;
 
-use crate::support::run;
+use server::ServeOptions;
+use syncdb::SyncServerOptions;
+
+use crate::support::{run, run_with};
 
 #[test]
 fn a_row_is_inserted_read_replaced_patched_and_deleted() {
@@ -276,10 +279,21 @@ fn a_request_with_an_idempotency_key_is_done_once() {
     send("k2", r#"{"id":11,"text":"free"}"#).ok(201);
     assert_eq!(send(&"k".repeat(256), body).status, 400);
 
+    // An answer that is too long to be kept is short the first time as well.
+    let text = "x".repeat(1_000);
+    let rows: Vec<_> = (100..500)
+        .map(|id| json!({ "id": id, "text": text }))
+        .collect();
+    let rows = serde_json::Value::from(rows).to_string();
+    let long = send("k3", &rows);
+    assert!(long.ok(201)["seq"].is_u64());
+    assert!(long.body.len() < 100, "{}", long.text());
+    assert_eq!(send("k3", &rows).body, long.body);
+
     // A server that is started again on the same tables knows it still.
     let db = running.server.database().clone();
     running.end();
-    let running = crate::support::run_with(db, Default::default(), Default::default());
+    let running = run_with(db, SyncServerOptions::default(), ServeOptions::default());
     let headers = [
         ("content-type", "application/json"),
         ("idempotency-key", "k1"),

@@ -73,7 +73,7 @@ fn what_is_no_table_is_refused() {
             400,
             "the server's own",
         ),
-        (json!({ "name": "", "fields": id }), 400, "name"),
+        (json!({ "name": "", "fields": id }), 400, "empty"),
         (json!({ "name": "a", "fields": [] }), 400, "key"),
         (
             json!({ "name": "a", "fields": [{ "name": "id", "type": "number" }] }),

@@ -212,3 +212,26 @@ fn files_that_hold_something_else_are_named() {
     let message = serve(&files);
     assert!(message.contains("is not the key of"), "{message}");
 }
+
+#[test]
+fn t47_a_handshake_byte_by_byte_is_let_go() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    certify(&files);
+    let options = ServeOptions {
+        handshake_timeout: std::time::Duration::from_millis(300),
+        tls: Some(files.clone()),
+        ..ServeOptions::default()
+    };
+    let running = run_with(notes(), SyncServerOptions::default(), options);
+    let mut stream = std::net::TcpStream::connect(running.address).unwrap();
+    // The head of a hello, and of the rest a byte now and then.
+    stream
+        .write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])
+        .unwrap();
+    while stream.write_all(&[7]).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    running.end();
+}
