@@ -22,7 +22,6 @@ mod store;
 pub use database_file::{DatabaseFile, Saved, open, open_with, save, save_with};
 pub use files::{Files, Output, SystemFiles};
 pub use lock::WriterLock;
-pub use log::segment::check_segment;
 pub use page_file::{
     Access, Page, PageFile, PageImage, PageSection, PageSource, PagesSaved, StoredPage,
     StoredSection, open_pages, open_pages_with,

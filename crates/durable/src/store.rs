@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use common::database::DatabaseOptions;
 use common::utils::id_generator::IdGenerator;
 use common::{Database, Error, Result, Seq};
 use parking_lot::Mutex;
@@ -305,6 +306,15 @@ impl fmt::Debug for DurableDatabase {
             .field("folder", &self.checkpointer.folder)
             .field("durable_seq", &self.durable_seq())
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads the database of a folder and changes nothing.
+pub(crate) fn read(files: &dyn Files, folder: &Path) -> Result<Database> {
+    let recovered = recover::read(files, folder, &DatabaseOptions::default())?;
+    match recovered.last {
+        Some(_) => Ok(recovered.database),
+        None => Err(repair::no_database(folder)),
     }
 }
 

@@ -347,3 +347,158 @@ impl<'a> Cursor<'a> {
         Ok(record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use common::database::Alteration;
+    use common::schema::{Field, FieldType, IndexSpec};
+    use common::storage::Fill;
+    use common::{Database, ErrorKind, Row, Value, row};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A database, and its journal as bytes.
+    fn journaled() -> (Database, Arc<Mutex<Vec<Vec<u8>>>>) {
+        let (database, written) = (Database::new(), Arc::new(Mutex::new(Vec::new())));
+        let journal = Arc::clone(&written);
+        let tell = move |entry: &JournalEntry<'_>| {
+            let mut bytes = Vec::new();
+            encode(entry, &mut bytes)?;
+            journal.lock().unwrap().push(bytes);
+            Ok(())
+        };
+        database.set_journal(Box::new(tell)).unwrap();
+        (database, written)
+    }
+
+    fn schema(columns: usize) -> Schema {
+        let mut schema = Schema::build("t", ["id"]).field(Field::new("id", FieldType::Int));
+        for column in 1..columns {
+            let field = Field::new(format!("c{column}"), FieldType::Any).nullable();
+            schema = schema.field(field);
+        }
+        schema
+            .version(u32::try_from(columns).unwrap())
+            .finish()
+            .unwrap()
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,300}".prop_map(Value::from),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Value::from(&bytes[..])),
+            prop::collection::vec(any::<i64>().prop_map(Value::from), 0..4).prop_map(Value::from),
+        ]
+    }
+
+    /// Key, whether it is deleted, the columns with their values.
+    type Step = (i64, bool, Vec<(usize, Value)>);
+
+    fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
+        let column = (1_usize..70, value());
+        let step = (0..6_i64, any::<bool>(), prop::collection::vec(column, 0..4));
+        prop::collection::vec(prop::collection::vec(step, 1..4), 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_down_comes_back(steps in steps(), columns in 2_usize..70) {
+            let (database, written) = journaled();
+            database.create_collection(schema(columns)).unwrap();
+            for (number, step) in steps.iter().enumerate() {
+                let table = database.collection("t").unwrap();
+                let has = table.schema().fields.len();
+                database.transaction(|tx| {
+                    for (key, deletes, cells) in step {
+                        let cells = cells.iter().filter(|(column, _)| *column < has);
+                        let mut row = Row::new();
+                        for (column, value) in cells {
+                            row.set(format!("c{column}"), value.clone());
+                        }
+                        if *deletes {
+                            let _ = tx.delete(&table, *key);
+                        } else if tx.update(&table, *key, row.clone()).is_err() {
+                            tx.insert(&table, row.with("id", *key))?;
+                        }
+                    }
+                    Ok(())
+                }).unwrap();
+                if number == 2 {
+                    table.create_index(IndexSpec::ordered(["c1"])).unwrap();
+                }
+                if number == 4 {
+                    let mut wider = schema(columns + 1);
+                    wider.indexes = table.schema().indexes.clone();
+                    let fills = vec![Fill::Value(Value::from(7))];
+                    let extend = Alteration::Extend { schema: wider, fills, derivation: None };
+                    database.alter(vec![extend]).unwrap();
+                }
+            }
+            let (again, rewritten) = (Database::new(), Mutex::new(Vec::new()));
+            for bytes in written.lock().unwrap().iter() {
+                let entry = decode(bytes, &Limits::default()).unwrap();
+                again.replay(entry).unwrap();
+                rewritten.lock().unwrap().push(bytes.len());
+                let cut = &bytes[..bytes.len() - 1];
+                prop_assert!(decode(cut, &Limits::default()).is_err());
+            }
+            prop_assert_eq!(again.seq(), database.seq());
+            let (from, _) = again.log_extent();
+            let [known, found] = [&database, &again].map(|db| {
+                let mut changes = db.changes_since(from, usize::MAX).unwrap();
+                changes.iter_mut().for_each(|change| change.before = None);
+                changes
+            });
+            prop_assert_eq!(known, found);
+            let [known, found] = [&database, &again].map(|db| db.collection("t").unwrap());
+            prop_assert_eq!(known.schema(), found.schema());
+            prop_assert_eq!(known.len(), found.len());
+            for key in 0..6 {
+                prop_assert_eq!(known.get(key), found.get(key));
+            }
+        }
+
+        #[test]
+        fn numbers_have_one_form(number: u64) {
+            let mut bytes = Vec::new();
+            put(number, &mut bytes);
+            let limits = Limits::default();
+            let mut cursor = Cursor::new(&bytes, &limits);
+            prop_assert_eq!(cursor.number().unwrap(), number);
+            prop_assert!(cursor.is_empty());
+            let last = bytes.pop().unwrap();
+            bytes.extend([last | 0x80, 0]);
+            prop_assert!(Cursor::new(&bytes, &limits).number().is_err());
+        }
+    }
+
+    #[test]
+    fn what_the_journal_refuses_does_not_happen() {
+        let database = Database::new();
+        database
+            .set_journal(Box::new(|entry| match entry.seq.0 {
+                0 | 1 => Ok(()),
+                _ => Err(Error::closed("no room")),
+            }))
+            .unwrap();
+        let table = database.create_collection(schema(3)).unwrap();
+        table.insert(row! { "id": 1 }).unwrap();
+        let refused = [
+            table.insert(row! { "id": 2 }).map(drop),
+            table.update(1, row! { "c1": 5 }).map(drop),
+            table.delete(1).map(drop),
+        ];
+        assert!(refused.iter().all(|result| result.is_err()));
+        assert_eq!((table.len(), database.seq()), (1, Seq(1)));
+        assert_eq!(database.changes_since(Seq(0), 9).unwrap().len(), 1);
+        let own = database.replay(decode(&[1, 0, 0, 0], &Limits::default()).unwrap());
+        assert_eq!(own.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+}

@@ -11,7 +11,7 @@
 )]
 
 use common::database::ReplayEntry;
-use common::{Error, Limits, Result};
+use common::{Limits, Result};
 
 use super::entry::{self, Cursor};
 use super::layout::{BATCH_HEAD_BYTES, BatchHead, Header};
@@ -159,24 +159,4 @@ fn batch_at(bytes: &[u8], salt: u32, at: usize) -> Option<(BatchHead, &[u8])> {
     let head = BatchHead::decode(salt, bytes.get(at..)?)?;
     let entries = head.entries(bytes.get(at + BATCH_HEAD_BYTES..)?)?;
     Some((head, entries))
-}
-
-/// Reads entries from bytes as they follow each other in a batch, for the fuzzer: whatever they are, this ends.
-///
-/// # Errors
-/// [`common::ErrorKind::Corrupt`] for anything but a segment.
-pub fn check_segment(bytes: &[u8], limits: &Limits) -> Result<usize> {
-    let segment = Segment::read(bytes.to_vec(), limits)?;
-    if segment.tail == Tail::Damaged {
-        return Err(Error::corrupt(format!(
-            "byte {}: a batch is damaged",
-            segment.end
-        )));
-    }
-    segment
-        .entries(limits)
-        .try_fold(0, |count, (at, entry)| match entry {
-            Ok(_) => Ok(count + 1),
-            Err(error) => Err(error.at(format!("byte {at}"))),
-        })
 }

@@ -163,7 +163,7 @@ fn check_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn no_database(folder: &Path) -> Error {
+pub(super) fn no_database(folder: &Path) -> Error {
     Error::not_found(format!(
         "{}: there is no durable database in this folder; check the path",
         folder.display()
