@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use common::Text;
+use common::schema::Schema;
+use syncdb::Permission;
 
 use crate::problem::Problem;
 use crate::tenant::Tenant;
@@ -46,4 +48,32 @@ pub(crate) struct Principal {
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     pub(crate) tenant: Arc<Tenant>,
+}
+
+impl Caller {
+    /// What they may see and change of a table.
+    #[expect(
+        clippy::unused_self,
+        reason = "callers who are known may be kept from some of it"
+    )]
+    pub(crate) fn permission(&self, _table: &Schema) -> Permission {
+        Permission::all()
+    }
+
+    /// Whether they may do this with features, transformers and experiments, which have no permissions by row.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "callers who are known may be kept from some of it"
+    )]
+    pub(crate) fn require(&self, _access: Access) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+/// What somebody does with something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
 }

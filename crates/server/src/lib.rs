@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/sync` | a frame of the sync protocol for a frame, `application/octet-stream` |
 //! | `GET /healthz` | `ok` while the process answers |
+//! | `/v1/vectors`, `/v1/features`, `/v1/transformers`, `/v1/experiments` | what models are served with: `docs/serving.md` |
 //! | `GET /v1/status` | rows, last commit, clients and conflicts, as JSON |
 //!
 //! Errors are problem details after RFC 9457, `application/problem+json`.
@@ -14,6 +15,7 @@ pub mod http;
 mod problem;
 mod routes;
 mod serve;
+mod serving;
 mod slow;
 mod tenant;
 

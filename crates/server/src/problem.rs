@@ -37,6 +37,17 @@ impl Problem {
         )
     }
 
+    /// The caller is known, and may not do that.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// The same with where in the request it is.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.detail = format!("{place}: {}", self.detail);
+        self
+    }
+
     pub(crate) fn of(error: &Error) -> Self {
         let status = match error.kind() {
             ErrorKind::Invalid | ErrorKind::Corrupt | ErrorKind::Unsupported => {
@@ -65,6 +76,12 @@ impl Problem {
         let kind = kinds.into_iter().find(|kind| kind.name() == self.title);
         let message = format!("the server answered {}: {}", self.status, self.detail);
         Error::new(kind.unwrap_or(ErrorKind::Io), message)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::of(&error)
     }
 }
 

@@ -1,6 +1,11 @@
 //! [`router`]: the paths of a server, one module for each group of them.
 
+mod experiments;
+mod features;
+mod serving;
 mod sync;
+mod transformers;
+mod vectors;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -20,6 +25,10 @@ pub(crate) fn router(app: App, options: &ServeOptions) -> Router {
     let body_bytes_max = options.body_bytes_max;
     Router::new()
         .merge(sync::routes())
+        .merge(vectors::routes())
+        .merge(features::routes())
+        .merge(transformers::routes())
+        .merge(experiments::routes())
         // Who asks is known from here on.
         .layer(axum::middleware::from_fn_with_state(app.clone(), identify))
         .route("/healthz", get(|| async { "ok" }))

@@ -1,15 +1,19 @@
 //! [`Tenant`]: a database of its own, and all that is served of it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Database, Text};
+use common::{Database, Result, Text};
 use syncdb::SyncServer;
+
+use crate::serving::Serving;
 
 /// A database of its own, and all that is served of it. Tenants share the process, and nothing else.
 pub struct Tenant {
     name: Text,
     sync: Arc<SyncServer>,
+    serving: Serving,
 }
 
 impl Tenant {
@@ -20,8 +24,31 @@ impl Tenant {
     pub fn new(name: impl Into<Text>, sync: Arc<SyncServer>) -> Self {
         Self {
             name: name.into(),
+            serving: Serving::new(sync.database()),
             sync,
         }
+    }
+
+    /// The same tenant, whose indexes of vectors are read from this file when they are first asked for, and saved to it
+    /// by [`Tenant::save_indexes`]: there need be no file yet.
+    #[must_use]
+    pub fn with_indexes(mut self, path: impl Into<PathBuf>) -> Self {
+        self.serving = Serving::new(self.sync.database()).with_indexes(path.into());
+        self
+    }
+
+    /// Saves the indexes of vectors as they are now, so that the next process need not build them: to be called after
+    /// the rows are safe, and before the end. Does nothing where there are none.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Conflict`] while another process has the file, [`common::ErrorKind::Io`] when the disk fails.
+    pub fn save_indexes(&self) -> Result<()> {
+        self.serving.save_indexes()
+    }
+
+    /// What of it is kept for models.
+    pub(crate) const fn serving(&self) -> &Serving {
+        &self.serving
     }
 
     /// What tokens call it.

@@ -1,0 +1,315 @@
+//! `/v1/experiments`: definitions, assignment of units, exposures and outcomes, reports.
+
+use axum::Router;
+use axum::extract::{Extension, Path};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use common::schema::{Field, Schema};
+use common::{Error, Result, Text, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use vectordb::experiment::{
+    AnalysisOptions, Assignment, Experiment, ExperimentLog, KeptExperiment, Metric, Plan, analyse,
+};
+
+use super::features::time;
+use super::serving::{
+    Body, ROWS_MAX, accepts, check_count, json, limits, parse, read, rows_of, run,
+};
+use crate::app::App;
+use crate::auth::{Access, Caller};
+
+/// Most metrics of a report.
+const METRICS_MAX: usize = 64;
+/// Most attributes of a unit.
+const ATTRIBUTES_MAX: usize = 256;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/experiments", get(list))
+        .route("/v1/experiments/outcomes", post(outcomes))
+        .route("/v1/experiments/{name}", get(describe).put(keep))
+        .route("/v1/experiments/{name}/assign", post(assign))
+        .route("/v1/experiments/{name}/exposures", post(expose))
+        .route("/v1/experiments/{name}/report", post(report))
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    experiment: &'a Experiment,
+    attributes: &'a [Field],
+}
+
+impl<'a> From<&'a KeptExperiment> for Described<'a> {
+    fn from(kept: &'a KeptExperiment) -> Self {
+        Self {
+            experiment: &kept.experiment,
+            attributes: &kept.attributes,
+        }
+    }
+}
+
+async fn list(Extension(caller): Extension<Caller>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let all = caller.tenant.serving().experiments()?.all_kept()?;
+        let all: Vec<Described<'_>> = all.iter().map(Described::from).collect();
+        json(&serde_json::json!({ "experiments": all }))
+    })
+    .await
+}
+
+async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let kept = caller.tenant.serving().experiments()?.kept(&name)?;
+        json(&Described::from(&kept))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keep {
+    experiment: Box<RawValue>,
+    /// What is known of units when they are assigned, for a target.
+    #[serde(default)]
+    attributes: Vec<Field>,
+}
+
+async fn keep(
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Write)?;
+        let asked: Keep = parse(&body)?;
+        check_count("attributes", asked.attributes.len(), ATTRIBUTES_MAX)?;
+        let experiment = Experiment::from_json(asked.experiment.get().as_bytes(), &limits())?;
+        if *experiment.name != *name {
+            return Err(Error::invalid(format!(
+                "the experiment is named `{}`, the path says `{name}`",
+                experiment.name
+            ))
+            .into());
+        }
+        let kept = KeptExperiment {
+            experiment,
+            attributes: asked.attributes,
+        };
+        caller.tenant.serving().experiments()?.keep(&kept)?;
+        json(&Described::from(&kept))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unit {
+    unit: Text,
+    attributes: Option<Box<RawValue>>,
+}
+
+/// Units of a request, and what is done with them beside their assignment.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Units {
+    units: Vec<Unit>,
+    /// Whether assignments are kept, whatever becomes of shares and targets.
+    #[serde(default)]
+    sticky: bool,
+    /// When exposures happened; now if it says nothing.
+    at: Option<Box<RawValue>>,
+}
+
+/// An experiment ready to assign.
+struct Ready {
+    log: ExperimentLog,
+    plan: Plan,
+    attributes: Option<Schema>,
+}
+
+impl Ready {
+    fn new(caller: &Caller, name: &str) -> Result<Self> {
+        let log = caller.tenant.serving().experiments()?;
+        let kept = log.kept(name)?;
+        Ok(Self {
+            plan: kept.plan()?,
+            attributes: kept.attributes()?,
+            log,
+        })
+    }
+
+    fn attributes_of(&self, unit: &Unit) -> Result<Vec<Value>> {
+        match (&self.attributes, &unit.attributes) {
+            (None, None) => Ok(Vec::new()),
+            (None, Some(_)) => Err(Error::invalid(
+                "`attributes` are given, and the experiment has none",
+            )),
+            (Some(schema), given) => {
+                let none = RawValue::from_string("{}".to_owned());
+                let none = none.map_err(|error| Error::invalid(error.to_string()))?;
+                let given = given.clone().unwrap_or(none);
+                let rows = rows_of(schema, &[given])?;
+                Ok(rows.into_iter().next().unwrap_or_default())
+            }
+        }
+    }
+
+    fn assign(&self, units: &[Unit], sticky: bool) -> Result<Vec<Assignment>> {
+        let assign = |(at, unit): (usize, &Unit)| {
+            let attributes = self.attributes_of(unit);
+            let assigned = attributes.and_then(|attributes| {
+                if sticky {
+                    self.log.assign(&self.plan, &unit.unit, &attributes)
+                } else {
+                    self.plan.explain(&unit.unit, &attributes, None)
+                }
+            });
+            assigned.map_err(|error| error.at(format!("units[{at}]")))
+        };
+        units.iter().enumerate().map(assign).collect()
+    }
+}
+
+async fn assign(
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Response {
+    run(body, move |body| {
+        let asked: Units = parse(&body)?;
+        let access = if asked.sticky {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        caller.require(access)?;
+        check_count("units", asked.units.len(), ROWS_MAX)?;
+        if asked.at.is_some() {
+            return Err(Error::invalid("`at` is for exposures; leave it out").into());
+        }
+        let assignments = Ready::new(&caller, &name)?.assign(&asked.units, asked.sticky)?;
+        json(&serde_json::json!({ "assignments": assignments }))
+    })
+    .await
+}
+
+/// Assigns units as `assign` does, and notes that they met their variants.
+async fn expose(
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Write)?;
+        let asked: Units = parse(&body)?;
+        check_count("units", asked.units.len(), ROWS_MAX)?;
+        let ready = Ready::new(&caller, &name)?;
+        let at = moment(&ready.log, "at", asked.at.as_deref())?;
+        let assignments = ready.assign(&asked.units, asked.sticky)?;
+        for assignment in &assignments {
+            ready.log.expose(assignment, at)?;
+        }
+        json(&serde_json::json!({ "assignments": assignments, "at": at.to_string() }))
+    })
+    .await
+}
+
+fn moment(log: &ExperimentLog, field: &str, given: Option<&RawValue>) -> Result<Timestamp> {
+    match given {
+        Some(given) => time(field, given),
+        None => Ok(log.database().clock().now()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outcomes {
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outcome {
+    /// What makes sending it twice do no harm.
+    event: String,
+    unit: String,
+    metric: String,
+    at: Option<Box<RawValue>>,
+    value: f64,
+}
+
+async fn outcomes(Extension(caller): Extension<Caller>, body: Body) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Write)?;
+        let asked: Outcomes = parse(&body)?;
+        check_count("outcomes", asked.outcomes.len(), ROWS_MAX)?;
+        let log = caller.tenant.serving().experiments()?;
+        // All are checked before the first is noted.
+        let mut ready = Vec::with_capacity(asked.outcomes.len());
+        for (at, outcome) in asked.outcomes.iter().enumerate() {
+            let place = |error: Error| error.at(format!("outcomes[{at}]"));
+            common::utils::validation::check_name("metric", &outcome.metric).map_err(place)?;
+            ready.push(moment(&log, "at", outcome.at.as_deref()).map_err(place)?);
+        }
+        for (outcome, at) in asked.outcomes.iter().zip(ready) {
+            let Outcome {
+                event,
+                unit,
+                metric,
+                ..
+            } = outcome;
+            log.record(event, unit, metric, at, outcome.value)?;
+        }
+        json(&serde_json::json!({ "noted": asked.outcomes.len() }))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    metrics: Vec<Metric>,
+    #[serde(default)]
+    options: AnalysisOptions,
+}
+
+async fn report(
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Read)?;
+        let asked: Asked = parse(&body)?;
+        check_count("metrics", asked.metrics.len(), METRICS_MAX)?;
+        let log = caller.tenant.serving().experiments()?;
+        let experiment = log.kept(&name)?.experiment;
+        let report = analyse(&log, &experiment, &asked.metrics, asked.options)?;
+        let written = [
+            ("text/markdown", Report::Markdown),
+            ("image/svg+xml", Report::Svg),
+        ];
+        for (media, form) in written {
+            if accepts(&headers, media) {
+                let text = match form {
+                    Report::Markdown => report.to_markdown(),
+                    Report::Svg => report.to_svg(),
+                };
+                return Ok(([(header::CONTENT_TYPE, media)], text).into_response());
+            }
+        }
+        json(&report)
+    })
+    .await
+}
+
+/// Forms of a report beside JSON.
+enum Report {
+    Markdown,
+    Svg,
+}

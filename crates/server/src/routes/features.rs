@@ -1,0 +1,142 @@
+//! `/v1/features`: definitions of entities and views, events in, values out, training sets, lineage.
+
+mod events;
+mod lineage;
+mod retrieval;
+mod training;
+mod when;
+
+use axum::Router;
+use axum::extract::{Extension, Path};
+use axum::response::Response;
+use axum::routing::{get, put};
+use common::Text;
+use common::schema::{Field, Schema};
+use serde::{Deserialize, Serialize};
+use vectordb::feature::{Definitions, Entity, FeatureView, ViewDefinition};
+
+pub(super) use self::retrieval::{Part, numbers_of, retrieval_of};
+pub(super) use self::when::{When, time};
+use super::serving::{Body, json, key_table, limits, parse, read, run};
+use crate::app::App;
+use crate::auth::{Access, Caller};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/features", get(list))
+        .route("/v1/features/definitions", put(apply).get(definitions))
+        .route("/v1/features/tags", get(tags).post(tag))
+        .route("/v1/features/views/{view}", get(describe).delete(remove))
+        .merge(events::routes())
+        .merge(retrieval::routes())
+        .merge(training::routes())
+        .merge(lineage::routes())
+}
+
+/// The key columns of an entity, by themselves.
+pub(super) fn keys_of(entity: &Entity) -> Schema {
+    let fields = entity.keys.iter();
+    let fields: Vec<Field> = fields
+        .map(|key| Field::new(key.name.clone(), key.ty.clone()))
+        .collect();
+    key_table(&fields)
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    version: u32,
+    definition: &'a ViewDefinition,
+    entity: &'a Entity,
+    /// Its node in lineage.
+    lineage: Text,
+    events: usize,
+    entities: usize,
+}
+
+fn described(view: &FeatureView) -> Described<'_> {
+    Described {
+        version: view.version(),
+        definition: view.definition(),
+        entity: view.entity(),
+        lineage: view.lineage_node().id(),
+        events: view.len(),
+        entities: view.entities(),
+    }
+}
+
+async fn list(Extension(caller): Extension<Caller>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let store = caller.tenant.serving().features()?;
+        let views = store.views();
+        let views: Vec<Described<'_>> = views.iter().map(described).collect();
+        json(&serde_json::json!({ "entities": store.entities()?, "views": views }))
+    })
+    .await
+}
+
+async fn definitions(Extension(caller): Extension<Caller>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let store = caller.tenant.serving().features()?;
+        let views = store.views();
+        json(&Definitions {
+            entities: store.entities()?,
+            views: views.iter().map(|view| view.definition().clone()).collect(),
+        })
+    })
+    .await
+}
+
+async fn apply(Extension(caller): Extension<Caller>, body: Body) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Write)?;
+        let definitions = Definitions::from_json(&body, &limits())?;
+        json(&caller.tenant.serving().features()?.apply(&definitions)?)
+    })
+    .await
+}
+
+async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let view = caller.tenant.serving().features()?.view(&name)?;
+        json(&described(&view))
+    })
+    .await
+}
+
+async fn remove(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
+    read(move || {
+        caller.require(Access::Write)?;
+        caller.tenant.serving().features()?.drop_view(&name)?;
+        json(&serde_json::json!({ "dropped": name }))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tag {
+    name: String,
+}
+
+async fn tag(Extension(caller): Extension<Caller>, body: Body) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Write)?;
+        let asked: Tag = parse(&body)?;
+        let as_of = caller.tenant.serving().features()?.tag(&asked.name)?;
+        super::serving::created(&serde_json::json!({ "name": asked.name, "as_of": as_of }))
+    })
+    .await
+}
+
+async fn tags(Extension(caller): Extension<Caller>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let tags = caller.tenant.serving().features()?.tags()?;
+        let tags: std::collections::BTreeMap<Text, _> = tags.into_iter().collect();
+        json(&serde_json::json!({ "tags": tags }))
+    })
+    .await
+}

@@ -1,0 +1,150 @@
+//! What came from what: a node with all around it, as JSON, in the language of Graphviz, or as an OpenLineage event; and why a
+//! value is what it is.
+
+use axum::Router;
+use axum::extract::{Extension, Path};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use common::schema::Field;
+use common::{Seq, Text};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use vectordb::feature::Status;
+use vectordb::lineage::{LineageNode, Related};
+
+use super::super::serving::{Body, Encoder, accepts, id_of, json, parse, read, run};
+use super::{When, keys_of};
+use crate::app::App;
+use crate::auth::{Access, Caller};
+
+/// The media type of the language of Graphviz.
+const DOT: &str = "text/vnd.graphviz";
+/// The media type by which an OpenLineage event is asked for.
+const OPEN_LINEAGE: &str = "application/vnd.openlineage+json";
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/features/lineage", get(nodes))
+        .route("/v1/features/lineage/{id}", get(node))
+        .route("/v1/features/why", post(why))
+}
+
+#[derive(Serialize)]
+struct NodeJson<'a> {
+    id: Text,
+    #[serde(flatten)]
+    node: &'a LineageNode,
+    /// Fewest edges in between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance: Option<usize>,
+}
+
+impl<'a> NodeJson<'a> {
+    fn new(node: &'a LineageNode) -> Self {
+        Self {
+            id: node.id(),
+            node,
+            distance: None,
+        }
+    }
+
+    fn all(related: &'a [Related]) -> Vec<Self> {
+        let related = related.iter().map(|related| Self {
+            distance: Some(related.distance),
+            ..Self::new(&related.node)
+        });
+        related.collect()
+    }
+}
+
+async fn nodes(Extension(caller): Extension<Caller>) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let nodes = caller.tenant.serving().features()?.lineage().nodes(None)?;
+        let nodes: Vec<NodeJson<'_>> = nodes.iter().map(NodeJson::new).collect();
+        json(&serde_json::json!({ "nodes": nodes }))
+    })
+    .await
+}
+
+async fn node(
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    read(move || {
+        caller.require(Access::Read)?;
+        let store = caller.tenant.serving().features()?;
+        let lineage = store.lineage();
+        if accepts(&headers, DOT) {
+            let dot = lineage.to_dot(&id)?;
+            return Ok(([(header::CONTENT_TYPE, DOT)], dot).into_response());
+        }
+        if accepts(&headers, OPEN_LINEAGE) {
+            let event = lineage.to_open_lineage(&id, &caller.principal.tenant)?;
+            let mut answer = json(&event)?;
+            let media = header::HeaderValue::from_static(OPEN_LINEAGE);
+            answer.headers_mut().insert(header::CONTENT_TYPE, media);
+            return Ok(answer);
+        }
+        let node = lineage.node(&id)?;
+        let (ancestors, descendants) = (lineage.ancestors(&id)?, lineage.descendants(&id)?);
+        json(&serde_json::json!({
+            "node": NodeJson::new(&node),
+            "ancestors": NodeJson::all(&ancestors),
+            "descendants": NodeJson::all(&descendants),
+        }))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    view: Text,
+    feature: Text,
+    key: Box<RawValue>,
+    #[serde(default)]
+    as_of: When,
+}
+
+#[derive(Serialize)]
+struct OriginJson<'a> {
+    value: Box<RawValue>,
+    status: &'static str,
+    event_time: Option<String>,
+    known_at: Option<String>,
+    seq: Seq,
+    definition: NodeJson<'a>,
+    run: Option<NodeJson<'a>>,
+    made_of: Vec<NodeJson<'a>>,
+}
+
+async fn why(Extension(caller): Extension<Caller>, body: Body) -> Response {
+    run(body, move |body| {
+        caller.require(Access::Read)?;
+        let asked: Why = parse(&body)?;
+        let store = caller.tenant.serving().features()?;
+        let view = store.view(&asked.view)?;
+        let as_of = asked.as_of.as_of(&store)?;
+        let id = id_of(&keys_of(view.entity()), &asked.key).map_err(|error| error.at("key"))?;
+        let origin = store.why(&asked.view, &asked.feature, &id, as_of)?;
+        let at = view.definition().position(&asked.feature)?;
+        let field = view.definition().features.get(at).cloned().into_iter();
+        let mut encoder = Encoder::new(field.map(Field::nullable).collect());
+        let is_known = origin.status != Status::Unknown;
+        let time = |time: common::Timestamp| is_known.then(|| time.to_string());
+        json(&OriginJson {
+            value: encoder.id(&common::RecordId::composite([origin.value]))?,
+            status: origin.status.name(),
+            event_time: time(origin.event),
+            known_at: time(origin.known),
+            seq: origin.seq,
+            definition: NodeJson::new(&origin.definition),
+            run: origin.run.as_ref().map(NodeJson::new),
+            made_of: NodeJson::all(&origin.made_of),
+        })
+    })
+    .await
+}
