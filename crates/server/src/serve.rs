@@ -14,7 +14,11 @@ use tower_service::Service;
 
 use crate::app::App;
 use crate::routes::router;
+use crate::serving;
 use crate::slow::IdleTimeout;
+
+/// How often indexes of vectors are saved, beside once in the end: what is saved need not be built by the next process.
+const SAVE_INDEXES_EVERY: Duration = Duration::from_mins(10);
 
 /// How a server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +90,8 @@ pub async fn serve(
 ) -> Result<()> {
     let app = app.into();
     let training = tokio::spawn(train(app.clone(), options.train_every));
-    let router = router(app, &options);
+    let saving = tokio::spawn(serving::save_indexes_every(app.clone(), SAVE_INDEXES_EVERY));
+    let router = router(app.clone(), &options);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(options.connections_max.max(1)));
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -135,7 +140,9 @@ pub async fn serve(
     }
     drop(listener);
     training.abort();
+    saving.abort();
     let _ = tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await;
+    serving::save_indexes(&app).await;
     Ok(())
 }
 

@@ -2,11 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use common::{Database, Result};
+use common::{Database, ErrorKind, Result, Seq};
 use vectordb::VectorDb;
 use vectordb::experiment::ExperimentLog;
 use vectordb::feature::FeatureStore;
+
+use crate::app::App;
+
+/// How often opening the feature store is tried, and how long it waits in between.
+const OPEN_TRIES: u32 = 100;
+const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// What of a tenant is kept for models rather than for replicas.
 ///
@@ -18,6 +25,8 @@ pub(crate) struct Serving {
     vectors: Mutex<Option<VectorDb>>,
     features: Mutex<Option<FeatureStore>>,
     experiments: Mutex<Option<ExperimentLog>>,
+    /// The commit as of which indexes were saved last.
+    saved: Mutex<Option<Seq>>,
 }
 
 impl Serving {
@@ -28,6 +37,7 @@ impl Serving {
             vectors: Mutex::default(),
             features: Mutex::default(),
             experiments: Mutex::default(),
+            saved: Mutex::default(),
         }
     }
 
@@ -39,32 +49,96 @@ impl Serving {
 
     /// The vector collections.
     pub(crate) fn vectors(&self) -> Result<VectorDb> {
-        opened(&self.vectors, || match &self.indexes {
-            Some(path) => VectorDb::open_with_indexes(&self.database, path),
-            None => VectorDb::open_in(&self.database),
+        opened(&self.vectors, || {
+            self.keep_apart(VectorDb::TABLE)?;
+            match &self.indexes {
+                Some(path) => VectorDb::open_with_indexes(&self.database, path),
+                None => VectorDb::open_in(&self.database),
+            }
         })
     }
 
     /// The feature store.
     pub(crate) fn features(&self) -> Result<FeatureStore> {
-        opened(&self.features, || FeatureStore::open(&self.database))
+        opened(&self.features, || {
+            for table in FeatureStore::TABLES {
+                self.keep_apart(table)?;
+            }
+            let mut tries = OPEN_TRIES;
+            loop {
+                match FeatureStore::open(&self.database) {
+                    // The events of views move to where reads want them, for which no snapshot may be open.
+                    Err(error) if error.kind() == ErrorKind::Conflict && tries > 0 => {
+                        tries -= 1;
+                        std::thread::sleep(OPEN_PAUSE);
+                    }
+                    opened => return opened,
+                }
+            }
+        })
     }
 
     /// Experiments, and what is known of them.
     pub(crate) fn experiments(&self) -> Result<ExperimentLog> {
-        opened(&self.experiments, || ExperimentLog::open(&self.database))
+        opened(&self.experiments, || {
+            for table in ExperimentLog::TABLES {
+                self.keep_apart(table)?;
+            }
+            ExperimentLog::open(&self.database)
+        })
     }
 
-    /// Saves the indexes of vectors as they are now, if there are any and a file for them.
+    /// Has a table that is about to be made be none of the replicas'. One that is there is left as it is: who made it
+    /// has decided.
+    pub(crate) fn keep_apart(&self, table: &str) -> Result<()> {
+        if self.database.collection(table).is_ok() {
+            return Ok(());
+        }
+        syncdb::keep_apart(&self.database, table, true)
+    }
+
+    /// A table that was kept apart is gone: another of its name may be anybody's.
+    pub(crate) fn let_go(&self, table: &str) -> Result<()> {
+        if self.database.collection(table).is_ok() {
+            return Ok(());
+        }
+        syncdb::keep_apart(&self.database, table, false)
+    }
+
+    /// Saves the indexes of vectors as they are now, if there are any that changed, and a file for them.
     ///
     /// # Errors
     /// As [`VectorDb::save_indexes`].
     pub(crate) fn save_indexes(&self) -> Result<()> {
         let open = lock(&self.vectors).clone();
-        match (open, &self.indexes) {
-            (Some(vectors), Some(path)) => vectors.save_indexes(path).map(drop),
-            _ => Ok(()),
+        let (Some(vectors), Some(path)) = (open, &self.indexes) else {
+            return Ok(());
+        };
+        let seq = self.database.seq();
+        let mut saved = lock(&self.saved);
+        if *saved != Some(seq) {
+            vectors.save_indexes(path)?;
+            *saved = Some(seq);
         }
+        Ok(())
+    }
+}
+
+/// Saves the indexes of all tenants again and again.
+pub(crate) async fn save_indexes_every(app: App, every: Duration) {
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        save_indexes(&app).await;
+    }
+}
+
+/// Saves the indexes of all tenants.
+pub(crate) async fn save_indexes(app: &App) {
+    for tenant in app.tenants() {
+        // What is not saved is built again from the rows, which are kept elsewhere.
+        let _ = tokio::task::spawn_blocking(move || tenant.save_indexes()).await;
     }
 }
 

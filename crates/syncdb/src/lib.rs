@@ -20,6 +20,7 @@ pub mod sync;
 
 pub use client::{CountingTransport, Transport};
 pub use db::{SyncDb, SyncTransaction};
+pub use names::keep_apart;
 pub use server::{RevertOptions, Status, SyncServer, SyncServerOptions};
 pub use sync::conflict::{Meeting, MergeFunction, Rule};
 pub use sync::deferred::{Deferred, DeferredId, DeferredReport};

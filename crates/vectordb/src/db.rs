@@ -70,6 +70,9 @@ impl VectorDb {
         }
     }
 
+    /// The table in which [`VectorDb::open_in`] remembers collections.
+    pub const TABLE: &'static str = catalogue::CATALOGUE;
+
     /// The database underneath.
     pub fn database(&self) -> &Database {
         &self.database
@@ -113,7 +116,7 @@ impl VectorDb {
                 "there is a table `{name}` already"
             )));
         }
-        self.remember(&name, &options, true)?;
+        self.remember(&name, &options)?;
         self.database.create_collection(schema)?;
         self.open_saved(&name, options, SavedColumns::new())
     }
@@ -132,7 +135,7 @@ impl VectorDb {
     ) -> Result<VectorCollection> {
         let options = options.into();
         let collection = self.open_saved(name, options.clone(), SavedColumns::new())?;
-        self.remember(name, &options, false)?;
+        self.remember(name, &options)?;
         Ok(collection)
     }
 

@@ -15,6 +15,7 @@ mod commit;
 )]
 mod database;
 mod history;
+mod lay_out;
 mod snapshot;
 mod table;
 mod transaction;

@@ -92,7 +92,18 @@ async fn apply(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
         caller.require(Access::Write)?;
         let definitions = Definitions::from_json(&body, &limits())?;
-        json(&caller.tenant.serving().features()?.apply(&definitions)?)
+        let serving = caller.tenant.serving();
+        let store = serving.features()?;
+        for view in &definitions.views {
+            serving.keep_apart(&view.table())?;
+        }
+        let applied = store.apply(&definitions);
+        if applied.is_err() {
+            for view in &definitions.views {
+                serving.let_go(&view.table())?;
+            }
+        }
+        json(&applied?)
     })
     .await
 }
@@ -109,7 +120,11 @@ async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>
 async fn remove(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
     read(move || {
         caller.require(Access::Write)?;
-        caller.tenant.serving().features()?.drop_view(&name)?;
+        let serving = caller.tenant.serving();
+        let store = serving.features()?;
+        let table = store.view(&name)?.definition().table();
+        store.drop_view(&name)?;
+        serving.let_go(&table)?;
         json(&serde_json::json!({ "dropped": name }))
     })
     .await

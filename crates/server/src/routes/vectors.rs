@@ -212,7 +212,13 @@ async fn create(Extension(caller): Extension<Caller>, body: Body) -> axum::respo
             }
             vectors.open_collection(&asked.name, options)?
         } else {
-            vectors.create_collection(asked.name, options, asked.metadata)?
+            let (serving, name) = (caller.tenant.serving(), asked.name.clone());
+            serving.keep_apart(&name)?;
+            let made = vectors.create_collection(asked.name, options, asked.metadata);
+            if made.is_err() {
+                serving.let_go(&name)?;
+            }
+            made?
         };
         created(&described(&Allowed::new(&caller, collection))?)
     })
@@ -237,7 +243,9 @@ async fn remove(
     read(move || {
         caller.require(Access::Write)?;
         open(&caller, &name)?.require_all()?;
-        caller.tenant.serving().vectors()?.drop_collection(&name)?;
+        let serving = caller.tenant.serving();
+        serving.vectors()?.drop_collection(&name)?;
+        serving.let_go(&name)?;
         json(&serde_json::json!({ "dropped": name }))
     })
     .await

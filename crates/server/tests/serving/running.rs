@@ -76,6 +76,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn transport(&self) -> server::http::HttpTransport {
+        server::http::HttpTransport::new(&self.url("")).unwrap()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

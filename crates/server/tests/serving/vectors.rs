@@ -292,5 +292,20 @@ fn the_vectors_of_a_table_are_searched_without_being_taken_from_its_replicas() {
         &json!({ "vector": [0, 0], "k": 1 }),
     );
     assert_eq!(found["hits"][0]["row"], json!({ "text": "one" }));
-    assert!(!vectordb::VectorDb::owns(&database, "notes"));
+    // A collection that the server makes is none of the replicas'.
+    places(&server, &json!({ "kind": "exact" }));
+    let phone = syncdb::SyncDb::client("phone").unwrap();
+    phone.sync(&mut server.transport()).unwrap();
+    let tables = phone.database().collections();
+    let tables = tables.iter().map(common::Collection::name);
+    let tables: Vec<&str> = tables.filter(|name| !name.starts_with("sync_")).collect();
+    assert_eq!(tables, ["notes"]);
+    let row = common::row! { "id": 2, "text": "two", "meaning": common::Value::from(common::Vector::from(vec![0.0_f32, 0.5])) };
+    phone.insert("notes", row).unwrap();
+    phone.sync(&mut server.transport()).unwrap();
+    let found = server.post(
+        "/v1/vectors/notes/search",
+        &json!({ "vector": [0, 0], "k": 1 }),
+    );
+    assert_eq!(found["hits"][0]["id"], 2, "what a replica wrote is found");
 }

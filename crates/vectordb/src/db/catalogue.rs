@@ -9,7 +9,7 @@ use super::VectorDb;
 use super::options::CollectionOptions;
 use super::saved::SavedCollections;
 
-/// Table of vector collections: `name` (the key), `options` as JSON, and whether the table was `made` for the vectors.
+/// Table of vector collections: `name` (the key), `options` as JSON.
 pub(super) const CATALOGUE: &str = "vector_collections";
 
 impl VectorDb {
@@ -46,8 +46,7 @@ impl VectorDb {
     ) -> Result<Self> {
         let schema = Schema::build(CATALOGUE, ["name"])
             .field(Field::new("name", FieldType::Text))
-            .field(Field::new("options", FieldType::Text))
-            .field(Field::new("made", FieldType::Bool));
+            .field(Field::new("options", FieldType::Text));
         let catalogue = database.open_collection(schema.finish()?)?;
         let remembered = remembered(database, &catalogue)?;
         let db = Self {
@@ -66,19 +65,13 @@ impl VectorDb {
     }
 
     /// Notes the options of a collection, before it is there: a crash in between leaves a note of nothing.
-    pub(super) fn remember(
-        &self,
-        name: &str,
-        options: &CollectionOptions,
-        made: bool,
-    ) -> Result<()> {
+    pub(super) fn remember(&self, name: &str, options: &CollectionOptions) -> Result<()> {
         let Some(catalogue) = &self.catalogue else {
             return Ok(());
         };
         let options = serde_json::to_string(options)
             .map_err(|error| Error::invalid(format!("options that cannot be kept: {error}")))?;
-        let made = made || was_made(catalogue, name);
-        let row = row! { "name": name, "options": options, "made": made };
+        let row = row! { "name": name, "options": options };
         catalogue.upsert(row).map(drop)
     }
 
@@ -88,20 +81,6 @@ impl VectorDb {
             _ => Ok(()),
         }
     }
-
-    /// Whether a database has a table only for what a [`VectorDb`] keeps there: vector collections that it made and
-    /// remembers, and the table that names them. A table that was there before its vectors were indexed is none.
-    pub fn owns(database: &Database, table: &str) -> bool {
-        let Ok(catalogue) = database.collection(CATALOGUE) else {
-            return false;
-        };
-        table == CATALOGUE || was_made(&catalogue, table)
-    }
-}
-
-fn was_made(catalogue: &Collection, name: &str) -> bool {
-    let known = catalogue.get(name);
-    known.is_some_and(|known| known.get(2) == Some(&Value::Bool(true)))
 }
 
 fn remembered(

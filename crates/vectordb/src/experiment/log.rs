@@ -91,6 +91,14 @@ impl ExperimentLog {
         })
     }
 
+    /// The tables of a log.
+    pub const TABLES: [&'static str; 4] = [
+        ASSIGNMENTS,
+        EXPOSURES,
+        OUTCOMES,
+        super::definitions::DEFINITIONS,
+    ];
+
     /// The database underneath.
     pub fn database(&self) -> &Database {
         &self.database
