@@ -80,7 +80,7 @@ impl Running {
         server::http::HttpTransport::new(&self.url("")).unwrap()
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
