@@ -90,7 +90,10 @@ pub async fn serve(
 ) -> Result<()> {
     let app = app.into();
     let training = tokio::spawn(train(app.clone(), options.train_every));
-    let saving = tokio::spawn(serving::save_indexes_every(app.clone(), SAVE_INDEXES_EVERY));
+    let saving = tokio::spawn(serving::open_and_save_indexes(
+        app.clone(),
+        SAVE_INDEXES_EVERY,
+    ));
     let router = router(app.clone(), &options);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(options.connections_max.max(1)));

@@ -88,6 +88,18 @@ impl Serving {
         })
     }
 
+    /// Opens what the database has of them, which may take a while, so that no request has to wait for it.
+    fn open_known(&self) {
+        let is_there = |table: &str| self.database.collection(table).is_ok();
+        // What cannot be opened says so to whoever asks for it.
+        if is_there(VectorDb::TABLE) {
+            let _ = self.vectors();
+        }
+        if FeatureStore::TABLES.iter().all(|table| is_there(table)) {
+            let _ = self.features();
+        }
+    }
+
     /// Has a table that is about to be made be none of the replicas'. One that is there is left as it is: who made it
     /// has decided.
     pub(crate) fn keep_apart(&self, table: &str) -> Result<()> {
@@ -124,8 +136,11 @@ impl Serving {
     }
 }
 
-/// Saves the indexes of all tenants again and again.
-pub(crate) async fn save_indexes_every(app: App, every: Duration) {
+/// Opens what all tenants have, then saves their indexes again and again.
+pub(crate) async fn open_and_save_indexes(app: App, every: Duration) {
+    for tenant in app.tenants() {
+        let _ = tokio::task::spawn_blocking(move || tenant.serving().open_known()).await;
+    }
     let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -5,6 +5,7 @@
 mod experiments;
 mod features;
 mod hostile;
+mod killed;
 mod manual;
 mod reopen;
 mod running;

@@ -29,7 +29,10 @@ fn shows(shown: &Json, answer: &Json) -> bool {
             .all(|(key, value)| answer.get(key).is_some_and(|answer| shows(value, answer))),
         (Json::Array(shown), Json::Array(answer)) => {
             shown.len() == answer.len()
-                && shown.iter().zip(answer).all(|(shown, answer)| shows(shown, answer))
+                && shown
+                    .iter()
+                    .zip(answer)
+                    .all(|(shown, answer)| shows(shown, answer))
         }
         (shown, answer) => shown == answer,
     }
@@ -50,7 +53,11 @@ fn the_commands_of_the_page_answer_what_it_says() {
                     .env("TANDEM", server.url(""))
                     .output()
                     .unwrap();
-                assert!(run.status.success(), "{text}: {}", String::from_utf8_lossy(&run.stderr));
+                assert!(
+                    run.status.success(),
+                    "{text}: {}",
+                    String::from_utf8_lossy(&run.stderr)
+                );
                 answer = String::from_utf8(run.stdout).unwrap();
                 assert!(!answer.contains("\"status\":4"), "{text}: {answer}");
             }

@@ -10,10 +10,15 @@ use syncdb::SyncServer;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// A server that stops when it is dropped.
-pub(crate) struct Running {
+/// What asks a server.
+pub(crate) struct Client {
     address: SocketAddr,
     agent: ureq::Agent,
+}
+
+/// A server that stops when it is dropped.
+pub(crate) struct Running {
+    client: Client,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<tokio::task::JoinHandle<common::Result<()>>>,
     runtime: Runtime,
@@ -66,13 +71,29 @@ impl Running {
         let serving = runtime.spawn(serve(listener, app, ServeOptions::default(), async {
             let _ = stopped.await;
         }));
+        Self {
+            client: Client::new(address),
+            stop: Some(stop),
+            serving: Some(serving),
+            runtime,
+        }
+    }
+}
+
+impl std::ops::Deref for Running {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         Self {
             address,
             agent: config.build().into(),
-            stop: Some(stop),
-            serving: Some(serving),
-            runtime,
         }
     }
 

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Extension, Path};
 use axum::response::Response;
 use axum::routing::post;
-use common::{Error, Result, Row, Seq, Text, Value};
+use common::{Error, RecordId, Result, Row, Seq, Text, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vectordb::{Diversity, Explanation, Found, Fusion, Hybrid, SEARCH_K_MAX, Search, Target};
@@ -93,16 +93,6 @@ impl Asked {
             (None, None, Some(id)) => {
                 let keys = key_table(allowed.key_fields());
                 let id = id_of(&keys, id).map_err(|error| error.at("like"))?;
-                // A row that the caller may not see is none.
-                if let (Some(predicate), Some(row)) =
-                    (allowed.predicate()?, allowed.collection.get(id.clone()))
-                    && !predicate.matches(row.values())
-                {
-                    return Err(Error::not_found(format!(
-                        "search in `{}`: there is no row {id}",
-                        allowed.collection.name()
-                    )));
-                }
                 Ok(Target::Row(id))
             }
             _ => Err(Error::invalid(
@@ -130,7 +120,11 @@ impl Asked {
                     .or_else(|_| options.sparse_of(on).map(|of| &of.column)),
             },
         };
-        allowed.check_column(column.map_err(|error| error.at("on"))?)?;
+        let column = column.map_err(|error| error.at("on"))?;
+        allowed.check_column(column)?;
+        if let Target::Row(id) = &search.target {
+            check_seen(allowed, id, column)?;
+        }
         search.filter = allowed.filter(self.filter.as_deref())?;
         search.within = self.within;
         search.recall = self.recall;
@@ -157,6 +151,19 @@ impl Asked {
             None => Ok(()),
         }
     }
+}
+
+/// A row that the caller may not see is none: the words are those of the search for one that is not there.
+fn check_seen(allowed: &Allowed, id: &RecordId, column: &str) -> Result<()> {
+    if let (Some(predicate), Some(row)) = (allowed.predicate()?, allowed.collection.get(id.clone()))
+        && !predicate.matches(row.values())
+    {
+        return Err(Error::not_found(format!(
+            "search in `{}`: no row {id} with a vector in `{column}`, of which neighbours could be found",
+            allowed.collection.name()
+        )));
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
