@@ -81,6 +81,7 @@ impl Default for ServeOptions {
 /// ```
 ///
 /// # Errors
+/// [`ErrorKind::Invalid`] when [`Auth::Open`](crate::Auth::Open) is to be served where others reach it;
 /// [`ErrorKind::Io`] when the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
@@ -89,6 +90,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let app = app.into();
+    app.check_address(listener.local_addr()?)?;
     let training = tokio::spawn(train(app.clone(), options.train_every));
     let saving = tokio::spawn(serving::open_and_save_indexes(
         app.clone(),

@@ -15,10 +15,11 @@ use vectordb::experiment::{
 
 use super::features::time;
 use super::serving::{
-    Body, ROWS_MAX, accepts, check_count, json, limits, parse, read, rows_of, run,
+    Access, Body, ROWS_MAX, accepts, check_count, json, limits, parse, read, require, rows_of, run,
 };
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::{Caller, Scope};
+use crate::problem::Problem;
 
 /// Most metrics of a report.
 const METRICS_MAX: usize = 64;
@@ -33,6 +34,15 @@ pub(super) fn routes() -> Router<App> {
         .route("/v1/experiments/{name}/assign", post(assign))
         .route("/v1/experiments/{name}/exposures", post(expose))
         .route("/v1/experiments/{name}/report", post(report))
+}
+
+/// The log, for who may do something with all of it.
+fn log_of(caller: &Caller, access: Access) -> std::result::Result<ExperimentLog, Problem> {
+    let log = caller.tenant.serving().experiments()?;
+    for table in ExperimentLog::TABLES {
+        require(caller, table, access)?;
+    }
+    Ok(log)
 }
 
 #[derive(Serialize)]
@@ -52,8 +62,7 @@ impl<'a> From<&'a KeptExperiment> for Described<'a> {
 
 async fn list(Extension(caller): Extension<Caller>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let all = caller.tenant.serving().experiments()?.all_kept()?;
+        let all = log_of(&caller, Access::Read)?.all_kept()?;
         let all: Vec<Described<'_>> = all.iter().map(Described::from).collect();
         json(&serde_json::json!({ "experiments": all }))
     })
@@ -62,8 +71,7 @@ async fn list(Extension(caller): Extension<Caller>) -> Response {
 
 async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let kept = caller.tenant.serving().experiments()?.kept(&name)?;
+        let kept = log_of(&caller, Access::Read)?.kept(&name)?;
         json(&Described::from(&kept))
     })
     .await
@@ -84,7 +92,7 @@ async fn keep(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
+        let log = log_of(&caller, Access::Write)?;
         let asked: Keep = parse(&body)?;
         check_count("attributes", asked.attributes.len(), ATTRIBUTES_MAX)?;
         let experiment = Experiment::from_json(asked.experiment.get().as_bytes(), &limits())?;
@@ -99,7 +107,7 @@ async fn keep(
             experiment,
             attributes: asked.attributes,
         };
-        caller.tenant.serving().experiments()?.keep(&kept)?;
+        log.keep(&kept)?;
         json(&Described::from(&kept))
     })
     .await
@@ -132,8 +140,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(caller: &Caller, name: &str) -> Result<Self> {
-        let log = caller.tenant.serving().experiments()?;
+    fn new(log: ExperimentLog, name: &str) -> Result<Self> {
         let kept = log.kept(name)?;
         Ok(Self {
             plan: kept.plan()?,
@@ -186,12 +193,15 @@ async fn assign(
         } else {
             Access::Read
         };
-        caller.require(access)?;
+        if asked.sticky && !caller.has(Scope::Write) {
+            return Err(Problem::forbidden(Scope::Write));
+        }
         check_count("units", asked.units.len(), ROWS_MAX)?;
         if asked.at.is_some() {
             return Err(Error::invalid("`at` is for exposures; leave it out").into());
         }
-        let assignments = Ready::new(&caller, &name)?.assign(&asked.units, asked.sticky)?;
+        let assignments =
+            Ready::new(log_of(&caller, access)?, &name)?.assign(&asked.units, asked.sticky)?;
         json(&serde_json::json!({ "assignments": assignments }))
     })
     .await
@@ -204,10 +214,10 @@ async fn expose(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
+        let log = log_of(&caller, Access::Write)?;
         let asked: Units = parse(&body)?;
         check_count("units", asked.units.len(), ROWS_MAX)?;
-        let ready = Ready::new(&caller, &name)?;
+        let ready = Ready::new(log, &name)?;
         let at = moment(&ready.log, "at", asked.at.as_deref())?;
         let assignments = ready.assign(&asked.units, asked.sticky)?;
         for assignment in &assignments {
@@ -244,10 +254,9 @@ struct Outcome {
 
 async fn outcomes(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
+        let log = log_of(&caller, Access::Write)?;
         let asked: Outcomes = parse(&body)?;
         check_count("outcomes", asked.outcomes.len(), ROWS_MAX)?;
-        let log = caller.tenant.serving().experiments()?;
         // All are checked before the first is noted.
         let mut ready = Vec::with_capacity(asked.outcomes.len());
         for (at, outcome) in asked.outcomes.iter().enumerate() {
@@ -284,10 +293,9 @@ async fn report(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
+        let log = log_of(&caller, Access::Read)?;
         let asked: Asked = parse(&body)?;
         check_count("metrics", asked.metrics.len(), METRICS_MAX)?;
-        let log = caller.tenant.serving().experiments()?;
         let experiment = log.kept(&name)?.experiment;
         let report = analyse(&log, &experiment, &asked.metrics, asked.options)?;
         let written = [

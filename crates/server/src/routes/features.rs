@@ -13,13 +13,14 @@ use axum::routing::{get, put};
 use common::Text;
 use common::schema::{Field, Schema};
 use serde::{Deserialize, Serialize};
-use vectordb::feature::{Definitions, Entity, FeatureView, ViewDefinition};
+use vectordb::feature::{Definitions, Entity, FeatureStore, FeatureView, ViewDefinition};
 
 pub(super) use self::retrieval::{Part, numbers_of, retrieval_of};
 pub(super) use self::when::{When, time};
-use super::serving::{Body, json, key_table, limits, parse, read, run};
+use super::serving::{Access, Body, json, key_table, limits, parse, read, require, run};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
+use crate::problem::Problem;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -31,6 +32,30 @@ pub(super) fn routes() -> Router<App> {
         .merge(retrieval::routes())
         .merge(training::routes())
         .merge(lineage::routes())
+}
+
+/// The store, for who may do something with all that it knows of definitions.
+pub(super) fn store_of(
+    caller: &Caller,
+    access: Access,
+) -> std::result::Result<FeatureStore, Problem> {
+    let store = caller.tenant.serving().features()?;
+    for table in FeatureStore::TABLES {
+        require(caller, table, access)?;
+    }
+    Ok(store)
+}
+
+/// A view, for who may do something with all of its events.
+pub(super) fn view_of(
+    caller: &Caller,
+    store: &FeatureStore,
+    name: &str,
+    access: Access,
+) -> std::result::Result<FeatureView, Problem> {
+    let view = store.view(name)?;
+    require(caller, &view.definition().table(), access)?;
+    Ok(view)
 }
 
 /// The key columns of an entity, by themselves.
@@ -66,8 +91,7 @@ fn described(view: &FeatureView) -> Described<'_> {
 
 async fn list(Extension(caller): Extension<Caller>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let store = caller.tenant.serving().features()?;
+        let store = store_of(&caller, Access::Read)?;
         let views = store.views();
         let views: Vec<Described<'_>> = views.iter().map(described).collect();
         json(&serde_json::json!({ "entities": store.entities()?, "views": views }))
@@ -77,8 +101,7 @@ async fn list(Extension(caller): Extension<Caller>) -> Response {
 
 async fn definitions(Extension(caller): Extension<Caller>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let store = caller.tenant.serving().features()?;
+        let store = store_of(&caller, Access::Read)?;
         let views = store.views();
         json(&Definitions {
             entities: store.entities()?,
@@ -90,10 +113,9 @@ async fn definitions(Extension(caller): Extension<Caller>) -> Response {
 
 async fn apply(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let definitions = Definitions::from_json(&body, &limits())?;
         let serving = caller.tenant.serving();
-        let store = serving.features()?;
+        let store = store_of(&caller, Access::Write)?;
         for view in &definitions.views {
             serving.keep_apart(&view.table())?;
         }
@@ -110,8 +132,8 @@ async fn apply(Extension(caller): Extension<Caller>, body: Body) -> Response {
 
 async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let view = caller.tenant.serving().features()?.view(&name)?;
+        let store = caller.tenant.serving().features()?;
+        let view = view_of(&caller, &store, &name, Access::Read)?;
         json(&described(&view))
     })
     .await
@@ -119,10 +141,10 @@ async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>
 
 async fn remove(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
     read(move || {
-        caller.require(Access::Write)?;
         let serving = caller.tenant.serving();
-        let store = serving.features()?;
-        let table = store.view(&name)?.definition().table();
+        let store = store_of(&caller, Access::Write)?;
+        let view = view_of(&caller, &store, &name, Access::Write)?;
+        let table = view.definition().table();
         store.drop_view(&name)?;
         serving.let_go(&table)?;
         json(&serde_json::json!({ "dropped": name }))
@@ -138,9 +160,8 @@ struct Tag {
 
 async fn tag(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Tag = parse(&body)?;
-        let as_of = caller.tenant.serving().features()?.tag(&asked.name)?;
+        let as_of = store_of(&caller, Access::Write)?.tag(&asked.name)?;
         super::serving::created(&serde_json::json!({ "name": asked.name, "as_of": as_of }))
     })
     .await
@@ -148,8 +169,7 @@ async fn tag(Extension(caller): Extension<Caller>, body: Body) -> Response {
 
 async fn tags(Extension(caller): Extension<Caller>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let tags = caller.tenant.serving().features()?.tags()?;
+        let tags = store_of(&caller, Access::Read)?.tags()?;
         let tags: std::collections::BTreeMap<Text, _> = tags.into_iter().collect();
         json(&serde_json::json!({ "tags": tags }))
     })

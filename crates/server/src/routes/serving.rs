@@ -22,6 +22,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use syncdb::Permission;
+
+use crate::auth::Caller;
 use crate::problem::Problem;
 
 /// Most rows, ids, events or units in one request.
@@ -35,6 +38,41 @@ const DEPTH_MAX: usize = 64;
 pub(super) type Body = std::result::Result<Bytes, BytesRejection>;
 /// What a handler comes to.
 pub(super) type Answer = std::result::Result<Response, Problem>;
+
+/// What somebody does with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// Checks that the caller may do something with all of a table, as is needed for what has no permissions by row.
+pub(super) fn require(
+    caller: &Caller,
+    table: &str,
+    access: Access,
+) -> std::result::Result<(), Problem> {
+    // One that is not there is nobody's to keep from others.
+    let Ok(table) = caller.tenant.database().collection(table) else {
+        return Ok(());
+    };
+    let schema = table.schema();
+    let permission = match access {
+        Access::Read => caller.permission(&schema),
+        Access::Write => caller.write_permission(&schema),
+    };
+    if permission == Permission::all() {
+        return Ok(());
+    }
+    let what = match access {
+        Access::Read => "read",
+        Access::Write => "change",
+    };
+    Err(Problem::not_permitted(format!(
+        "this needs the permission to {what} all of table `{}`",
+        schema.name
+    )))
+}
 
 /// Does the work of a request on a thread where it may wait.
 pub(super) async fn run(

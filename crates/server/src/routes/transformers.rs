@@ -11,12 +11,13 @@ use serde_json::value::RawValue;
 use vectordb::feature::FeatureStore;
 use vectordb::transform::{ColumnPlan, ColumnTransformer, Matrix, StepPlan, Steps, Transformer};
 
-use super::features::{Part, When, keys_of, numbers_of, retrieval_of};
+use super::features::{Part, When, keys_of, numbers_of, retrieval_of, store_of, view_of};
 use super::serving::{
-    Body, ROWS_MAX, check_count, created, ids_of, json, parse, read, rows_of, run, table,
+    Access, Body, ROWS_MAX, check_count, created, ids_of, json, parse, read, rows_of, run, table,
 };
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
+use crate::problem::Problem;
 
 /// Most steps of a transformer.
 const STEPS_MAX: usize = 64;
@@ -41,8 +42,7 @@ struct Kept {
 
 async fn list(Extension(caller): Extension<Caller>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let all = caller.tenant.serving().features()?.transformers()?;
+        let all = store_of(&caller, Access::Read)?.transformers()?;
         let all = all.into_iter().map(|(name, version, created_at)| Kept {
             name,
             version,
@@ -119,10 +119,11 @@ impl Table {
 
 /// Fits steps on numbers of the store; also the node of lineage that they are made of.
 fn fit_steps(
+    caller: &Caller,
     store: &FeatureStore,
     plan: &[StepPlan],
     asked: &Fit,
-) -> Result<(Transformer, Vec<Text>)> {
+) -> std::result::Result<(Transformer, Vec<Text>), Problem> {
     check_count("steps", plan.len(), STEPS_MAX)?;
     let fit = |numbers: &[f64], columns: usize| {
         let steps = Steps::fit(plan, Matrix::new(numbers, columns)?);
@@ -132,6 +133,9 @@ fn fit_steps(
     };
     match (&asked.training_set, &asked.features, &asked.keys) {
         (Some(id), None, None) => {
+            for (view, _) in store.training_rows(id)?.features {
+                view_of(caller, store, &view, Access::Read)?;
+            }
             let set = store.training_set(id)?;
             let node = store.lineage().nodes(None)?.into_iter();
             let node = node.map(|node| (node.version.clone(), node.id()));
@@ -143,7 +147,7 @@ fn fit_steps(
         }
         (None, Some(features), Some(keys)) => {
             check_count("keys", keys.len(), FIT_ROWS_MAX)?;
-            let planned = retrieval_of(store, features, None)?;
+            let planned = retrieval_of(caller, store, features, None)?;
             let ids = ids_of(&keys_of(&planned.entity), "keys", keys)?;
             let numbers = numbers_of(&planned, &ids, asked.as_of.as_of(store)?)?;
             let parents = features.iter().map(|part| {
@@ -155,7 +159,8 @@ fn fit_steps(
         }
         _ => Err(Error::invalid(
             "`steps` are fitted on a `training_set`, or on `features` of `keys`",
-        )),
+        )
+        .into()),
     }
 }
 
@@ -173,11 +178,10 @@ fn fit_columns(plan: &ColumnPlan, rows: &[Box<RawValue>]) -> Result<Transformer>
 
 async fn fit(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Fit = parse(&body)?;
-        let store = caller.tenant.serving().features()?;
+        let store = store_of(&caller, Access::Write)?;
         let (transformer, parents) = match (&asked.steps, &asked.columns, &asked.rows) {
-            (Some(steps), None, None) => fit_steps(&store, steps, &asked)?,
+            (Some(steps), None, None) => fit_steps(&caller, &store, steps, &asked)?,
             (None, Some(columns), Some(rows)) => (fit_columns(columns, rows)?, Vec::new()),
             _ => {
                 return Err(Error::invalid(
@@ -196,12 +200,7 @@ async fn fit(Extension(caller): Extension<Caller>, body: Body) -> Response {
 
 async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let transformer = caller
-            .tenant
-            .serving()
-            .features()?
-            .transformer(&name, None)?;
+        let transformer = store_of(&caller, Access::Read)?.transformer(&name, None)?;
         let form = RawValue::from_string(transformer.to_json()?)
             .map_err(|error| Error::corrupt(error.to_string()))?;
         json(&serde_json::json!({
@@ -255,10 +254,9 @@ async fn transform(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: Rows = parse(&body)?;
         check_count("rows", asked.rows.len(), ROWS_MAX)?;
-        let store = caller.tenant.serving().features()?;
+        let store = store_of(&caller, Access::Read)?;
         let transformer = store.transformer(&name, asked.version.as_deref())?;
         let outputs = transformer.outputs();
         if outputs.saturating_mul(asked.rows.len()) > NUMBERS_MAX {

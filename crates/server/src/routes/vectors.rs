@@ -13,13 +13,14 @@ use common::{Error, Result, Text};
 use serde::{Deserialize, Serialize};
 use vectordb::core::Precision;
 use vectordb::{
-    CollectionOptions, IndexOptions, Metric, SparseOptions, VectorCollection, VectorOptions,
+    CollectionOptions, IndexOptions, Metric, SparseOptions, VectorCollection, VectorDb,
+    VectorOptions,
 };
 
 use self::allowed::Allowed;
-use super::serving::{Answer, Body, created, json, parse, read, run};
+use super::serving::{Access, Answer, Body, created, json, parse, read, require, run};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
 
 /// Most columns of vectors of a collection.
 const VECTORS_MAX: usize = 16;
@@ -180,11 +181,24 @@ fn open(caller: &Caller, name: &str) -> std::result::Result<Allowed, crate::prob
     Ok(Allowed::new(caller, collection))
 }
 
+/// The same, as far as the caller may change it.
+fn open_to_write(
+    caller: &Caller,
+    name: &str,
+) -> std::result::Result<Allowed, crate::problem::Problem> {
+    let collection = caller.tenant.serving().vectors()?.collection(name)?;
+    Ok(Allowed::to_write(caller, collection))
+}
+
 async fn list(Extension(caller): Extension<Caller>) -> axum::response::Response {
     read(move || {
-        caller.require(Access::Read)?;
         let all = caller.tenant.serving().vectors()?.collections();
-        let names: Vec<&str> = all.iter().map(VectorCollection::name).collect();
+        let seen = |collection: &&VectorCollection| {
+            let allowed = Allowed::new(&caller, (*collection).clone());
+            !matches!(allowed.predicate(), Ok(Some(rows)) if rows.is_never_true())
+        };
+        let names = all.iter().filter(seen).map(VectorCollection::name);
+        let names: Vec<&str> = names.collect();
         json(&serde_json::json!({ "collections": names }))
     })
     .await
@@ -192,11 +206,12 @@ async fn list(Extension(caller): Extension<Caller>) -> axum::response::Response 
 
 async fn create(Extension(caller): Extension<Caller>, body: Body) -> axum::response::Response {
     run(body, move |body| -> Answer {
-        caller.require(Access::Write)?;
         let asked: Create = parse(&body)?;
         let options = asked.options()?;
         let vectors = caller.tenant.serving().vectors()?;
+        require(&caller, VectorDb::TABLE, Access::Write)?;
         let collection = if asked.over_table {
+            require(&caller, &asked.name, Access::Read)?;
             if !asked.metadata.is_empty() {
                 return Err(Error::invalid(
                     "`metadata` is what the table has; leave it out beside `over_table`",
@@ -229,11 +244,7 @@ async fn describe(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> axum::response::Response {
-    read(move || {
-        caller.require(Access::Read)?;
-        json(&described(&open(&caller, &name)?)?)
-    })
-    .await
+    read(move || json(&described(&open(&caller, &name)?)?)).await
 }
 
 async fn remove(
@@ -241,8 +252,7 @@ async fn remove(
     Path(name): Path<String>,
 ) -> axum::response::Response {
     read(move || {
-        caller.require(Access::Write)?;
-        open(&caller, &name)?.require_all()?;
+        open_to_write(&caller, &name)?.require_all()?;
         let serving = caller.tenant.serving();
         serving.vectors()?.drop_collection(&name)?;
         serving.let_go(&name)?;
@@ -273,9 +283,8 @@ async fn rebuild(
     body: Body,
 ) -> axum::response::Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Rebuild = parse(&body)?;
-        let allowed = open(&caller, &name)?;
+        let allowed = open_to_write(&caller, &name)?;
         allowed.require_all()?;
         let mut options = allowed.collection.options().clone();
         for (at, tune) in asked.vectors.iter().enumerate() {

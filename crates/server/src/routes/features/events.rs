@@ -15,11 +15,11 @@ use vectordb::feature::{
 use vectordb::lineage::{LineageNode, NodeKind};
 
 use super::super::serving::{
-    Body, Encoder, ROWS_MAX, check_count, id_of, ids_of, json, parse, rows_of, run, table,
+    Access, Body, Encoder, ROWS_MAX, check_count, id_of, ids_of, json, parse, rows_of, run, table,
 };
-use super::{When, keys_of};
+use super::{When, keys_of, view_of};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
 
 /// Most events in one request.
 const EVENTS_MAX: usize = 10_000;
@@ -138,10 +138,10 @@ async fn ingest(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Ingest = parse(&body)?;
         check_count("events", asked.events.len(), EVENTS_MAX)?;
-        let view = caller.tenant.serving().features()?.view(&name)?;
+        let store = caller.tenant.serving().features()?;
+        let view = view_of(&caller, &store, &name, Access::Write)?;
         let columns = Columns::read(&view, &asked.events)?;
         let mut batch = FeatureBatch::new(&columns.keys, Timestamp::default()).at(&columns.times);
         if let Some(known) = &columns.known {
@@ -238,11 +238,10 @@ async fn get(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: Get = parse(&body)?;
         check_count("keys", asked.keys.len(), ROWS_MAX)?;
         let store = caller.tenant.serving().features()?;
-        let view = store.view(&name)?;
+        let view = view_of(&caller, &store, &name, Access::Read)?;
         let as_of = asked.as_of.as_of(&store)?;
         let ids = ids_of(&keys_of(view.entity()), "keys", &asked.keys)?;
         let mut writer = Writer::new(&view);
@@ -269,7 +268,8 @@ async fn history(
     run(body, move |body| {
         caller.require(Access::Read)?;
         let asked: OneKey = parse(&body)?;
-        let view = caller.tenant.serving().features()?.view(&name)?;
+        let store = caller.tenant.serving().features()?;
+        let view = view_of(&caller, &store, &name, Access::Read)?;
         let id = id_of(&keys_of(view.entity()), &asked.key).map_err(|error| error.at("key"))?;
         let mut writer = Writer::new(&view);
         let events = view.history(&id)?;
@@ -291,10 +291,10 @@ async fn forget(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Forget = parse(&body)?;
         check_count("keys", asked.keys.len(), ROWS_MAX)?;
-        let view = caller.tenant.serving().features()?.view(&name)?;
+        let store = caller.tenant.serving().features()?;
+        let view = view_of(&caller, &store, &name, Access::Write)?;
         let ids = ids_of(&keys_of(view.entity()), "keys", &asked.keys)?;
         json(&serde_json::json!({ "events": view.forget(&ids)? }))
     })

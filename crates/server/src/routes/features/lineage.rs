@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 use vectordb::feature::Status;
 use vectordb::lineage::{LineageNode, Related};
 
-use super::super::serving::{Body, Encoder, accepts, id_of, json, parse, read, run};
-use super::{When, keys_of};
+use super::super::serving::{Access, Body, Encoder, accepts, id_of, json, parse, read, run};
+use super::{When, keys_of, store_of, view_of};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
 
 /// The media type of the language of Graphviz.
 const DOT: &str = "text/vnd.graphviz";
@@ -60,8 +60,8 @@ impl<'a> NodeJson<'a> {
 
 async fn nodes(Extension(caller): Extension<Caller>) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let nodes = caller.tenant.serving().features()?.lineage().nodes(None)?;
+        let store = store_of(&caller, Access::Read)?;
+        let nodes = store.lineage().nodes(None)?;
         let nodes: Vec<NodeJson<'_>> = nodes.iter().map(NodeJson::new).collect();
         json(&serde_json::json!({ "nodes": nodes }))
     })
@@ -74,15 +74,14 @@ async fn node(
     headers: HeaderMap,
 ) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let store = caller.tenant.serving().features()?;
+        let store = store_of(&caller, Access::Read)?;
         let lineage = store.lineage();
         if accepts(&headers, DOT) {
             let dot = lineage.to_dot(&id)?;
             return Ok(([(header::CONTENT_TYPE, DOT)], dot).into_response());
         }
         if accepts(&headers, OPEN_LINEAGE) {
-            let event = lineage.to_open_lineage(&id, &caller.principal.tenant)?;
+            let event = lineage.to_open_lineage(&id, caller.tenant.name())?;
             let mut answer = json(&event)?;
             let media = header::HeaderValue::from_static(OPEN_LINEAGE);
             answer.headers_mut().insert(header::CONTENT_TYPE, media);
@@ -123,10 +122,9 @@ struct OriginJson<'a> {
 
 async fn why(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: Why = parse(&body)?;
-        let store = caller.tenant.serving().features()?;
-        let view = store.view(&asked.view)?;
+        let store = store_of(&caller, Access::Read)?;
+        let view = view_of(&caller, &store, &asked.view, Access::Read)?;
         let as_of = asked.as_of.as_of(&store)?;
         let id = id_of(&keys_of(view.entity()), &asked.key).map_err(|error| error.at("key"))?;
         let origin = store.why(&asked.view, &asked.feature, &id, as_of)?;

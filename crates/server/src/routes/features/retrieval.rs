@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vectordb::feature::{BatchOptions, Entity, FeatureStore, Retrieval, Status};
 
-use super::super::serving::{Answer, Body, accepts, check_count, ids_of, json, parse, run, table};
-use super::{When, keys_of};
+use super::super::serving::{
+    Access, Answer, Body, accepts, check_count, ids_of, json, parse, run, table,
+};
+use super::{When, keys_of, view_of};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
+use crate::problem::Problem;
 
 /// The media type of an Arrow stream.
 pub(super) const ARROW: &str = "application/vnd.apache.arrow.stream";
@@ -60,17 +63,17 @@ pub(in super::super) struct Planned {
 
 /// Plans the read of features, transformed if that is asked for.
 pub(in super::super) fn retrieval_of(
+    caller: &Caller,
     store: &FeatureStore,
     parts: &[Part],
     transformer: Option<&Stored>,
-) -> Result<Planned> {
+) -> std::result::Result<Planned, Problem> {
     let mut builder = store.retrieval();
     let mut named: Vec<(Text, Text)> = Vec::new();
     let mut entity = None;
     for (at, part) in parts.iter().enumerate() {
-        let view = store
-            .view(&part.view)
-            .map_err(|error| error.at(format!("features[{at}]")))?;
+        let view = view_of(caller, store, &part.view, Access::Read)
+            .map_err(|problem| problem.at(&format!("features[{at}]")))?;
         let all = view.definition().features.iter().map(|field| &field.name);
         let chosen: Vec<Text> = match part.features.as_slice() {
             [] => all.cloned().collect(),
@@ -142,11 +145,10 @@ async fn retrieve(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: Retrieve = parse(&body)?;
         check_count("keys", asked.keys.len(), KEYS_MAX)?;
         let store = caller.tenant.serving().features()?;
-        let planned = retrieval_of(&store, &asked.features, asked.transformer.as_ref())?;
+        let planned = retrieval_of(&caller, &store, &asked.features, asked.transformer.as_ref())?;
         let as_of = asked.as_of.as_of(&store)?;
         let ids = ids_of(&keys_of(&planned.entity), "keys", &asked.keys)?;
         let (outputs, views) = (planned.retrieval.outputs(), planned.retrieval.views());

@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use vectordb::feature::{EVENT_COLUMN, KnownAt, Times, TrainingSet};
 
 use super::super::serving::{
-    Body, accepts, check_count, created, json, parse, read, rows_of, run, table,
+    Access, Body, accepts, check_count, created, json, parse, read, rows_of, run, table,
 };
 use super::retrieval::{ARROW, Stored, arrow, rows_with};
 use super::when::time;
-use super::{Part, keys_of, retrieval_of};
+use super::{Part, keys_of, retrieval_of, store_of, view_of};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
 
 /// The media type of lines of JSON.
 const LINES: &str = "application/x-ndjson";
@@ -76,12 +76,11 @@ fn complete(set: &TrainingSet) -> usize {
 
 async fn create(Extension(caller): Extension<Caller>, body: Body) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Create = parse(&body)?;
         check_count("rows", asked.rows.len(), ROWS_MAX)?;
         let known = known_at(asked.known_at.as_deref())?;
-        let store = caller.tenant.serving().features()?;
-        let planned = retrieval_of(&store, &asked.features, asked.transformer.as_ref())?;
+        let store = store_of(&caller, Access::Write)?;
+        let planned = retrieval_of(&caller, &store, &asked.features, asked.transformer.as_ref())?;
         let width = planned.entity.keys.len();
         let mut fields = keys_of(&planned.entity).fields;
         fields.push(Field::new(EVENT_COLUMN, FieldType::Timestamp));
@@ -116,11 +115,13 @@ async fn again(
     headers: HeaderMap,
 ) -> Response {
     read(move || {
-        caller.require(Access::Read)?;
-        let store = caller.tenant.serving().features()?;
+        let store = store_of(&caller, Access::Read)?;
         let set = store.training_set(&id)?;
         let rows = store.training_rows(&id)?;
         let (view, _) = rows.features.first().cloned().unwrap_or_default();
+        for (view, _) in &rows.features {
+            view_of(&caller, &store, view, Access::Read)?;
+        }
         let entity = store.view(&view)?.entity().clone();
         let mut fields = keys_of(&entity).fields;
         fields.push(Field::new(EVENT_COLUMN, FieldType::Timestamp));

@@ -32,6 +32,26 @@ impl Allowed {
         }
     }
 
+    /// As far as the caller may change it, and see it: what may not be seen may not be changed either.
+    pub(super) fn to_write(caller: &Caller, collection: VectorCollection) -> Self {
+        let mut allowed = Self::new(caller, collection);
+        let write = caller.write_permission(&allowed.schema);
+        let read = std::mem::replace(&mut allowed.permission, Permission::all());
+        allowed.permission = Permission {
+            rows: match (read.rows, write.rows) {
+                (rows, Filter::True) | (Filter::True, rows) => rows,
+                (read, write) => read.and(write),
+            },
+            columns: match (read.columns, write.columns) {
+                (Some(read), Some(write)) => {
+                    Some(read.into_iter().filter(|c| write.contains(c)).collect())
+                }
+                (columns, None) | (None, columns) => columns,
+            },
+        };
+        allowed
+    }
+
     /// Whether the caller may see and change a column.
     pub(super) fn shows(&self, column: &str) -> bool {
         let keys = self.schema.key_fields();
@@ -54,7 +74,7 @@ impl Allowed {
         if self.shows(column) {
             return Ok(());
         }
-        Err(Problem::forbidden(format!(
+        Err(Problem::not_permitted(format!(
             "column `{column}` of `{}` is not for you to use",
             self.schema.name
         )))
@@ -65,7 +85,7 @@ impl Allowed {
         if self.permission == Permission::all() {
             return Ok(());
         }
-        Err(Problem::forbidden(format!(
+        Err(Problem::not_permitted(format!(
             "only who may change all of `{}` may do that",
             self.schema.name
         )))

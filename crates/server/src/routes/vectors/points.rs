@@ -17,9 +17,9 @@ use super::super::serving::{
     Body, ROWS_MAX, check_count, ids_of, json, key_table, limits, names_of, parse, rows_of, run,
 };
 use super::allowed::Allowed;
-use super::open;
+use super::{open, open_to_write};
 use crate::app::App;
-use crate::auth::{Access, Caller};
+use crate::auth::Caller;
 use crate::problem::Problem;
 
 /// Rows of a page that does not say how many.
@@ -107,10 +107,9 @@ async fn upsert(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Points = parse(&body)?;
         check_count("points", asked.points.len(), ROWS_MAX)?;
-        let allowed = open(&caller, &name)?;
+        let allowed = open_to_write(&caller, &name)?;
         let given = Given::read(&allowed, &asked.points)?;
         let predicate = allowed.predicate()?;
         let table = allowed.collection.table();
@@ -146,7 +145,7 @@ async fn upsert(
 
 /// The same words whether the row is there or not.
 fn not_yours(allowed: &Allowed, at: usize) -> Problem {
-    Problem::forbidden(format!(
+    Problem::not_permitted(format!(
         "points[{at}]: that row of `{}` is not for you to write",
         allowed.collection.name()
     ))
@@ -190,7 +189,6 @@ async fn get(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: Get = parse(&body)?;
         check_count("ids", asked.ids.len(), ROWS_MAX)?;
         let allowed = open(&caller, &name)?;
@@ -230,9 +228,8 @@ async fn delete(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Write)?;
         let asked: Delete = parse(&body)?;
-        let allowed = open(&caller, &name)?;
+        let allowed = open_to_write(&caller, &name)?;
         let table = allowed.collection.table();
         match (&asked.ids, &asked.filter) {
             (Some(ids), None) => {
@@ -283,7 +280,6 @@ async fn scroll(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: ScrollAsked = parse(&body)?;
         let limit = asked.limit.unwrap_or(PAGE_ROWS);
         if !(1..=ROWS_MAX).contains(&limit) {
@@ -326,7 +322,6 @@ async fn count(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: Count = parse(&body)?;
         let allowed = open(&caller, &name)?;
         let filter = allowed.filter(asked.filter.as_deref())?;
