@@ -7,6 +7,7 @@ mod features;
 mod hostile;
 mod killed;
 mod manual;
+mod permitted;
 mod reopen;
 mod running;
 mod vectors;

@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Client {
     address: SocketAddr,
     agent: ureq::Agent,
+    /// Credentials, where the server looks at them.
+    authorization: String,
 }
 
 /// A server that stops when it is dropped.
@@ -58,6 +60,10 @@ impl Running {
 
     /// Of a tenant that the caller keeps.
     pub(crate) fn shared(tenant: &Arc<Tenant>) -> Self {
+        Self::guarded(tenant, Auth::Open)
+    }
+
+    pub(crate) fn guarded(tenant: &Arc<Tenant>, auth: Auth) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -67,7 +73,7 @@ impl Running {
         let listener = runtime.block_on(listener).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let app = App::new([Arc::clone(tenant)], Auth::Open);
+        let app = App::new([Arc::clone(tenant)], auth);
         let serving = runtime.spawn(serve(listener, app, ServeOptions::default(), async {
             let _ = stopped.await;
         }));
@@ -94,6 +100,15 @@ impl Client {
         Self {
             address,
             agent: config.build().into(),
+            authorization: "Bearer none".to_owned(),
+        }
+    }
+
+    /// The same server, asked by who has a key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self {
+            authorization: format!("Bearer {key}"),
+            ..Self::new(self.address)
         }
     }
 
@@ -107,6 +122,7 @@ impl Client {
 
     pub(crate) fn get_as(&self, path: &str, media: &str) -> Answer {
         let request = self.agent.get(self.url(path)).header("accept", media);
+        let request = request.header("authorization", &self.authorization);
         answer(request.call())
     }
 
@@ -117,15 +133,20 @@ impl Client {
     }
 
     pub(crate) fn delete(&self, path: &str) -> Answer {
-        answer(self.agent.delete(self.url(path)).call())
+        let request = self.agent.delete(self.url(path));
+        let request = request.header("authorization", &self.authorization);
+        answer(request.call())
     }
 
     pub(crate) fn put(&self, path: &str, body: &Json) -> Answer {
-        answer(self.agent.put(self.url(path)).send(body.to_string()))
+        let request = self.agent.put(self.url(path));
+        let request = request.header("authorization", &self.authorization);
+        answer(request.send(body.to_string()))
     }
 
     pub(crate) fn post_as(&self, path: &str, media: &str, body: &str) -> Answer {
         let request = self.agent.post(self.url(path)).header("accept", media);
+        let request = request.header("authorization", &self.authorization);
         answer(request.send(body))
     }
 

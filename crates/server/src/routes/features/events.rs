@@ -266,7 +266,6 @@ async fn history(
     body: Body,
 ) -> Response {
     run(body, move |body| {
-        caller.require(Access::Read)?;
         let asked: OneKey = parse(&body)?;
         let store = caller.tenant.serving().features()?;
         let view = view_of(&caller, &store, &name, Access::Read)?;
