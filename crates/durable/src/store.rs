@@ -214,6 +214,11 @@ impl DurableDatabase {
         self.shared.wait(seq)
     }
 
+    /// Whether [`DurableDatabase::wait`] for `seq` would return at once.
+    pub fn is_durable(&self, seq: Seq) -> bool {
+        self.shared.is_durable(seq)
+    }
+
     /// Position up to which every commit is on the disk.
     pub fn durable_seq(&self) -> Seq {
         self.shared.durable()

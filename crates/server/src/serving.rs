@@ -153,7 +153,10 @@ pub(crate) async fn open_and_save_indexes(app: App, every: Duration) {
 pub(crate) async fn save_indexes(app: &App) {
     for tenant in app.tenants() {
         // What is not saved is built again from the rows, which are kept elsewhere.
-        let _ = tokio::task::spawn_blocking(move || tenant.save_indexes()).await;
+        let saved = tokio::task::spawn_blocking(move || tenant.save_indexes()).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!(%error, "the indexes of vectors were not saved");
+        }
     }
 }
 

@@ -157,6 +157,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn is_durable(&self, seq: Seq) -> bool {
+        !self.lock().is_pending(seq)
+    }
+
     pub(crate) fn durable(&self) -> Seq {
         self.state.lock().durable
     }

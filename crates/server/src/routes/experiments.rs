@@ -1,10 +1,7 @@
 //! `/v1/experiments`: definitions, assignment of units, exposures and outcomes, reports.
 
-use axum::Router;
-use axum::extract::{Extension, Path};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::{Method, header};
+use axum::response::IntoResponse;
 use common::schema::{Field, Schema};
 use common::{Error, Result, Text, Timestamp, Value};
 use serde::{Deserialize, Serialize};
@@ -15,10 +12,11 @@ use vectordb::experiment::{
 
 use super::features::time;
 use super::serving::{
-    Access, Body, ROWS_MAX, accepts, check_count, json, limits, parse, read, require, rows_of, run,
+    Access, ROWS_MAX, accepts, check_count, json, limits, parse, reading, require, rows_of, writing,
 };
-use crate::app::App;
 use crate::auth::{Caller, Scope};
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 use crate::problem::Problem;
 
 /// Most metrics of a report.
@@ -26,14 +24,56 @@ const METRICS_MAX: usize = 64;
 /// Most attributes of a unit.
 const ATTRIBUTES_MAX: usize = 256;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/experiments", get(list))
-        .route("/v1/experiments/outcomes", post(outcomes))
-        .route("/v1/experiments/{name}", get(describe).put(keep))
-        .route("/v1/experiments/{name}/assign", post(assign))
-        .route("/v1/experiments/{name}/exposures", post(expose))
-        .route("/v1/experiments/{name}/report", post(report))
+pub(super) fn group() -> Group {
+    Group::new("experiments")
+        .route(
+            Method::GET,
+            "/v1/experiments",
+            list,
+            reading("listExperiments", "Experiments"),
+        )
+        .route(
+            Method::POST,
+            "/v1/experiments/outcomes",
+            outcomes,
+            writing("recordOutcomes", "Note what units brought"),
+        )
+        .route(
+            Method::GET,
+            "/v1/experiments/{name}",
+            describe,
+            reading("describeExperiment", "An experiment"),
+        )
+        .route(
+            Method::PUT,
+            "/v1/experiments/{name}",
+            keep,
+            writing("putExperiment", "Keep the definition of an experiment"),
+        )
+        .route(
+            Method::POST,
+            "/v1/experiments/{name}/assign",
+            assign,
+            reading("assignUnits", "The variants of units"),
+        )
+        .route(
+            Method::POST,
+            "/v1/experiments/{name}/exposures",
+            expose,
+            writing(
+                "exposeUnits",
+                "The variants of units, and note that they met them",
+            ),
+        )
+        .route(
+            Method::POST,
+            "/v1/experiments/{name}/report",
+            report,
+            reading(
+                "reportExperiment",
+                "What follows from exposures and outcomes",
+            ),
+        )
 }
 
 /// The log, for who may do something with all of it.
@@ -60,21 +100,18 @@ impl<'a> From<&'a KeptExperiment> for Described<'a> {
     }
 }
 
-async fn list(Extension(caller): Extension<Caller>) -> Response {
-    read(move || {
-        let all = log_of(&caller, Access::Read)?.all_kept()?;
-        let all: Vec<Described<'_>> = all.iter().map(Described::from).collect();
-        json(&serde_json::json!({ "experiments": all }))
-    })
-    .await
+fn list(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let all = log_of(caller, Access::Read)?.all_kept()?;
+    let all: Vec<Described<'_>> = all.iter().map(Described::from).collect();
+    json(&serde_json::json!({ "experiments": all }))
 }
 
-async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
-    read(move || {
-        let kept = log_of(&caller, Access::Read)?.kept(&name)?;
-        json(&Described::from(&kept))
-    })
-    .await
+fn describe(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let kept = log_of(caller, Access::Read)?.kept(name)?;
+    json(&Described::from(&kept))
 }
 
 #[derive(Deserialize)]
@@ -86,31 +123,26 @@ struct Keep {
     attributes: Vec<Field>,
 }
 
-async fn keep(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let log = log_of(&caller, Access::Write)?;
-        let asked: Keep = parse(&body)?;
-        check_count("attributes", asked.attributes.len(), ATTRIBUTES_MAX)?;
-        let experiment = Experiment::from_json(asked.experiment.get().as_bytes(), &limits())?;
-        if *experiment.name != *name {
-            return Err(Error::invalid(format!(
-                "the experiment is named `{}`, the path says `{name}`",
-                experiment.name
-            ))
-            .into());
-        }
-        let kept = KeptExperiment {
-            experiment,
-            attributes: asked.attributes,
-        };
-        log.keep(&kept)?;
-        json(&Described::from(&kept))
-    })
-    .await
+fn keep(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let log = log_of(caller, Access::Write)?;
+    let asked: Keep = parse(&call.body)?;
+    check_count("attributes", asked.attributes.len(), ATTRIBUTES_MAX)?;
+    let experiment = Experiment::from_json(asked.experiment.get().as_bytes(), &limits())?;
+    if *experiment.name != *name {
+        return Err(Error::invalid(format!(
+            "the experiment is named `{}`, the path says `{name}`",
+            experiment.name
+        ))
+        .into());
+    }
+    let kept = KeptExperiment {
+        experiment,
+        attributes: asked.attributes,
+    };
+    log.keep(&kept)?;
+    json(&Described::from(&kept))
 }
 
 #[derive(Deserialize)]
@@ -181,51 +213,41 @@ impl Ready {
     }
 }
 
-async fn assign(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Units = parse(&body)?;
-        let access = if asked.sticky {
-            Access::Write
-        } else {
-            Access::Read
-        };
-        if asked.sticky && !caller.has(Scope::Write) {
-            return Err(Problem::forbidden(Scope::Write));
-        }
-        check_count("units", asked.units.len(), ROWS_MAX)?;
-        if asked.at.is_some() {
-            return Err(Error::invalid("`at` is for exposures; leave it out").into());
-        }
-        let assignments =
-            Ready::new(log_of(&caller, access)?, &name)?.assign(&asked.units, asked.sticky)?;
-        json(&serde_json::json!({ "assignments": assignments }))
-    })
-    .await
+fn assign(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let asked: Units = parse(&call.body)?;
+    let access = if asked.sticky {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    if asked.sticky && !caller.has(Scope::Write) {
+        return Err(Problem::lacks_scope(Scope::Write));
+    }
+    check_count("units", asked.units.len(), ROWS_MAX)?;
+    if asked.at.is_some() {
+        return Err(Error::invalid("`at` is for exposures; leave it out").into());
+    }
+    let assignments =
+        Ready::new(log_of(caller, access)?, name)?.assign(&asked.units, asked.sticky)?;
+    json(&serde_json::json!({ "assignments": assignments }))
 }
 
 /// Assigns units as `assign` does, and notes that they met their variants.
-async fn expose(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let log = log_of(&caller, Access::Write)?;
-        let asked: Units = parse(&body)?;
-        check_count("units", asked.units.len(), ROWS_MAX)?;
-        let ready = Ready::new(log, &name)?;
-        let at = moment(&ready.log, "at", asked.at.as_deref())?;
-        let assignments = ready.assign(&asked.units, asked.sticky)?;
-        for assignment in &assignments {
-            ready.log.expose(assignment, at)?;
-        }
-        json(&serde_json::json!({ "assignments": assignments, "at": at.to_string() }))
-    })
-    .await
+fn expose(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let log = log_of(caller, Access::Write)?;
+    let asked: Units = parse(&call.body)?;
+    check_count("units", asked.units.len(), ROWS_MAX)?;
+    let ready = Ready::new(log, name)?;
+    let at = moment(&ready.log, "at", asked.at.as_deref())?;
+    let assignments = ready.assign(&asked.units, asked.sticky)?;
+    for assignment in &assignments {
+        ready.log.expose(assignment, at)?;
+    }
+    json(&serde_json::json!({ "assignments": assignments, "at": at.to_string() }))
 }
 
 fn moment(log: &ExperimentLog, field: &str, given: Option<&RawValue>) -> Result<Timestamp> {
@@ -252,30 +274,28 @@ struct Outcome {
     value: f64,
 }
 
-async fn outcomes(Extension(caller): Extension<Caller>, body: Body) -> Response {
-    run(body, move |body| {
-        let log = log_of(&caller, Access::Write)?;
-        let asked: Outcomes = parse(&body)?;
-        check_count("outcomes", asked.outcomes.len(), ROWS_MAX)?;
-        // All are checked before the first is noted.
-        let mut ready = Vec::with_capacity(asked.outcomes.len());
-        for (at, outcome) in asked.outcomes.iter().enumerate() {
-            let place = |error: Error| error.at(format!("outcomes[{at}]"));
-            common::utils::validation::check_name("metric", &outcome.metric).map_err(place)?;
-            ready.push(moment(&log, "at", outcome.at.as_deref()).map_err(place)?);
-        }
-        for (outcome, at) in asked.outcomes.iter().zip(ready) {
-            let Outcome {
-                event,
-                unit,
-                metric,
-                ..
-            } = outcome;
-            log.record(event, unit, metric, at, outcome.value)?;
-        }
-        json(&serde_json::json!({ "noted": asked.outcomes.len() }))
-    })
-    .await
+fn outcomes(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let log = log_of(caller, Access::Write)?;
+    let asked: Outcomes = parse(&call.body)?;
+    check_count("outcomes", asked.outcomes.len(), ROWS_MAX)?;
+    // All are checked before the first is noted.
+    let mut ready = Vec::with_capacity(asked.outcomes.len());
+    for (at, outcome) in asked.outcomes.iter().enumerate() {
+        let place = |error: Error| error.at(format!("outcomes[{at}]"));
+        common::utils::validation::check_name("metric", &outcome.metric).map_err(place)?;
+        ready.push(moment(&log, "at", outcome.at.as_deref()).map_err(place)?);
+    }
+    for (outcome, at) in asked.outcomes.iter().zip(ready) {
+        let Outcome {
+            event,
+            unit,
+            metric,
+            ..
+        } = outcome;
+        log.record(event, unit, metric, at, outcome.value)?;
+    }
+    json(&serde_json::json!({ "noted": asked.outcomes.len() }))
 }
 
 #[derive(Deserialize)]
@@ -286,34 +306,28 @@ struct Asked {
     options: AnalysisOptions,
 }
 
-async fn report(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let log = log_of(&caller, Access::Read)?;
-        let asked: Asked = parse(&body)?;
-        check_count("metrics", asked.metrics.len(), METRICS_MAX)?;
-        let experiment = log.kept(&name)?.experiment;
-        let report = analyse(&log, &experiment, &asked.metrics, asked.options)?;
-        let written = [
-            ("text/markdown", Report::Markdown),
-            ("image/svg+xml", Report::Svg),
-        ];
-        for (media, form) in written {
-            if accepts(&headers, media) {
-                let text = match form {
-                    Report::Markdown => report.to_markdown(),
-                    Report::Svg => report.to_svg(),
-                };
-                return Ok(([(header::CONTENT_TYPE, media)], text).into_response());
-            }
+fn report(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let log = log_of(caller, Access::Read)?;
+    let asked: Asked = parse(&call.body)?;
+    check_count("metrics", asked.metrics.len(), METRICS_MAX)?;
+    let experiment = log.kept(name)?.experiment;
+    let report = analyse(&log, &experiment, &asked.metrics, asked.options)?;
+    let written = [
+        ("text/markdown", Report::Markdown),
+        ("image/svg+xml", Report::Svg),
+    ];
+    for (media, form) in written {
+        if accepts(&call.headers, media) {
+            let text = match form {
+                Report::Markdown => report.to_markdown(),
+                Report::Svg => report.to_svg(),
+            };
+            return Ok(([(header::CONTENT_TYPE, media)], text).into_response());
         }
-        json(&report)
-    })
-    .await
+    }
+    json(&report)
 }
 
 /// Forms of a report beside JSON.

@@ -6,10 +6,7 @@ mod retrieval;
 mod training;
 mod when;
 
-use axum::Router;
-use axum::extract::{Extension, Path};
-use axum::response::Response;
-use axum::routing::{get, put};
+use axum::http::Method;
 use common::Text;
 use common::schema::{Field, Schema};
 use serde::{Deserialize, Serialize};
@@ -17,21 +14,60 @@ use vectordb::feature::{Definitions, Entity, FeatureStore, FeatureView, ViewDefi
 
 pub(super) use self::retrieval::{Part, numbers_of, retrieval_of};
 pub(super) use self::when::{When, time};
-use super::serving::{Access, Body, json, key_table, limits, parse, read, require, run};
-use crate::app::App;
+use super::serving::{Access, json, key_table, limits, parse, reading, require, writing};
 use crate::auth::Caller;
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/features", get(list))
-        .route("/v1/features/definitions", put(apply).get(definitions))
-        .route("/v1/features/tags", get(tags).post(tag))
-        .route("/v1/features/views/{view}", get(describe).delete(remove))
-        .merge(events::routes())
-        .merge(retrieval::routes())
-        .merge(training::routes())
-        .merge(lineage::routes())
+pub(super) fn group() -> Group {
+    let group = Group::new("features")
+        .route(
+            Method::GET,
+            "/v1/features",
+            list,
+            reading("listFeatures", "Entities and feature views"),
+        )
+        .route(
+            Method::GET,
+            "/v1/features/definitions",
+            definitions,
+            reading("getFeatureDefinitions", "Definitions of entities and views"),
+        )
+        .route(
+            Method::PUT,
+            "/v1/features/definitions",
+            apply,
+            writing(
+                "applyFeatureDefinitions",
+                "Create what is new of these definitions, and alter what differs",
+            ),
+        )
+        .route(
+            Method::GET,
+            "/v1/features/tags",
+            tags,
+            reading("listFeatureTags", "Points in time that have names"),
+        )
+        .route(
+            Method::POST,
+            "/v1/features/tags",
+            tag,
+            writing("createFeatureTag", "Name the present point in time"),
+        )
+        .route(
+            Method::GET,
+            "/v1/features/views/{view}",
+            describe,
+            reading("describeFeatureView", "What a view is"),
+        )
+        .route(
+            Method::DELETE,
+            "/v1/features/views/{view}",
+            remove,
+            writing("dropFeatureView", "Drop a view with its events"),
+        );
+    lineage::add(training::add(retrieval::add(events::add(group))))
 }
 
 /// The store, for who may do something with all that it knows of definitions.
@@ -89,67 +125,59 @@ fn described(view: &FeatureView) -> Described<'_> {
     }
 }
 
-async fn list(Extension(caller): Extension<Caller>) -> Response {
-    read(move || {
-        let store = store_of(&caller, Access::Read)?;
-        let views = store.views();
-        let views: Vec<Described<'_>> = views.iter().map(described).collect();
-        json(&serde_json::json!({ "entities": store.entities()?, "views": views }))
-    })
-    .await
+fn list(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let store = store_of(caller, Access::Read)?;
+    let views = store.views();
+    let views: Vec<Described<'_>> = views.iter().map(described).collect();
+    json(&serde_json::json!({ "entities": store.entities()?, "views": views }))
 }
 
-async fn definitions(Extension(caller): Extension<Caller>) -> Response {
-    read(move || {
-        let store = store_of(&caller, Access::Read)?;
-        let views = store.views();
-        json(&Definitions {
-            entities: store.entities()?,
-            views: views.iter().map(|view| view.definition().clone()).collect(),
-        })
+fn definitions(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let store = store_of(caller, Access::Read)?;
+    let views = store.views();
+    json(&Definitions {
+        entities: store.entities()?,
+        views: views.iter().map(|view| view.definition().clone()).collect(),
     })
-    .await
 }
 
-async fn apply(Extension(caller): Extension<Caller>, body: Body) -> Response {
-    run(body, move |body| {
-        let definitions = Definitions::from_json(&body, &limits())?;
-        let serving = caller.tenant.serving();
-        let store = store_of(&caller, Access::Write)?;
+fn apply(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let definitions = Definitions::from_json(&call.body, &limits())?;
+    let serving = caller.tenant.serving();
+    let store = store_of(caller, Access::Write)?;
+    for view in &definitions.views {
+        serving.keep_apart(&view.table())?;
+    }
+    let applied = store.apply(&definitions);
+    if applied.is_err() {
         for view in &definitions.views {
-            serving.keep_apart(&view.table())?;
+            serving.let_go(&view.table())?;
         }
-        let applied = store.apply(&definitions);
-        if applied.is_err() {
-            for view in &definitions.views {
-                serving.let_go(&view.table())?;
-            }
-        }
-        json(&applied?)
-    })
-    .await
+    }
+    json(&applied?)
 }
 
-async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
-    read(move || {
-        let store = caller.tenant.serving().features()?;
-        let view = view_of(&caller, &store, &name, Access::Read)?;
-        json(&described(&view))
-    })
-    .await
+fn describe(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("view");
+    let store = caller.tenant.serving().features()?;
+    let view = view_of(caller, &store, name, Access::Read)?;
+    json(&described(&view))
 }
 
-async fn remove(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
-    read(move || {
-        let serving = caller.tenant.serving();
-        let store = store_of(&caller, Access::Write)?;
-        let view = view_of(&caller, &store, &name, Access::Write)?;
-        let table = view.definition().table();
-        store.drop_view(&name)?;
-        serving.let_go(&table)?;
-        json(&serde_json::json!({ "dropped": name }))
-    })
-    .await
+fn remove(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("view");
+    let serving = caller.tenant.serving();
+    let store = store_of(caller, Access::Write)?;
+    let view = view_of(caller, &store, name, Access::Write)?;
+    let table = view.definition().table();
+    store.drop_view(name)?;
+    serving.let_go(&table)?;
+    json(&serde_json::json!({ "dropped": name }))
 }
 
 #[derive(Deserialize)]
@@ -158,20 +186,16 @@ struct Tag {
     name: String,
 }
 
-async fn tag(Extension(caller): Extension<Caller>, body: Body) -> Response {
-    run(body, move |body| {
-        let asked: Tag = parse(&body)?;
-        let as_of = store_of(&caller, Access::Write)?.tag(&asked.name)?;
-        super::serving::created(&serde_json::json!({ "name": asked.name, "as_of": as_of }))
-    })
-    .await
+fn tag(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let asked: Tag = parse(&call.body)?;
+    let as_of = store_of(caller, Access::Write)?.tag(&asked.name)?;
+    super::serving::created(&serde_json::json!({ "name": asked.name, "as_of": as_of }))
 }
 
-async fn tags(Extension(caller): Extension<Caller>) -> Response {
-    read(move || {
-        let tags = store_of(&caller, Access::Read)?.tags()?;
-        let tags: std::collections::BTreeMap<Text, _> = tags.into_iter().collect();
-        json(&serde_json::json!({ "tags": tags }))
-    })
-    .await
+fn tags(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let tags = store_of(caller, Access::Read)?.tags()?;
+    let tags: std::collections::BTreeMap<Text, _> = tags.into_iter().collect();
+    json(&serde_json::json!({ "tags": tags }))
 }

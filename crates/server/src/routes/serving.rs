@@ -10,21 +10,21 @@
     reason = "decodes bytes from outside"
 )]
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Json};
 use common::query::Filter;
 use common::schema::{Field, FieldType, Schema, SchemaVersion};
 use common::serialization::Format;
-use common::{Error, ErrorKind, Limits, Metadata, Record, RecordId, Result, Text, Value};
+use common::{Error, Limits, Metadata, Record, RecordId, Result, Text, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use syncdb::Permission;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
+use crate::call::Answered;
+use crate::openapi::Operation;
 use crate::problem::Problem;
 
 /// Most rows, ids, events or units in one request.
@@ -33,11 +33,6 @@ pub(super) const ROWS_MAX: usize = 1_000;
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// How deep JSON of a request may be nested.
 const DEPTH_MAX: usize = 64;
-
-/// The body of a request, or why there is none.
-pub(super) type Body = std::result::Result<Bytes, BytesRejection>;
-/// What a handler comes to.
-pub(super) type Answer = std::result::Result<Response, Problem>;
 
 /// What somebody does with a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,42 +63,23 @@ pub(super) fn require(
         Access::Read => "read",
         Access::Write => "change",
     };
-    Err(Problem::not_permitted(format!(
+    Err(Problem::forbidden(format!(
         "this needs the permission to {what} all of table `{}`",
         schema.name
     )))
 }
 
-/// Does the work of a request on a thread where it may wait.
-pub(super) async fn run(
-    body: Body,
-    work: impl FnOnce(Bytes) -> Answer + Send + 'static,
-) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            let title = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ErrorKind::LimitExceeded.name()
-            } else {
-                ErrorKind::Invalid.name()
-            };
-            return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
-        }
-    };
-    match tokio::task::spawn_blocking(move || work(body)).await {
-        Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
-        Err(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "closed",
-            "the request ended without an answer",
-        )
-        .into_response(),
-    }
+/// What the document says of a route that reads.
+pub(super) fn reading(id: &'static str, summary: &'static str) -> Operation {
+    let object = || serde_json::json!({ "type": "object" });
+    Operation::new(id, summary)
+        .takes(object())
+        .gives(200, "The answer", object())
 }
 
-/// As [`run`], for a request without a body.
-pub(super) async fn read(work: impl FnOnce() -> Answer + Send + 'static) -> Response {
-    run(Ok(Bytes::new()), move |_| work()).await
+/// What the document says of a route that changes something.
+pub(super) fn writing(id: &'static str, summary: &'static str) -> Operation {
+    reading(id, summary).needs(Scope::Write)
 }
 
 /// What the body says.
@@ -114,12 +90,12 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 }
 
 /// An answer as JSON.
-pub(super) fn json(value: &impl Serialize) -> Answer {
+pub(super) fn json(value: &impl Serialize) -> Answered {
     Ok(Json(value).into_response())
 }
 
 /// The answer to what made something.
-pub(super) fn created(value: &impl Serialize) -> Answer {
+pub(super) fn created(value: &impl Serialize) -> Answered {
     Ok((StatusCode::CREATED, Json(value)).into_response())
 }
 

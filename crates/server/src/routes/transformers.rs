@@ -1,9 +1,6 @@
 //! `/v1/transformers`: fitted on what a feature store holds, kept there, applied to rows.
 
-use axum::Router;
-use axum::extract::{Extension, Path};
-use axum::response::Response;
-use axum::routing::{get, post};
+use axum::http::Method;
 use common::schema::{Field, FieldType};
 use common::{Error, Result, Text, Value};
 use serde::{Deserialize, Serialize};
@@ -13,10 +10,11 @@ use vectordb::transform::{ColumnPlan, ColumnTransformer, Matrix, StepPlan, Steps
 
 use super::features::{Part, When, keys_of, numbers_of, retrieval_of, store_of, view_of};
 use super::serving::{
-    Access, Body, ROWS_MAX, check_count, created, ids_of, json, parse, read, rows_of, run, table,
+    Access, ROWS_MAX, check_count, created, ids_of, json, parse, reading, rows_of, table, writing,
 };
-use crate::app::App;
 use crate::auth::Caller;
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 use crate::problem::Problem;
 
 /// Most steps of a transformer.
@@ -26,11 +24,32 @@ const FIT_ROWS_MAX: usize = 100_000;
 /// Most numbers in one answer.
 const NUMBERS_MAX: usize = 4 << 20;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/transformers", get(list).post(fit))
-        .route("/v1/transformers/{name}", get(describe))
-        .route("/v1/transformers/{name}/transform", post(transform))
+pub(super) fn group() -> Group {
+    Group::new("transformers")
+        .route(
+            Method::GET,
+            "/v1/transformers",
+            list,
+            reading("listTransformers", "Fitted transformers"),
+        )
+        .route(
+            Method::POST,
+            "/v1/transformers",
+            fit,
+            writing("fitTransformer", "Fit a transformer and keep it"),
+        )
+        .route(
+            Method::GET,
+            "/v1/transformers/{name}",
+            describe,
+            reading("describeTransformer", "A fitted transformer"),
+        )
+        .route(
+            Method::POST,
+            "/v1/transformers/{name}/transform",
+            transform,
+            reading("transformRows", "Transform rows"),
+        )
 }
 
 #[derive(Serialize)]
@@ -40,17 +59,15 @@ struct Kept {
     created_at: String,
 }
 
-async fn list(Extension(caller): Extension<Caller>) -> Response {
-    read(move || {
-        let all = store_of(&caller, Access::Read)?.transformers()?;
-        let all = all.into_iter().map(|(name, version, created_at)| Kept {
-            name,
-            version,
-            created_at: created_at.to_string(),
-        });
-        json(&serde_json::json!({ "transformers": all.collect::<Vec<_>>() }))
-    })
-    .await
+fn list(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let all = store_of(caller, Access::Read)?.transformers()?;
+    let all = all.into_iter().map(|(name, version, created_at)| Kept {
+        name,
+        version,
+        created_at: created_at.to_string(),
+    });
+    json(&serde_json::json!({ "transformers": all.collect::<Vec<_>>() }))
 }
 
 /// What is fitted, and on what: `steps` on the numbers of a training set or of features, `columns` on `rows`.
@@ -176,39 +193,36 @@ fn fit_columns(plan: &ColumnPlan, rows: &[Box<RawValue>]) -> Result<Transformer>
         .map_err(|error| error.at("columns"))
 }
 
-async fn fit(Extension(caller): Extension<Caller>, body: Body) -> Response {
-    run(body, move |body| {
-        let asked: Fit = parse(&body)?;
-        let store = store_of(&caller, Access::Write)?;
-        let (transformer, parents) = match (&asked.steps, &asked.columns, &asked.rows) {
-            (Some(steps), None, None) => fit_steps(&caller, &store, steps, &asked)?,
-            (None, Some(columns), Some(rows)) => (fit_columns(columns, rows)?, Vec::new()),
-            _ => {
-                return Err(Error::invalid(
-                    "give `steps`, or `columns` with the `rows` that they are fitted on",
-                )
-                .into());
-            }
-        };
-        let version = store.save_transformer(&asked.name, &transformer, &parents)?;
-        created(&serde_json::json!({
-            "name": asked.name, "version": version, "outputs": transformer.outputs(),
-        }))
-    })
-    .await
+fn fit(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let asked: Fit = parse(&call.body)?;
+    let store = store_of(caller, Access::Write)?;
+    let (transformer, parents) = match (&asked.steps, &asked.columns, &asked.rows) {
+        (Some(steps), None, None) => fit_steps(caller, &store, steps, &asked)?,
+        (None, Some(columns), Some(rows)) => (fit_columns(columns, rows)?, Vec::new()),
+        _ => {
+            return Err(Error::invalid(
+                "give `steps`, or `columns` with the `rows` that they are fitted on",
+            )
+            .into());
+        }
+    };
+    let version = store.save_transformer(&asked.name, &transformer, &parents)?;
+    created(&serde_json::json!({
+        "name": asked.name, "version": version, "outputs": transformer.outputs(),
+    }))
 }
 
-async fn describe(Extension(caller): Extension<Caller>, Path(name): Path<String>) -> Response {
-    read(move || {
-        let transformer = store_of(&caller, Access::Read)?.transformer(&name, None)?;
-        let form = RawValue::from_string(transformer.to_json()?)
-            .map_err(|error| Error::corrupt(error.to_string()))?;
-        json(&serde_json::json!({
-            "name": name, "version": transformer.version()?, "outputs": transformer.outputs(),
-            "transformer": form,
-        }))
-    })
-    .await
+fn describe(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let transformer = store_of(caller, Access::Read)?.transformer(name, None)?;
+    let form = RawValue::from_string(transformer.to_json()?)
+        .map_err(|error| Error::corrupt(error.to_string()))?;
+    json(&serde_json::json!({
+        "name": name, "version": transformer.version()?, "outputs": transformer.outputs(),
+        "transformer": form,
+    }))
 }
 
 /// Rows of a transformer: lists of numbers for one of steps, objects by column for one of columns.
@@ -248,40 +262,34 @@ fn apply_columns(columns: &ColumnTransformer, rows: &[Box<RawValue>]) -> Result<
     Ok(out)
 }
 
-async fn transform(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Rows = parse(&body)?;
-        check_count("rows", asked.rows.len(), ROWS_MAX)?;
-        let store = store_of(&caller, Access::Read)?;
-        let transformer = store.transformer(&name, asked.version.as_deref())?;
-        let outputs = transformer.outputs();
-        if outputs.saturating_mul(asked.rows.len()) > NUMBERS_MAX {
-            return Err(Error::limit_exceeded(format!(
-                "the answer has more than {NUMBERS_MAX} numbers; send fewer rows"
-            ))
-            .into());
+fn transform(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("name");
+    let asked: Rows = parse(&call.body)?;
+    check_count("rows", asked.rows.len(), ROWS_MAX)?;
+    let store = store_of(caller, Access::Read)?;
+    let transformer = store.transformer(name, asked.version.as_deref())?;
+    let outputs = transformer.outputs();
+    if outputs.saturating_mul(asked.rows.len()) > NUMBERS_MAX {
+        return Err(Error::limit_exceeded(format!(
+            "the answer has more than {NUMBERS_MAX} numbers; send fewer rows"
+        ))
+        .into());
+    }
+    let (columns, numbers): (Vec<String>, Vec<f64>) = match &transformer {
+        Transformer::Steps(steps) => {
+            let names = (0..outputs).map(|at| format!("output_{at}"));
+            (names.collect(), apply_steps(steps, &asked.rows)?)
         }
-        let (columns, numbers): (Vec<String>, Vec<f64>) = match &transformer {
-            Transformer::Steps(steps) => {
-                let names = (0..outputs).map(|at| format!("output_{at}"));
-                (names.collect(), apply_steps(steps, &asked.rows)?)
-            }
-            Transformer::Columns(columns) => {
-                let numbers = apply_columns(columns, &asked.rows)?;
-                (columns.output_names(), numbers)
-            }
-        };
-        let rows = numbers.chunks(outputs.max(1));
-        let number = |number: &f64| number.is_finite().then_some(*number);
-        let rows: Vec<Vec<Option<f64>>> =
-            rows.map(|row| row.iter().map(number).collect()).collect();
-        json(&serde_json::json!({
-            "version": transformer.version()?, "columns": columns, "rows": rows,
-        }))
-    })
-    .await
+        Transformer::Columns(columns) => {
+            let numbers = apply_columns(columns, &asked.rows)?;
+            (columns.output_names(), numbers)
+        }
+    };
+    let rows = numbers.chunks(outputs.max(1));
+    let number = |number: &f64| number.is_finite().then_some(*number);
+    let rows: Vec<Vec<Option<f64>>> = rows.map(|row| row.iter().map(number).collect()).collect();
+    json(&serde_json::json!({
+        "version": transformer.version()?, "columns": columns, "rows": rows,
+    }))
 }

@@ -4,9 +4,7 @@ mod allowed;
 mod points;
 mod search;
 
-use axum::Router;
-use axum::extract::{Extension, Path};
-use axum::routing::{get, post};
+use axum::http::Method;
 use common::limits::VECTOR_DIMENSION_MAX;
 use common::schema::{Field, FieldType};
 use common::{Error, Result, Text};
@@ -18,20 +16,56 @@ use vectordb::{
 };
 
 use self::allowed::Allowed;
-use super::serving::{Access, Answer, Body, created, json, parse, read, require, run};
-use crate::app::App;
+use super::serving::{Access, created, json, parse, reading, require, writing};
 use crate::auth::Caller;
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 
 /// Most columns of vectors of a collection.
 const VECTORS_MAX: usize = 16;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/vectors", get(list).post(create))
-        .route("/v1/vectors/{collection}", get(describe).delete(remove))
-        .route("/v1/vectors/{collection}/rebuild", post(rebuild))
-        .merge(points::routes())
-        .merge(search::routes())
+pub(super) fn group() -> Group {
+    let group = Group::new("vectors")
+        .route(
+            Method::GET,
+            "/v1/vectors",
+            list,
+            reading(
+                "listVectorCollections",
+                "The vector collections of which the caller may see something",
+            ),
+        )
+        .route(
+            Method::POST,
+            "/v1/vectors",
+            create,
+            writing(
+                "createVectorCollection",
+                "Make a collection, or index the vectors of a table",
+            ),
+        )
+        .route(
+            Method::GET,
+            "/v1/vectors/{collection}",
+            describe,
+            reading("describeVectorCollection", "What a collection is"),
+        )
+        .route(
+            Method::DELETE,
+            "/v1/vectors/{collection}",
+            remove,
+            writing("dropVectorCollection", "Drop a collection with its rows"),
+        )
+        .route(
+            Method::POST,
+            "/v1/vectors/{collection}/rebuild",
+            rebuild,
+            writing(
+                "rebuildVectorIndexes",
+                "Build the indexes of a collection again, perhaps with other options",
+            ),
+        );
+    search::add(points::add(group))
 }
 
 /// What is to be made.
@@ -190,75 +224,60 @@ fn open_to_write(
     Ok(Allowed::to_write(caller, collection))
 }
 
-async fn list(Extension(caller): Extension<Caller>) -> axum::response::Response {
-    read(move || {
-        let all = caller.tenant.serving().vectors()?.collections();
-        let seen = |collection: &&VectorCollection| {
-            let allowed = Allowed::new(&caller, (*collection).clone());
-            !matches!(allowed.predicate(), Ok(Some(rows)) if rows.is_never_true())
-        };
-        let names = all.iter().filter(seen).map(VectorCollection::name);
-        let names: Vec<&str> = names.collect();
-        json(&serde_json::json!({ "collections": names }))
-    })
-    .await
+fn list(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let all = caller.tenant.serving().vectors()?.collections();
+    let seen = |collection: &&VectorCollection| {
+        let allowed = Allowed::new(caller, (*collection).clone());
+        !matches!(allowed.predicate(), Ok(Some(rows)) if rows.is_never_true())
+    };
+    let names = all.iter().filter(seen).map(VectorCollection::name);
+    let names: Vec<&str> = names.collect();
+    json(&serde_json::json!({ "collections": names }))
 }
 
-async fn create(Extension(caller): Extension<Caller>, body: Body) -> axum::response::Response {
-    run(body, move |body| -> Answer {
-        let asked: Create = parse(&body)?;
-        let options = asked.options()?;
-        let vectors = caller.tenant.serving().vectors()?;
-        require(&caller, VectorDb::TABLE, Access::Write)?;
-        let collection = if asked.over_table {
-            require(&caller, &asked.name, Access::Read)?;
-            if !asked.metadata.is_empty() {
-                return Err(Error::invalid(
-                    "`metadata` is what the table has; leave it out beside `over_table`",
-                )
-                .into());
-            }
-            if vectors.collection(&asked.name).is_ok() {
-                return Err(Error::conflict(format!(
-                    "there is a vector collection `{}` already",
-                    asked.name
-                ))
-                .into());
-            }
-            vectors.open_collection(&asked.name, options)?
-        } else {
-            let (serving, name) = (caller.tenant.serving(), asked.name.clone());
-            serving.keep_apart(&name)?;
-            let made = vectors.create_collection(asked.name, options, asked.metadata);
-            if made.is_err() {
-                serving.let_go(&name)?;
-            }
-            made?
-        };
-        created(&described(&Allowed::new(&caller, collection))?)
-    })
-    .await
+fn create(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let asked: Create = parse(&call.body)?;
+    let options = asked.options()?;
+    let vectors = caller.tenant.serving().vectors()?;
+    require(caller, VectorDb::TABLE, Access::Write)?;
+    let collection = if asked.over_table {
+        require(caller, &asked.name, Access::Read)?;
+        if !asked.metadata.is_empty() {
+            return Err(Error::invalid(
+                "`metadata` is what the table has; leave it out beside `over_table`",
+            )
+            .into());
+        }
+        if vectors.collection(&asked.name).is_ok() {
+            return Err(Error::conflict(format!(
+                "there is a vector collection `{}` already",
+                asked.name
+            ))
+            .into());
+        }
+        vectors.open_collection(&asked.name, options)?
+    } else {
+        let (serving, name) = (caller.tenant.serving(), asked.name.clone());
+        serving.keep_apart(&name)?;
+        let made = vectors.create_collection(asked.name, options, asked.metadata);
+        if made.is_err() {
+            serving.let_go(&name)?;
+        }
+        made?
+    };
+    created(&described(&Allowed::new(caller, collection))?)
 }
 
-async fn describe(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-) -> axum::response::Response {
-    read(move || json(&described(&open(&caller, &name)?)?)).await
-}
-
-async fn remove(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-) -> axum::response::Response {
-    read(move || {
-        open_to_write(&caller, &name)?.require_all()?;
-        let serving = caller.tenant.serving();
-        serving.vectors()?.drop_collection(&name)?;
-        serving.let_go(&name)?;
-        json(&serde_json::json!({ "dropped": name }))
-    })
-    .await
+fn describe(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("collection");
+    open_to_write(caller, name)?.require_all()?;
+    let serving = caller.tenant.serving();
+    serving.vectors()?.drop_collection(name)?;
+    serving.let_go(name)?;
+    json(&serde_json::json!({ "dropped": name }))
 }
 
 /// Other options for indexes; those of columns that are not named stay.
@@ -277,31 +296,26 @@ struct Tune {
     precision: Option<Precision>,
 }
 
-async fn rebuild(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> axum::response::Response {
-    run(body, move |body| {
-        let asked: Rebuild = parse(&body)?;
-        let allowed = open_to_write(&caller, &name)?;
-        allowed.require_all()?;
-        let mut options = allowed.collection.options().clone();
-        for (at, tune) in asked.vectors.iter().enumerate() {
-            let place = |error: Error| error.at(format!("vectors[{at}]"));
-            let column = options.vectors_of(tune.column.as_deref()).map_err(place)?;
-            let column = column.column.clone();
-            let of = options.vectors.iter_mut().find(|of| of.column == column);
-            let Some(of) = of else { continue };
-            if let Some(index) = &tune.index {
-                check_index(index).map_err(place)?;
-                of.index = index.clone();
-            }
-            of.precision = tune.precision.unwrap_or(of.precision);
+fn rebuild(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("collection");
+    let asked: Rebuild = parse(&call.body)?;
+    let allowed = open_to_write(caller, name)?;
+    allowed.require_all()?;
+    let mut options = allowed.collection.options().clone();
+    for (at, tune) in asked.vectors.iter().enumerate() {
+        let place = |error: Error| error.at(format!("vectors[{at}]"));
+        let column = options.vectors_of(tune.column.as_deref()).map_err(place)?;
+        let column = column.column.clone();
+        let of = options.vectors.iter_mut().find(|of| of.column == column);
+        let Some(of) = of else { continue };
+        if let Some(index) = &tune.index {
+            check_index(index).map_err(place)?;
+            of.index = index.clone();
         }
-        let vectors = caller.tenant.serving().vectors()?;
-        let collection = vectors.open_collection(&name, options)?;
-        json(&described(&Allowed::new(&caller, collection))?)
-    })
-    .await
+        of.precision = tune.precision.unwrap_or(of.precision);
+    }
+    let vectors = caller.tenant.serving().vectors()?;
+    let collection = vectors.open_collection(name, options)?;
+    json(&described(&Allowed::new(caller, collection))?)
 }

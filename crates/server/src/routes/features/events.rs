@@ -1,9 +1,6 @@
 //! Events of a view: brought in, read back for an entity, forgotten.
 
-use axum::Router;
-use axum::extract::{Extension, Path};
-use axum::response::Response;
-use axum::routing::post;
+use axum::http::Method;
 use common::schema::{Field, FieldType};
 use common::{Error, RecordId, Result, Seq, Text, Timestamp, Value};
 use serde::{Deserialize, Serialize};
@@ -15,21 +12,46 @@ use vectordb::feature::{
 use vectordb::lineage::{LineageNode, NodeKind};
 
 use super::super::serving::{
-    Access, Body, Encoder, ROWS_MAX, check_count, id_of, ids_of, json, parse, rows_of, run, table,
+    Access, Encoder, ROWS_MAX, check_count, id_of, ids_of, json, parse, reading, rows_of, table,
+    writing,
 };
 use super::{When, keys_of, view_of};
-use crate::app::App;
 use crate::auth::Caller;
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 
 /// Most events in one request.
 const EVENTS_MAX: usize = 10_000;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/features/views/{view}/events", post(ingest))
-        .route("/v1/features/views/{view}/get", post(get))
-        .route("/v1/features/views/{view}/history", post(history))
-        .route("/v1/features/views/{view}/forget", post(forget))
+pub(super) fn add(group: Group) -> Group {
+    group
+        .route(
+            Method::POST,
+            "/v1/features/views/{view}/events",
+            ingest,
+            writing("ingestFeatureEvents", "Bring events in"),
+        )
+        .route(
+            Method::POST,
+            "/v1/features/views/{view}/get",
+            get,
+            reading(
+                "getFeatures",
+                "What is known of entities, each value with its status",
+            ),
+        )
+        .route(
+            Method::POST,
+            "/v1/features/views/{view}/history",
+            history,
+            reading("getFeatureHistory", "All events of an entity"),
+        )
+        .route(
+            Method::POST,
+            "/v1/features/views/{view}/forget",
+            forget,
+            writing("forgetFeatures", "Forget all events of entities"),
+        )
 }
 
 #[derive(Deserialize)]
@@ -132,49 +154,44 @@ impl Columns {
     }
 }
 
-async fn ingest(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Ingest = parse(&body)?;
-        check_count("events", asked.events.len(), EVENTS_MAX)?;
-        let store = caller.tenant.serving().features()?;
-        let view = view_of(&caller, &store, &name, Access::Write)?;
-        let columns = Columns::read(&view, &asked.events)?;
-        let mut batch = FeatureBatch::new(&columns.keys, Timestamp::default()).at(&columns.times);
-        if let Some(known) = &columns.known {
-            batch = batch.known(Times::Each(known));
-        }
-        for (feature, values) in &columns.features {
-            batch = batch.column(feature.clone(), Column::Values(values));
-        }
-        if let Some(source) = asked.source {
-            let run = source.run.unwrap_or_else(|| source.name.clone());
-            let node = LineageNode::new(NodeKind::Source, source.name, source.version);
-            batch = batch.source(run, node, []);
-        }
-        let report = view.ingest(&batch, asked.on_invalid)?;
-        let skipped = report.skipped.into_iter().map(|(event, error)| Skipped {
-            event,
-            reason: error.to_string(),
-        });
-        let missing = report.missing.into_iter();
-        let missing = missing.map(|(event, feature, reason)| Missing {
-            event,
-            feature,
-            reason,
-        });
-        json(&Ingested {
-            seq: report.seq,
-            events: report.events,
-            unchanged: report.unchanged,
-            skipped: skipped.collect(),
-            missing: missing.collect(),
-        })
+fn ingest(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("view");
+    let asked: Ingest = parse(&call.body)?;
+    check_count("events", asked.events.len(), EVENTS_MAX)?;
+    let store = caller.tenant.serving().features()?;
+    let view = view_of(caller, &store, name, Access::Write)?;
+    let columns = Columns::read(&view, &asked.events)?;
+    let mut batch = FeatureBatch::new(&columns.keys, Timestamp::default()).at(&columns.times);
+    if let Some(known) = &columns.known {
+        batch = batch.known(Times::Each(known));
+    }
+    for (feature, values) in &columns.features {
+        batch = batch.column(feature.clone(), Column::Values(values));
+    }
+    if let Some(source) = asked.source {
+        let run = source.run.unwrap_or_else(|| source.name.clone());
+        let node = LineageNode::new(NodeKind::Source, source.name, source.version);
+        batch = batch.source(run, node, []);
+    }
+    let report = view.ingest(&batch, asked.on_invalid)?;
+    let skipped = report.skipped.into_iter().map(|(event, error)| Skipped {
+        event,
+        reason: error.to_string(),
+    });
+    let missing = report.missing.into_iter();
+    let missing = missing.map(|(event, feature, reason)| Missing {
+        event,
+        feature,
+        reason,
+    });
+    json(&Ingested {
+        seq: report.seq,
+        events: report.events,
+        unchanged: report.unchanged,
+        skipped: skipped.collect(),
+        missing: missing.collect(),
     })
-    .await
 }
 
 /// What is known of an entity.
@@ -232,26 +249,21 @@ struct Get {
     as_of: When,
 }
 
-async fn get(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Get = parse(&body)?;
-        check_count("keys", asked.keys.len(), ROWS_MAX)?;
-        let store = caller.tenant.serving().features()?;
-        let view = view_of(&caller, &store, &name, Access::Read)?;
-        let as_of = asked.as_of.as_of(&store)?;
-        let ids = ids_of(&keys_of(view.entity()), "keys", &asked.keys)?;
-        let mut writer = Writer::new(&view);
-        let rows = ids
-            .iter()
-            .map(|id| writer.row(id, &view.get(id, as_of)?))
-            .collect::<Result<Vec<_>>>()?;
-        json(&serde_json::json!({ "rows": rows }))
-    })
-    .await
+fn get(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("view");
+    let asked: Get = parse(&call.body)?;
+    check_count("keys", asked.keys.len(), ROWS_MAX)?;
+    let store = caller.tenant.serving().features()?;
+    let view = view_of(caller, &store, name, Access::Read)?;
+    let as_of = asked.as_of.as_of(&store)?;
+    let ids = ids_of(&keys_of(view.entity()), "keys", &asked.keys)?;
+    let mut writer = Writer::new(&view);
+    let rows = ids
+        .iter()
+        .map(|id| writer.row(id, &view.get(id, as_of)?))
+        .collect::<Result<Vec<_>>>()?;
+    json(&serde_json::json!({ "rows": rows }))
 }
 
 #[derive(Deserialize)]
@@ -260,22 +272,17 @@ struct OneKey {
     key: Box<RawValue>,
 }
 
-async fn history(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: OneKey = parse(&body)?;
-        let store = caller.tenant.serving().features()?;
-        let view = view_of(&caller, &store, &name, Access::Read)?;
-        let id = id_of(&keys_of(view.entity()), &asked.key).map_err(|error| error.at("key"))?;
-        let mut writer = Writer::new(&view);
-        let events = view.history(&id)?;
-        let events = events.iter().map(|row| writer.row(&id, row));
-        json(&serde_json::json!({ "events": events.collect::<Result<Vec<_>>>()? }))
-    })
-    .await
+fn history(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("view");
+    let asked: OneKey = parse(&call.body)?;
+    let store = caller.tenant.serving().features()?;
+    let view = view_of(caller, &store, name, Access::Read)?;
+    let id = id_of(&keys_of(view.entity()), &asked.key).map_err(|error| error.at("key"))?;
+    let mut writer = Writer::new(&view);
+    let events = view.history(&id)?;
+    let events = events.iter().map(|row| writer.row(&id, row));
+    json(&serde_json::json!({ "events": events.collect::<Result<Vec<_>>>()? }))
 }
 
 #[derive(Deserialize)]
@@ -284,18 +291,13 @@ struct Forget {
     keys: Vec<Box<RawValue>>,
 }
 
-async fn forget(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Forget = parse(&body)?;
-        check_count("keys", asked.keys.len(), ROWS_MAX)?;
-        let store = caller.tenant.serving().features()?;
-        let view = view_of(&caller, &store, &name, Access::Write)?;
-        let ids = ids_of(&keys_of(view.entity()), "keys", &asked.keys)?;
-        json(&serde_json::json!({ "events": view.forget(&ids)? }))
-    })
-    .await
+fn forget(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("view");
+    let asked: Forget = parse(&call.body)?;
+    check_count("keys", asked.keys.len(), ROWS_MAX)?;
+    let store = caller.tenant.serving().features()?;
+    let view = view_of(caller, &store, name, Access::Write)?;
+    let ids = ids_of(&keys_of(view.entity()), "keys", &asked.keys)?;
+    json(&serde_json::json!({ "events": view.forget(&ids)? }))
 }

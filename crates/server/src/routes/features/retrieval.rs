@@ -1,10 +1,7 @@
 //! Online retrieval: features of one entity or many as one matrix, as JSON or as an Arrow stream.
 
-use axum::Router;
-use axum::extract::Extension;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::http::{Method, header};
+use axum::response::IntoResponse;
 use common::schema::{Field, FieldType};
 use common::serialization::Format;
 use common::{Error, Metadata, Record, RecordId, Result, Text, Value};
@@ -12,12 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vectordb::feature::{BatchOptions, Entity, FeatureStore, Retrieval, Status};
 
-use super::super::serving::{
-    Access, Answer, Body, accepts, check_count, ids_of, json, parse, run, table,
-};
+use super::super::serving::{Access, accepts, check_count, ids_of, json, parse, reading, table};
 use super::{When, keys_of, view_of};
-use crate::app::App;
 use crate::auth::Caller;
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 use crate::problem::Problem;
 
 /// The media type of an Arrow stream.
@@ -27,8 +23,16 @@ const KEYS_MAX: usize = 10_000;
 /// Most numbers in one answer.
 const NUMBERS_MAX: usize = 4 << 20;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/v1/features/retrieve", post(retrieve))
+pub(super) fn add(group: Group) -> Group {
+    group.route(
+        Method::POST,
+        "/v1/features/retrieve",
+        retrieve,
+        reading(
+            "retrieveFeatures",
+            "Features of entities as rows of a matrix, as JSON or as an Arrow stream",
+        ),
+    )
 }
 
 /// Features of a view; all of them if none is named.
@@ -139,52 +143,45 @@ fn number(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-async fn retrieve(
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Retrieve = parse(&body)?;
-        check_count("keys", asked.keys.len(), KEYS_MAX)?;
-        let store = caller.tenant.serving().features()?;
-        let planned = retrieval_of(&caller, &store, &asked.features, asked.transformer.as_ref())?;
-        let as_of = asked.as_of.as_of(&store)?;
-        let ids = ids_of(&keys_of(&planned.entity), "keys", &asked.keys)?;
-        let (outputs, views) = (planned.retrieval.outputs(), planned.retrieval.views());
-        if outputs.saturating_mul(ids.len()) > NUMBERS_MAX {
-            return Err(Error::limit_exceeded(format!(
-                "the answer has more than {NUMBERS_MAX} numbers; ask for fewer keys or features"
-            ))
-            .into());
-        }
-        let mut numbers = vec![f64::NAN; outputs * ids.len()];
-        let mut statuses = vec![Status::Unread; views * ids.len()];
-        let options = BatchOptions::default();
-        let report =
-            planned
-                .retrieval
-                .get_many(&ids, as_of, &mut numbers, &mut statuses, options)?;
-        if accepts(&headers, ARROW) {
-            let fields = keys_of(&planned.entity).fields;
-            let keys = ids.iter().map(|id| id.values().to_vec());
-            return arrow(fields, keys, &planned.columns, &numbers);
-        }
-        let rows = numbers.chunks(outputs.max(1));
-        let of_key = statuses.chunks(views.max(1));
-        json(&Retrieved {
-            rows: rows
-                .map(|row| row.iter().copied().map(number).collect())
-                .collect(),
-            statuses: of_key
-                .map(|row| row.iter().map(|status| status.name()).collect())
-                .collect(),
-            columns: planned.columns,
-            present: report.present,
-            incomplete: report.incomplete,
-        })
+fn retrieve(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let asked: Retrieve = parse(&call.body)?;
+    check_count("keys", asked.keys.len(), KEYS_MAX)?;
+    let store = caller.tenant.serving().features()?;
+    let planned = retrieval_of(caller, &store, &asked.features, asked.transformer.as_ref())?;
+    let as_of = asked.as_of.as_of(&store)?;
+    let ids = ids_of(&keys_of(&planned.entity), "keys", &asked.keys)?;
+    let (outputs, views) = (planned.retrieval.outputs(), planned.retrieval.views());
+    if outputs.saturating_mul(ids.len()) > NUMBERS_MAX {
+        return Err(Error::limit_exceeded(format!(
+            "the answer has more than {NUMBERS_MAX} numbers; ask for fewer keys or features"
+        ))
+        .into());
+    }
+    let mut numbers = vec![f64::NAN; outputs * ids.len()];
+    let mut statuses = vec![Status::Unread; views * ids.len()];
+    let options = BatchOptions::default();
+    let report = planned
+        .retrieval
+        .get_many(&ids, as_of, &mut numbers, &mut statuses, options)?;
+    if accepts(&call.headers, ARROW) {
+        let fields = keys_of(&planned.entity).fields;
+        let keys = ids.iter().map(|id| id.values().to_vec());
+        return arrow(fields, keys, &planned.columns, &numbers);
+    }
+    let rows = numbers.chunks(outputs.max(1));
+    let of_key = statuses.chunks(views.max(1));
+    json(&Retrieved {
+        rows: rows
+            .map(|row| row.iter().copied().map(number).collect())
+            .collect(),
+        statuses: of_key
+            .map(|row| row.iter().map(|status| status.name()).collect())
+            .collect(),
+        columns: planned.columns,
+        present: report.present,
+        incomplete: report.incomplete,
     })
-    .await
 }
 
 /// Rows of numbers with what stands before them, as one table.
@@ -211,7 +208,7 @@ pub(super) fn arrow(
     before: impl Iterator<Item = Vec<Value>>,
     columns: &[Text],
     numbers: &[f64],
-) -> Answer {
+) -> Answered {
     let (table, records) = rows_with(fields, before, columns, numbers);
     let mut bytes = Vec::new();
     Format::Arrow.encode_rows(&table, &records, &mut bytes)?;

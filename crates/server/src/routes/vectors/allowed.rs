@@ -74,7 +74,7 @@ impl Allowed {
         if self.shows(column) {
             return Ok(());
         }
-        Err(Problem::not_permitted(format!(
+        Err(Problem::forbidden(format!(
             "column `{column}` of `{}` is not for you to use",
             self.schema.name
         )))
@@ -85,7 +85,7 @@ impl Allowed {
         if self.permission == Permission::all() {
             return Ok(());
         }
-        Err(Problem::not_permitted(format!(
+        Err(Problem::forbidden(format!(
             "only who may change all of `{}` may do that",
             self.schema.name
         )))

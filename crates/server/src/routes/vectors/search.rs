@@ -1,19 +1,17 @@
 //! Searches: one, many of one state, several as one ranking; and how one is answered.
 
-use axum::Router;
-use axum::extract::{Extension, Path};
-use axum::response::Response;
-use axum::routing::post;
+use axum::http::Method;
 use common::{Error, RecordId, Result, Row, Seq, Text, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vectordb::{Diversity, Explanation, Found, Fusion, Hybrid, SEARCH_K_MAX, Search, Target};
 
-use super::super::serving::{Body, Encoder, check_count, id_of, json, key_table, parse, run};
+use super::super::serving::{Encoder, check_count, id_of, json, key_table, parse, reading};
 use super::allowed::Allowed;
 use super::open;
-use crate::app::App;
 use crate::auth::Caller;
+use crate::call::{Answered, Call};
+use crate::openapi::Group;
 use crate::problem::Problem;
 
 /// Most hits of a search.
@@ -23,12 +21,35 @@ const SEARCHES_MAX: usize = 256;
 /// Most hits of all searches in one request.
 const HITS_MAX: usize = 100_000;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/vectors/{collection}/search", post(search))
-        .route("/v1/vectors/{collection}/search/batch", post(batch))
-        .route("/v1/vectors/{collection}/search/hybrid", post(hybrid))
-        .route("/v1/vectors/{collection}/search/explain", post(explain))
+pub(super) fn add(group: Group) -> Group {
+    group
+        .route(
+            Method::POST,
+            "/v1/vectors/{collection}/search",
+            search,
+            reading(
+                "searchVectors",
+                "The points nearest to a vector or to another point",
+            ),
+        )
+        .route(
+            Method::POST,
+            "/v1/vectors/{collection}/search/batch",
+            batch,
+            reading("searchVectorsBatch", "Many searches of one state"),
+        )
+        .route(
+            Method::POST,
+            "/v1/vectors/{collection}/search/hybrid",
+            hybrid,
+            reading("searchVectorsHybrid", "Several searches as one ranking"),
+        )
+        .route(
+            Method::POST,
+            "/v1/vectors/{collection}/search/explain",
+            explain,
+            reading("explainVectorSearch", "What a search does"),
+        )
 }
 
 /// A search as callers describe it.
@@ -211,21 +232,16 @@ fn values(row: &Row, select: &[Text]) -> Vec<Value> {
     values.map(Option::unwrap_or_default).collect()
 }
 
-async fn search(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Asked = parse(&body)?;
-        asked.alone()?;
-        let allowed = open(&caller, &name)?;
-        let (search, select) = asked.search(&allowed)?;
-        let found = allowed.collection.search(&search)?;
-        let mut rows = allowed.encoder(&select);
-        json(&Writer::new(&allowed).found(&found, &select, &mut rows)?)
-    })
-    .await
+fn search(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("collection");
+    let asked: Asked = parse(&call.body)?;
+    asked.alone()?;
+    let allowed = open(caller, name)?;
+    let (search, select) = asked.search(&allowed)?;
+    let found = allowed.collection.search(&search)?;
+    let mut rows = allowed.encoder(&select);
+    json(&Writer::new(&allowed).found(&found, &select, &mut rows)?)
 }
 
 #[derive(Deserialize)]
@@ -234,45 +250,40 @@ struct Batch {
     searches: Vec<Asked>,
 }
 
-async fn batch(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Batch = parse(&body)?;
-        check_count("searches", asked.searches.len(), SEARCHES_MAX)?;
-        let allowed = open(&caller, &name)?;
-        let (mut searches, mut selects) = (Vec::new(), Vec::new());
-        for (at, asked) in asked.searches.iter().enumerate() {
-            let (search, select) = asked
-                .alone()
-                .map_err(Problem::from)
-                .and_then(|()| asked.search(&allowed))
-                .map_err(|problem| problem.at(&format!("searches[{at}]")))?;
-            searches.push(search);
-            selects.push(select);
-        }
-        let hits: usize = searches.iter().map(|search| search.k).sum();
-        if hits > HITS_MAX {
-            return Err(Error::invalid(format!(
-                "the searches ask for {hits} hits together; one request takes at most {HITS_MAX}"
-            ))
-            .into());
-        }
-        let found = allowed.collection.search_many(&searches)?;
-        let mut writer = Writer::new(&allowed);
-        let mut bytes = 0;
-        let mut results = Vec::with_capacity(found.len());
-        for (found, select) in found.iter().zip(&selects) {
-            let mut rows = allowed.encoder(select);
-            rows.continue_from(bytes);
-            results.push(writer.found(found, select, &mut rows)?);
-            bytes = rows.bytes();
-        }
-        json(&serde_json::json!({ "results": results }))
-    })
-    .await
+fn batch(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("collection");
+    let asked: Batch = parse(&call.body)?;
+    check_count("searches", asked.searches.len(), SEARCHES_MAX)?;
+    let allowed = open(caller, name)?;
+    let (mut searches, mut selects) = (Vec::new(), Vec::new());
+    for (at, asked) in asked.searches.iter().enumerate() {
+        let (search, select) = asked
+            .alone()
+            .map_err(Problem::from)
+            .and_then(|()| asked.search(&allowed))
+            .map_err(|problem| problem.at(&format!("searches[{at}]")))?;
+        searches.push(search);
+        selects.push(select);
+    }
+    let hits: usize = searches.iter().map(|search| search.k).sum();
+    if hits > HITS_MAX {
+        return Err(Error::invalid(format!(
+            "the searches ask for {hits} hits together; one request takes at most {HITS_MAX}"
+        ))
+        .into());
+    }
+    let found = allowed.collection.search_many(&searches)?;
+    let mut writer = Writer::new(&allowed);
+    let mut bytes = 0;
+    let mut results = Vec::with_capacity(found.len());
+    for (found, select) in found.iter().zip(&selects) {
+        let mut rows = allowed.encoder(select);
+        rows.continue_from(bytes);
+        results.push(writer.found(found, select, &mut rows)?);
+        bytes = rows.bytes();
+    }
+    json(&serde_json::json!({ "results": results }))
 }
 
 /// How rankings become one.
@@ -308,50 +319,45 @@ struct FusedJson {
     row: Box<RawValue>,
 }
 
-async fn hybrid(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: HybridAsked = parse(&body)?;
-        let allowed = open(&caller, &name)?;
-        let select = allowed.select(asked.select.as_ref())?;
-        let mut hybrid = Hybrid::new(number("k", asked.k, K_MAX)?);
-        for (at, part) in asked.parts.iter().enumerate() {
-            let search = part.search(&allowed);
-            let (search, _) = search.map_err(|problem| problem.at(&format!("parts[{at}]")))?;
-            hybrid = hybrid.weighted(search, part.weight.unwrap_or(1.0));
+fn hybrid(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("collection");
+    let asked: HybridAsked = parse(&call.body)?;
+    let allowed = open(caller, name)?;
+    let select = allowed.select(asked.select.as_ref())?;
+    let mut hybrid = Hybrid::new(number("k", asked.k, K_MAX)?);
+    for (at, part) in asked.parts.iter().enumerate() {
+        let search = part.search(&allowed);
+        let (search, _) = search.map_err(|problem| problem.at(&format!("parts[{at}]")))?;
+        hybrid = hybrid.weighted(search, part.weight.unwrap_or(1.0));
+    }
+    match asked.fusion {
+        Some(FusionAsked::ReciprocalRank { k: Some(k) }) => {
+            hybrid = hybrid.fusion(Fusion::ReciprocalRank { k });
         }
-        match asked.fusion {
-            Some(FusionAsked::ReciprocalRank { k: Some(k) }) => {
-                hybrid = hybrid.fusion(Fusion::ReciprocalRank { k });
-            }
-            Some(FusionAsked::WeightedSum {}) => hybrid = hybrid.fusion(Fusion::WeightedSum),
-            _ => {}
-        }
-        hybrid.filter = allowed.filter(asked.filter.as_deref())?;
-        hybrid.select = Some(select.clone());
-        let fused = allowed.collection.search_hybrid(&hybrid)?;
-        let (mut ids, mut rows) = (allowed.id_encoder(), allowed.encoder(&select));
-        let hits = fused.hits.iter().map(|hit| {
-            let places = hit.places.iter().map(|place| {
-                place.map(|place| PlaceJson {
-                    rank: place.rank,
-                    distance: place.distance,
-                })
-            });
-            Ok(FusedJson {
-                id: ids.id(&hit.id)?,
-                score: hit.score,
-                places: places.collect(),
-                row: rows.row(values(&hit.row, &select))?,
+        Some(FusionAsked::WeightedSum {}) => hybrid = hybrid.fusion(Fusion::WeightedSum),
+        _ => {}
+    }
+    hybrid.filter = allowed.filter(asked.filter.as_deref())?;
+    hybrid.select = Some(select.clone());
+    let fused = allowed.collection.search_hybrid(&hybrid)?;
+    let (mut ids, mut rows) = (allowed.id_encoder(), allowed.encoder(&select));
+    let hits = fused.hits.iter().map(|hit| {
+        let places = hit.places.iter().map(|place| {
+            place.map(|place| PlaceJson {
+                rank: place.rank,
+                distance: place.distance,
             })
         });
-        let hits = hits.collect::<Result<Vec<_>>>()?;
-        json(&serde_json::json!({ "seq": fused.seq, "hits": hits }))
-    })
-    .await
+        Ok(FusedJson {
+            id: ids.id(&hit.id)?,
+            score: hit.score,
+            places: places.collect(),
+            row: rows.row(values(&hit.row, &select))?,
+        })
+    });
+    let hits = hits.collect::<Result<Vec<_>>>()?;
+    json(&serde_json::json!({ "seq": fused.seq, "hits": hits }))
 }
 
 #[derive(Serialize)]
@@ -397,21 +403,16 @@ impl From<&Explanation> for ExplanationJson {
     }
 }
 
-async fn explain(
-    Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Response {
-    run(body, move |body| {
-        let asked: Asked = parse(&body)?;
-        asked.alone()?;
-        let allowed = open(&caller, &name)?;
-        // It tells of rows that the caller may not see, if only how many.
-        allowed.require_all()?;
-        let (search, _) = asked.search(&allowed)?;
-        json(&ExplanationJson::from(
-            &allowed.collection.explain(&search)?,
-        ))
-    })
-    .await
+fn explain(call: &Call) -> Answered {
+    let caller = &call.caller;
+    let name = call.parameter("collection");
+    let asked: Asked = parse(&call.body)?;
+    asked.alone()?;
+    let allowed = open(caller, name)?;
+    // It tells of rows that the caller may not see, if only how many.
+    allowed.require_all()?;
+    let (search, _) = asked.search(&allowed)?;
+    json(&ExplanationJson::from(
+        &allowed.collection.explain(&search)?,
+    ))
 }
