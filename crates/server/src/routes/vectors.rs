@@ -271,6 +271,11 @@ fn create(call: &Call) -> Answered {
 }
 
 fn describe(call: &Call) -> Answered {
+    let allowed = open(&call.caller, call.parameter("collection"))?;
+    json(&described(&allowed)?)
+}
+
+fn remove(call: &Call) -> Answered {
     let caller = &call.caller;
     let name = call.parameter("collection");
     open_to_write(caller, name)?.require_all()?;

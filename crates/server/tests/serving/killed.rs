@@ -1,4 +1,4 @@
-//! A server in a process of its own, over a store on the disk, that is killed or told to stop: nothing that was settled is
+//! A server in a process of its own, over a store on the disk, that is killed or told to stop: nothing that was answered is
 //! lost, and it answers as before.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,7 +10,7 @@ use common::utils::id_generator::{Rng as _, SeededRng};
 use durable::{DurableDatabase, DurableOptions};
 use serde_json::{Value as Json, json};
 use server::{App, Auth, ServeOptions, Tenant, serve, stop_signal};
-use syncdb::SyncServer;
+use syncdb::SyncServerOptions;
 
 use crate::running::Client;
 
@@ -24,8 +24,8 @@ fn a_server_for_the_others() {
     };
     let store =
         Arc::new(DurableDatabase::open(folder.join("store"), DurableOptions::default()).unwrap());
-    let sync = Arc::new(SyncServer::new(store.database().clone()).unwrap());
-    let tenant = Tenant::new(Tenant::DEFAULT, sync).with_indexes(folder.join("indexes"));
+    let options = SyncServerOptions::default();
+    let tenant = Tenant::durable(Tenant::DEFAULT, Arc::clone(&store), options).unwrap();
     let tenant = Arc::new(tenant);
     let app = App::new([Arc::clone(&tenant)], Auth::Open);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -37,7 +37,6 @@ fn a_server_for_the_others() {
         move || {
             for line in std::io::stdin().lines() {
                 match line.unwrap().as_str() {
-                    "settle" => store.wait(store.database().seq()).unwrap(),
                     "checkpoint" => {
                         store.checkpoint().unwrap();
                         tenant.save_indexes().unwrap();
@@ -179,12 +178,11 @@ fn t30_rows_and_answers_are_there_after_a_kill_and_after_a_stop() {
     for rows in [1, 999, 1_000, 1_001] {
         for is_killed in [true, false] {
             let folder = tempfile::tempdir().unwrap();
-            let mut process = Process::start(folder.path());
+            let process = Process::start(folder.path());
             fill(&process.client, rows);
             let before = seen(&process.client);
             assert_eq!(before.0.len(), usize::try_from(rows).unwrap());
             if is_killed {
-                process.command("settle");
                 process.kill();
             } else {
                 process.stop();
@@ -210,21 +208,19 @@ fn t31_an_index_of_before_a_kill_answers_to_the_bit_without_a_build() {
     let before = seen(&process.client);
     process.kill();
     for _ in 0..2 {
-        let mut process = Process::start(folder.path());
+        let process = Process::start(folder.path());
         assert_eq!(seen(&process.client), before);
         assert_eq!(process.client.get("/v1/vectors/places")["builds"], 0);
-        process.command("settle");
         process.kill();
     }
     // Rows that came after the index was saved come from the log.
-    let mut process = Process::start(folder.path());
+    let process = Process::start(folder.path());
     let points = json!({ "points": [{ "id": 9_000, "vector": vec![0.5; 8], "note": "late" }] });
     process.client.post("/v1/vectors/places/points", &points);
     process.client.post(
         "/v1/vectors/places/points/delete",
         &json!({ "ids": [5, 6] }),
     );
-    process.command("settle");
     process.kill();
     let process = Process::start(folder.path());
     let asked = json!({ "vector": vec![0.5; 8], "k": 1 });
@@ -253,7 +249,7 @@ fn events_of_features_come_back_from_the_log_and_are_written_there_once() {
     };
     let read = json!({ "features": [{ "view": "rides", "features": ["fare"] }], "keys": [1, 2, 3],
                        "as_of": { "event": "2026-03-01T00:00:00Z" } });
-    let mut process = Process::start(folder.path());
+    let process = Process::start(folder.path());
     process
         .client
         .put("/v1/features/definitions", &view(&["fare"]));
@@ -261,7 +257,6 @@ fn events_of_features_come_back_from_the_log_and_are_written_there_once() {
     process
         .client
         .post("/v1/features/views/rides/events", &event(1, 0.1));
-    process.command("settle");
     process.kill();
     let log = || {
         let files = std::fs::read_dir(folder.path().join("store")).unwrap();
@@ -270,7 +265,7 @@ fn events_of_features_come_back_from_the_log_and_are_written_there_once() {
             .sum::<u64>()
     };
     // Another definition: the events are made anew, and come back as well.
-    let mut process = Process::start(folder.path());
+    let process = Process::start(folder.path());
     process
         .client
         .post("/v1/features/views/rides/events", &event(2, 0.2));
@@ -286,14 +281,12 @@ fn events_of_features_come_back_from_the_log_and_are_written_there_once() {
     process
         .client
         .post("/v1/features/views/rides/events", &event(3, 0.3));
-    process.command("settle");
     process.kill();
     let size = log();
     for _ in 0..3 {
-        let mut process = Process::start(folder.path());
+        let process = Process::start(folder.path());
         let rows = process.client.post("/v1/features/retrieve", &read);
         assert_eq!(rows["rows"], json!([[0.1], [0.2], [0.3]]));
-        process.command("settle");
         process.kill();
     }
     assert_eq!(log(), size, "to open the store writes nothing");

@@ -16,7 +16,6 @@ use super::super::serving::{
     writing,
 };
 use super::{When, keys_of, view_of};
-use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
 

@@ -12,7 +12,6 @@ use vectordb::lineage::{LineageNode, Related};
 
 use super::super::serving::{Access, Encoder, accepts, id_of, json, parse, reading};
 use super::{When, keys_of, store_of, view_of};
-use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
 

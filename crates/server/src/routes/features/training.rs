@@ -15,7 +15,6 @@ use super::super::serving::{
 use super::retrieval::{ARROW, Stored, arrow, rows_with};
 use super::when::time;
 use super::{Part, keys_of, retrieval_of, store_of, view_of};
-use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
 

@@ -1,8 +1,8 @@
 //! Points: rows of vectors and metadata, written, read, deleted, in pages, counted.
 
-use axum::http::Method;
 use std::collections::HashSet;
 
+use axum::http::Method;
 use common::database::Transaction;
 use common::query::{Cursor, Filter, Query};
 use common::{Error, Record, RecordId, Result, Row, Seq, Text, Value};
@@ -16,7 +16,6 @@ use super::super::serving::{
 };
 use super::allowed::Allowed;
 use super::{open, open_to_write};
-use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
 use crate::problem::Problem;

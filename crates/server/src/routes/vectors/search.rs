@@ -9,7 +9,6 @@ use vectordb::{Diversity, Explanation, Found, Fusion, Hybrid, SEARCH_K_MAX, Sear
 use super::super::serving::{Encoder, check_count, id_of, json, key_table, parse, reading};
 use super::allowed::Allowed;
 use super::open;
-use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
 use crate::problem::Problem;
