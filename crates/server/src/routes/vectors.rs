@@ -151,7 +151,12 @@ impl Create {
             let dense = dense.options();
             options = options.vectors(dense.map_err(|error| error.at(format!("vectors[{at}]")))?);
         }
-        for sparse in &self.sparse {
+        for (at, sparse) in self.sparse.iter().enumerate() {
+            if sparse.dimension == Some(0) {
+                return Err(Error::invalid(format!(
+                    "sparse[{at}]: `dimension` is at least 1; leave it out for any position"
+                )));
+            }
             let mut given = SparseOptions::new(sparse.column.clone());
             if let Some(dimension) = sparse.dimension {
                 given = given.dimension(dimension);

@@ -11,7 +11,7 @@ fn shop() -> Running {
         "views": [
             { "name": "rides", "entity": "user", "features": [
                 { "name": "fare", "type": "float", "nullable": true },
-                { "name": "km", "type": "float", "nullable": true, "rules": [{ "at_least": { "min": 0.0 } }] } ] },
+                { "name": "km", "type": "float", "nullable": true, "rules": [{ "range": { "min": 0.0, "max": null } }] } ] },
             { "name": "tastes", "entity": "user", "features": [
                 { "name": "genre", "type": "text", "nullable": true },
                 { "name": "km", "type": "float", "nullable": true } ] },
@@ -218,8 +218,7 @@ fn a_training_set_comes_back_with_what_it_was_made_of() {
     );
 
     // A transformer of it, and where that came from.
-    let fit =
-        json!({ "name": "scaled", "training_set": set["id"], "steps": [{ "scale": "standard" }] });
+    let fit = json!({ "name": "scaled", "training_set": set["id"], "steps": [{ "scale": { "standard": { "centre": true, "scale": true } } }] });
     let fitted = server.post_as("/v1/transformers", "", &fit.to_string());
     assert_eq!(fitted.status, 201, "{}", fitted.text());
     let rows = json!({ "rows": [[9.5], [12.0], [null]] });
@@ -272,8 +271,8 @@ fn columns_are_fitted_on_rows_and_take_texts() {
     let server = Running::new();
     let fit = json!({ "name": "mixed",
         "columns": { "numbers": ["age"], "texts": ["city"], "routes": [
-            { "name": "age", "columns": ["age"], "source": "numbers", "steps": [{ "scale": "min_max" }] },
-            { "name": "city", "columns": ["city"], "source": { "one_hot": {} }, "steps": [] } ] },
+            { "name": "age", "columns": ["age"], "source": "numbers", "steps": [{ "scale": { "min_max": { "low": 0.0, "high": 1.0 } } }] },
+            { "name": "city", "columns": ["city"], "source": { "encode": { "encoding": "one_hot", "unknown": "ignore", "missing": "ignore" } }, "steps": [] } ] },
         "rows": [{ "age": 10.0, "city": "a" }, { "age": 20.0, "city": "b" }] });
     let fitted = server.post_as("/v1/transformers", "", &fit.to_string());
     assert_eq!(fitted.status, 201, "{}", fitted.text());

@@ -77,7 +77,7 @@ pub(in super::super) fn retrieval_of(
     let mut entity = None;
     for (at, part) in parts.iter().enumerate() {
         let view = view_of(caller, store, &part.view, Access::Read)
-            .map_err(|problem| problem.at(&format!("features[{at}]")))?;
+            .map_err(|problem| problem.at(format!("features[{at}]")))?;
         let all = view.definition().features.iter().map(|field| &field.name);
         let chosen: Vec<Text> = match part.features.as_slice() {
             [] => all.cloned().collect(),

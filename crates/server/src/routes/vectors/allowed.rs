@@ -105,6 +105,9 @@ impl Allowed {
         for column in columns_of(&asked) {
             self.check_column(&column)?;
         }
+        // A column that there is not is wrong in the request, and no missing page.
+        let fits = asked.compile(&self.schema);
+        fits.map_err(|error| Problem::in_body(&error).at("filter"))?;
         Ok(Some(match rows {
             Some(rows) => rows.and(asked),
             None => asked,
@@ -128,7 +131,7 @@ impl Allowed {
             for (at, column) in asked.iter().enumerate() {
                 self.schema
                     .position_of(column)
-                    .map_err(|error| error.at(format!("select[{at}]")))?;
+                    .map_err(|error| Problem::in_body(&error).at(format!("select[{at}]")))?;
                 self.check_column(column)?;
                 if asked.iter().take(at).any(|before| before == column) {
                     return Err(Error::invalid(format!(

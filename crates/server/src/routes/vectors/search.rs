@@ -140,7 +140,7 @@ impl Asked {
                     .or_else(|_| options.sparse_of(on).map(|of| &of.column)),
             },
         };
-        let column = column.map_err(|error| error.at("on"))?;
+        let column = column.map_err(|error| Problem::in_body(&error).at("on"))?;
         allowed.check_column(column)?;
         if let Target::Row(id) = &search.target {
             check_seen(allowed, id, column)?;
@@ -261,7 +261,7 @@ fn batch(call: &Call) -> Answered {
             .alone()
             .map_err(Problem::from)
             .and_then(|()| asked.search(&allowed))
-            .map_err(|problem| problem.at(&format!("searches[{at}]")))?;
+            .map_err(|problem| problem.at(format!("searches[{at}]")))?;
         searches.push(search);
         selects.push(select);
     }
@@ -327,7 +327,7 @@ fn hybrid(call: &Call) -> Answered {
     let mut hybrid = Hybrid::new(number("k", asked.k, K_MAX)?);
     for (at, part) in asked.parts.iter().enumerate() {
         let search = part.search(&allowed);
-        let (search, _) = search.map_err(|problem| problem.at(&format!("parts[{at}]")))?;
+        let (search, _) = search.map_err(|problem| problem.at(format!("parts[{at}]")))?;
         hybrid = hybrid.weighted(search, part.weight.unwrap_or(1.0));
     }
     match asked.fusion {
