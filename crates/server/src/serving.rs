@@ -143,6 +143,8 @@ pub(crate) async fn open_and_save_indexes(app: App, every: Duration) {
     }
     let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first one comes at once, when there is nothing new.
+    interval.tick().await;
     loop {
         interval.tick().await;
         save_indexes(&app).await;
