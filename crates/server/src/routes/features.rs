@@ -71,10 +71,7 @@ pub(super) fn group() -> Group {
 }
 
 /// The store, for who may do something with all that it knows of definitions.
-pub(super) fn store_of(
-    caller: &Caller,
-    access: Access,
-) -> std::result::Result<FeatureStore, Problem> {
+pub(super) fn store_of(caller: &Caller, access: Access) -> Result<FeatureStore, Problem> {
     let store = caller.tenant.serving().features()?;
     for table in FeatureStore::TABLES {
         require(caller, table, access)?;
@@ -88,7 +85,7 @@ pub(super) fn view_of(
     store: &FeatureStore,
     name: &str,
     access: Access,
-) -> std::result::Result<FeatureView, Problem> {
+) -> Result<FeatureView, Problem> {
     let view = store.view(name)?;
     require(caller, &view.definition().table(), access)?;
     Ok(view)
