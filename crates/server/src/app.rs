@@ -29,10 +29,11 @@ struct Inner {
 
 impl App {
     /// Tenants by name, and how callers are known.
-    pub fn new(tenants: impl IntoIterator<Item = Tenant>, auth: Auth) -> Self {
+    pub fn new(tenants: impl IntoIterator<Item = impl Into<Arc<Tenant>>>, auth: Auth) -> Self {
         let tenants = tenants
             .into_iter()
-            .map(|tenant| (tenant.name().clone(), Arc::new(tenant)))
+            .map(Into::<Arc<Tenant>>::into)
+            .map(|tenant| (tenant.name().clone(), tenant))
             .collect();
         Self {
             inner: Arc::new(Inner { tenants, auth }),

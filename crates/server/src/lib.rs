@@ -35,6 +35,7 @@ mod rfc3339;
 pub mod routes;
 mod schemas;
 mod serve;
+mod serving;
 mod slow;
 mod state;
 pub mod telemetry;

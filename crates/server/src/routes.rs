@@ -1,12 +1,17 @@
 //! [`router`]: the paths of a server, one module for each group of them; [`table`]: what there is, and what it needs.
 
 mod admin;
+mod experiments;
+mod features;
 mod health;
 mod query;
 mod rows;
+mod serving;
 mod sync;
 mod tables;
 mod transaction;
+mod transformers;
+mod vectors;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -34,6 +39,10 @@ fn groups() -> Vec<Group> {
         rows::group(),
         query::group(),
         transaction::group(),
+        vectors::group(),
+        features::group(),
+        transformers::group(),
+        experiments::group(),
         health::group(),
         admin::group(),
     ]

@@ -1,6 +1,7 @@
 //! [`Tenant`]: a database of its own, and all that is served of it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::{Database, Error, Result, Text, Timestamp};
@@ -9,11 +10,16 @@ use syncdb::{SyncServer, SyncServerOptions};
 
 use crate::audit::Audit;
 use crate::auth::{ApiKeys, AuthOptions};
+use crate::serving::Serving;
+
+/// The file of indexes in the folder of a database.
+const INDEXES: &str = "vectors.indexes";
 
 /// A database of its own, and all that is served of it. Tenants share the process, and nothing else.
 pub struct Tenant {
     name: Text,
     sync: Arc<SyncServer>,
+    serving: Serving,
     api_keys: ApiKeys,
     audit: Audit,
     /// Where its database is kept; `None` for one in memory.
@@ -29,6 +35,7 @@ impl Tenant {
         let db = sync.database();
         Self {
             name: name.into(),
+            serving: Serving::new(db),
             api_keys: ApiKeys::new(db.clone()),
             audit: Audit::new(db.clone(), AuthOptions::default().audit_entries_max),
             durable: None,
@@ -46,10 +53,33 @@ impl Tenant {
         options: SyncServerOptions,
     ) -> Result<Self> {
         let sync = SyncServer::with(store.database().clone(), options)?;
+        let indexes = store.folder().join(INDEXES);
         Ok(Self {
             durable: Some(store),
-            ..Self::new(name, Arc::new(sync))
+            ..Self::new(name, Arc::new(sync)).with_indexes(indexes)
         })
+    }
+
+    /// The same tenant, whose indexes of vectors are read from this file when they are first asked for, and saved to it
+    /// by [`Tenant::save_indexes`]: there need be no file yet. A durable tenant has one in the folder of its database.
+    #[must_use]
+    pub fn with_indexes(mut self, path: impl Into<PathBuf>) -> Self {
+        self.serving = Serving::new(self.sync.database()).with_indexes(path.into());
+        self
+    }
+
+    /// Saves the indexes of vectors as they are now, so that the next process need not build them: to be called after
+    /// the rows are safe, and before the end. Does nothing where there are none.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Conflict`] while another process has the file, [`common::ErrorKind::Io`] when the disk fails.
+    pub fn save_indexes(&self) -> Result<()> {
+        self.serving.save_indexes()
+    }
+
+    /// What of it is kept for models.
+    pub(crate) const fn serving(&self) -> &Serving {
+        &self.serving
     }
 
     /// Sets how many entries its audit keeps; the oldest make room. Default 100,000.

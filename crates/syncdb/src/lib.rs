@@ -20,6 +20,7 @@ pub mod sync;
 
 pub use client::{CountingTransport, Transport};
 pub use db::{SyncDb, SyncTransaction};
+pub use names::keep_apart;
 pub use server::{
     ClientStatus, RejectedMutation, RevertOptions, Status, SyncServer, SyncServerOptions,
 };

@@ -16,6 +16,7 @@ mod commit;
 mod database;
 mod history;
 mod journal;
+mod lay_out;
 mod snapshot;
 mod table;
 mod transaction;
