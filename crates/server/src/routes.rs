@@ -81,8 +81,10 @@ pub(crate) fn router(app: App, server: &Server) -> Router {
     router = health::public().add_to(router, &mut document);
     let document = document.to_json().to_string();
     router
-        .fallback(|| async { Problem::not_found("there is nothing at this path") })
-        .method_not_allowed_fallback(|| async { not_allowed() })
+        .fallback(|request: Request| {
+            refused(Problem::not_found("there is nothing at this path"), request)
+        })
+        .method_not_allowed_fallback(|request: Request| refused(not_allowed(), request))
         .layer(from_fn(compress::inflate))
         .layer(from_fn(limit))
         .layer(from_fn(compress::deflate))
@@ -117,15 +119,15 @@ async fn identify(
         // Who guesses credentials pays by their address.
         let payer = identified.as_ref().ok().and_then(payer).or(address);
         if let Some(Err(problem)) = payer.map(|payer| rate.take(&payer)) {
-            return problem.into_response();
+            return refused(problem, request).await;
         }
     }
     let caller = match identified {
         Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return refused(problem, request).await,
     };
     if let Err(problem) = check_scope(&caller, &request) {
-        return problem.into_response();
+        return refused(problem, request).await;
     }
     let tenant = Arc::clone(&caller.tenant);
     request.extensions_mut().insert(caller);
@@ -135,6 +137,19 @@ async fn identify(
         Ok(()) => answer,
         Err(error) => Problem::of(&error).into_response(),
     }
+}
+
+/// Most bytes of a body that are read for nothing.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+
+/// Refuses a request whose body nobody wants. A short one is read all the same: where one is left unread, the connection ends,
+/// and with it the next request that is on its way already.
+async fn refused(problem: Problem, request: Request) -> Response {
+    if !request.headers().contains_key(header::EXPECT) {
+        // Longer, broken: then the connection does end.
+        let _ = axum::body::to_bytes(request.into_body(), DRAIN_BYTES_MAX).await;
+    }
+    problem.into_response()
 }
 
 /// Whether the caller's credentials cover such a request. What is not in the table is refused, so that a path cannot be
