@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use common::{ErrorKind, Result};
+use syncdb::Permission;
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire;
 
@@ -91,5 +92,13 @@ async fn sync(
 }
 
 async fn status(Extension(caller): Extension<Caller>) -> Response {
-    Json(caller.tenant.sync().status()).into_response()
+    let mut status = caller.tenant.sync().status();
+    // How many rows there are of what they may not see is not told.
+    let database = caller.tenant.database();
+    status.tables.retain(|name, _| {
+        let schema = database.collection(name).map(|table| table.schema());
+        schema.is_ok_and(|schema| caller.permission(&schema) == Permission::all())
+    });
+    status.rows = status.tables.values().sum();
+    Json(status).into_response()
 }
