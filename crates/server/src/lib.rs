@@ -1,28 +1,50 @@
-//! TandemDB over HTTP: [`serve`] answers replicas, [`HttpTransport`](http::HttpTransport) reaches a server.
+//! TandemDB over HTTP: [`serve`] answers replicas and everybody else, [`HttpTransport`](http::HttpTransport) reaches a server.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `POST /v1/sync` | a frame of the sync protocol for a frame, `application/octet-stream` |
-//! | `GET /healthz` | `ok` while the process answers |
+//! | `/v1/tables`, `/v1/tables/{table}` | which tables there are; create, describe, alter and drop one |
+//! | `/v1/tables/{table}/rows[/{key}]` | rows: insert, get, put, patch, delete, list |
+//! | `POST /v1/tables/{table}/query` | rows or groups that answer a question |
+//! | `POST /v1/transaction` | several writes in one commit |
 //! | `GET /v1/status` | rows, last commit, clients and conflicts, as JSON |
 //! | `/v1/admin/..` | clients, conflicts, rejected mutations, schemas, API keys, the audit; see `docs/security.md` |
 //!
-//! [`routes::TABLE`] has them all, with the [scope](auth::Scope) that each needs.
+//! [`routes::table`] has them all, with the [scope](auth::Scope) that each needs.
+//! | `GET /metrics`, `/healthz`, `/readyz` | for monitors |
+//! | `GET /openapi.json` | all of these, described |
 //!
 //! Errors are problem details after RFC 9457, `application/problem+json`.
 
+mod access;
 mod app;
 mod audit;
 pub mod auth;
+mod call;
+mod compress;
+pub mod config;
+mod connection;
 pub mod http;
+mod limits;
+mod metrics;
+mod negotiate;
+mod openapi;
 mod problem;
+mod requests;
 mod rfc3339;
 pub mod routes;
+mod schemas;
 mod serve;
 mod slow;
+mod state;
+pub mod telemetry;
 mod tenant;
+mod tls;
+mod write;
 
 pub use app::App;
 pub use auth::{Auth, AuthOptions};
+pub use config::Config;
 pub use serve::{ServeOptions, serve, stop_signal};
 pub use tenant::Tenant;
+pub use tls::TlsFiles;

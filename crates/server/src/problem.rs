@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use common::{Error, ErrorKind};
+use common::{Error, ErrorKind, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Scope;
@@ -19,6 +19,12 @@ pub(crate) struct Problem {
     pub(crate) status: u16,
     /// The sentence for people.
     pub(crate) detail: String,
+    /// Every rule that a row breaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) violations: Vec<Violation>,
+    /// Seconds after which it is worth another try.
+    #[serde(skip)]
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -27,6 +33,8 @@ impl Problem {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
+            violations: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -40,12 +48,57 @@ impl Problem {
     }
 
     /// Credentials that are good, but not for this.
-    pub(crate) fn forbidden(needs: Scope) -> Self {
+    pub(crate) fn lacks_scope(needs: Scope) -> Self {
+        Self::forbidden(format!(
+            "the credentials do not have the scope `{}`",
+            needs.name()
+        ))
+    }
+
+    /// What the caller may see, and may not do.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// The request itself is wrong.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorKind::Invalid.name(), detail)
+    }
+
+    /// There is no such thing, or none that the caller may see.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound.name(), detail)
+    }
+
+    /// The thing is not in the state that a condition of the request names.
+    pub(crate) fn precondition(detail: impl Into<String>) -> Self {
+        let status = StatusCode::PRECONDITION_FAILED;
+        Self::new(status, "precondition failed", detail)
+    }
+
+    /// More than a limit lets through.
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            format!("the credentials do not have the scope `{}`", needs.name()),
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::LimitExceeded.name(),
+            detail,
         )
+    }
+
+    /// The server has too much to do.
+    pub(crate) fn overloaded(status: StatusCode, detail: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(status, ErrorKind::LimitExceeded.name(), detail)
+        }
+    }
+
+    /// A failure of what the caller sent in a body: what is unknown there is wrong in the request, and no missing page.
+    pub(crate) fn in_body(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::invalid(error.message()),
+            _ => Self::of(error),
+        }
     }
 
     pub(crate) fn of(error: &Error) -> Self {
@@ -59,7 +112,18 @@ impl Problem {
             ErrorKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.kind().name(), error.message())
+        Self {
+            violations: error.violations().to_vec(),
+            retry_after: (error.kind() == ErrorKind::Closed).then_some(1),
+            ..Self::new(status, error.kind().name(), error.message())
+        }
+    }
+
+    /// Puts a place in front of the sentence.
+    #[must_use]
+    pub(crate) fn at(mut self, place: impl std::fmt::Display) -> Self {
+        self.detail = format!("{place}: {}", self.detail);
+        self
     }
 
     /// The error that a client makes of it.
@@ -79,15 +143,26 @@ impl Problem {
     }
 }
 
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::of(&error)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let kind = [(header::CONTENT_TYPE, PROBLEM_JSON)];
+        let mut response = (status, kind, body).into_response();
+        let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             // A 401 says how to do better (RFC 9110, section 15.5.2).
             let how = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+            headers.insert(header::WWW_AUTHENTICATE, how);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -1,107 +1,86 @@
-//! [`router`]: the paths of a server, one module for each group of them; [`TABLE`]: what there is, and what it needs.
+//! [`router`]: the paths of a server, one module for each group of them; [`table`]: what there is, and what it needs.
 
 mod admin;
+mod health;
+mod query;
+mod rows;
 mod sync;
+mod tables;
+mod transaction;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use common::ErrorKind;
 
 use crate::app::App;
-use crate::auth::Scope;
+use crate::auth::{Caller, Scope};
+use crate::compress;
+use crate::connection::Peer;
+use crate::limits::Payer;
+use crate::openapi::{Document, Group};
 use crate::problem::Problem;
-use crate::serve::ServeOptions;
+use crate::state::Server;
+
+/// The groups whose callers are identified. Another group is one more line.
+fn groups() -> Vec<Group> {
+    vec![
+        sync::group(),
+        tables::group(),
+        rows::group(),
+        query::group(),
+        transaction::group(),
+        health::group(),
+        admin::group(),
+    ]
+}
 
 /// One request that a server answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The method.
-    pub method: &'static str,
+    pub method: Method,
     /// The path, with names in braces for what varies.
     pub path: &'static str,
     /// The scope that credentials need for it; `None` for what everybody may ask.
     pub needs: Option<Scope>,
 }
 
-const fn route(method: &'static str, path: &'static str, needs: Option<Scope>) -> Route {
-    Route {
-        method,
-        path,
-        needs,
-    }
+/// All requests that a server answers.
+pub fn table() -> &'static [Route] {
+    static TABLE: OnceLock<Vec<Route>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut groups = groups();
+        groups.push(health::public());
+        groups.iter().flat_map(Group::table).collect()
+    })
 }
 
-/// All requests that a server answers. What is not in here is refused, so that a path cannot be forgotten.
-pub const TABLE: &[Route] = &[
-    route("GET", "/healthz", None),
-    // Pushed changes are refused one by one without the scope `write`.
-    route("POST", "/v1/sync", Some(Scope::Read)),
-    route("GET", "/v1/status", Some(Scope::Read)),
-    route("GET", "/v1/admin/clients", Some(Scope::Admin)),
-    route("GET", "/v1/admin/conflicts", Some(Scope::Admin)),
-    route("GET", "/v1/admin/conflicts/{id}", Some(Scope::Admin)),
-    route(
-        "POST",
-        "/v1/admin/conflicts/{id}/revert",
-        Some(Scope::Admin),
-    ),
-    route("GET", "/v1/admin/explain", Some(Scope::Admin)),
-    route("GET", "/v1/admin/rejected", Some(Scope::Admin)),
-    route("GET", "/v1/admin/schema", Some(Scope::Admin)),
-    route("GET", "/v1/admin/keys", Some(Scope::Admin)),
-    route("POST", "/v1/admin/keys", Some(Scope::Admin)),
-    route("DELETE", "/v1/admin/keys/{id}", Some(Scope::Admin)),
-    route("GET", "/v1/admin/audit", Some(Scope::Admin)),
-    route("POST", "/v1/admin/prune", Some(Scope::Admin)),
-];
-
 /// All that is at the paths of a server.
-pub(crate) fn router(app: App, options: &ServeOptions) -> Router {
-    let timeout = options.request_timeout;
-    let body_bytes_max = options.body_bytes_max;
-    Router::new()
-        .merge(sync::routes())
-        .merge(admin::routes())
-        // Who asks is known from here on.
-        .layer(axum::middleware::from_fn_with_state(app.clone(), identify))
-        .route("/healthz", get(|| async { "ok" }))
-        .fallback(|| async {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "not found",
-                "there is nothing at this path",
-            )
-        })
+pub(crate) fn router(app: App, server: &Server) -> Router {
+    let mut document = Document::default();
+    let mut router = Router::new();
+    for group in groups() {
+        router = group.add_to(router, &mut document);
+    }
+    // Who asks is known from here on, and how often they did.
+    router = router.layer(from_fn_with_state(app.clone(), identify));
+    router = health::public().add_to(router, &mut document);
+    let document = document.to_json().to_string();
+    router
+        .fallback(|| async { Problem::not_found("there is nothing at this path") })
         .method_not_allowed_fallback(|| async { not_allowed() })
-        .layer(axum::middleware::from_fn(
-            move |request: Request, next: Next| async move {
-                let announced = request.headers().get(header::CONTENT_LENGTH);
-                let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-                if announced.is_some_and(|length: u64| length > body_bytes_max as u64) {
-                    // Before a byte of it is read.
-                    return Problem::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        ErrorKind::LimitExceeded.name(),
-                        format!("a request has at most {body_bytes_max} bytes"),
-                    )
-                    .into_response();
-                }
-                match tokio::time::timeout(timeout, next.run(request)).await {
-                    Ok(response) => response,
-                    Err(_) => Problem::new(
-                        StatusCode::REQUEST_TIMEOUT,
-                        "limit exceeded",
-                        format!("the request took longer than {} s", timeout.as_secs()),
-                    )
-                    .into_response(),
-                }
-            },
-        ))
-        .layer(DefaultBodyLimit::max(options.body_bytes_max))
+        .layer(from_fn(compress::inflate))
+        .layer(from_fn(limit))
+        .layer(from_fn(compress::deflate))
+        .layer(from_fn(observe))
+        .layer(DefaultBodyLimit::max(server.options().body_bytes_max))
+        .layer(Extension(health::Published(document.into())))
+        .layer(Extension(server.clone()))
         .with_state(app)
 }
 
@@ -113,12 +92,45 @@ fn not_allowed() -> Problem {
     )
 }
 
-/// Puts a [`crate::auth::Caller`] into the request, or answers in its place.
-async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let caller = match app.identify(request.headers()).await {
+/// Puts a [`Caller`] into the request, or answers in its place. The answer leaves when all that it speaks of is durable.
+async fn identify(
+    State(app): State<App>,
+    Extension(server): Extension<Server>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let identified = app.identify(request.headers()).await;
+    if let Some(rate) = server.rate() {
+        let address = request
+            .extensions()
+            .get::<Peer>()
+            .map(|peer| Payer::address(peer.address.ip()));
+        // Who guesses credentials pays by their address.
+        let payer = identified.as_ref().ok().and_then(payer).or(address);
+        if let Some(Err(problem)) = payer.map(|payer| rate.take(&payer)) {
+            return problem.into_response();
+        }
+    }
+    let caller = match identified {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
+    if let Err(problem) = check_scope(&caller, &request) {
+        return problem.into_response();
+    }
+    let tenant = Arc::clone(&caller.tenant);
+    request.extensions_mut().insert(caller);
+    let answer = next.run(request).await;
+    // Refusals as well speak of what was seen.
+    match tenant.settle().await {
+        Ok(()) => answer,
+        Err(error) => Problem::of(&error).into_response(),
+    }
+}
+
+/// Whether the caller's credentials cover such a request. What is not in the table is refused, so that a path cannot be
+/// forgotten.
+fn check_scope(caller: &Caller, request: &Request) -> Result<(), Problem> {
     let path = request.extensions().get::<MatchedPath>();
     let path = path.map(MatchedPath::as_str).unwrap_or_default();
     // As `GET`, but for the body.
@@ -126,15 +138,57 @@ async fn identify(State(app): State<App>, mut request: Request, next: Next) -> R
         &Method::HEAD => &Method::GET,
         method => method,
     };
-    let route = TABLE
+    let route = table()
         .iter()
-        .find(|route| route.path == path && route.method == method.as_str());
-    let Some(route) = route else {
-        return not_allowed().into_response();
-    };
-    if let Some(needs) = route.needs.filter(|needs| !caller.has(*needs)) {
-        return Problem::forbidden(needs).into_response();
+        .find(|route| route.path == path && route.method == method)
+        .ok_or_else(not_allowed)?;
+    match route.needs.filter(|needs| !caller.has(*needs)) {
+        Some(needs) => Err(Problem::lacks_scope(needs)),
+        None => Ok(()),
     }
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+}
+
+fn payer(caller: &Caller) -> Option<Payer> {
+    let name = caller.principal.name.clone()?;
+    Some(Payer::Principal(caller.tenant.name().clone(), name))
+}
+
+/// Refuses what is announced as too long before a byte of it is read, and answers what takes too long.
+async fn limit(Extension(server): Extension<Server>, request: Request, next: Next) -> Response {
+    let options = server.options();
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > options.body_bytes_max as u64) {
+        let detail = format!("a request has at most {} bytes", options.body_bytes_max);
+        return Problem::too_large(detail).into_response();
+    }
+    let timeout = options.request_timeout;
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "limit exceeded",
+            format!("the request took longer than {} s", timeout.as_secs_f64()),
+        )
+        .into_response(),
+    }
+}
+
+/// Counts the request and says in the log what became of it. Neither has more of the path than the route: keys of rows and
+/// what is asked of them are nobody's business there.
+async fn observe(Extension(server): Extension<Server>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let (status, took) = (response.status(), begun.elapsed());
+    server.metrics().answered(route, &method, status, took);
+    let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if status.is_server_error() {
+        tracing::error!(%method, route, status = status.as_u16(), microseconds, "request");
+    } else {
+        tracing::debug!(%method, route, status = status.as_u16(), microseconds, "request");
+    }
+    response
 }

@@ -1,8 +1,10 @@
-//! [`IdleTimeout`]: a connection that stands still is closed.
+//! [`IdleTimeout`]: a connection that stands still is closed. [`Activity`]: so is one that moves, and asks for nothing.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// of a request, and knows nothing of a peer that does not read its answer.
 pub(crate) struct IdleTimeout {
     stream: TcpStream,
+    activity: Arc<Activity>,
     read: Deadline,
     write: Deadline,
 }
@@ -57,9 +60,15 @@ impl Deadline {
 impl IdleTimeout {
     /// A read may wait for `stall`, or for `between` when that is longer: between two requests there is nothing to
     /// read, and hyper's own timeout counts there.
-    pub(crate) fn new(stream: TcpStream, stall: Duration, between: Duration) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        stall: Duration,
+        between: Duration,
+    ) -> Self {
         Self {
             stream,
+            activity,
             read: Deadline::new(stall.max(between)),
             write: Deadline::new(stall),
         }
@@ -86,6 +95,9 @@ impl AsyncWrite for IdleTimeout {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            this.activity.wrote();
+        }
         this.write.check(context, polled)
     }
 
@@ -106,10 +118,80 @@ impl AsyncWrite for IdleTimeout {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            this.activity.wrote();
+        }
         this.write.check(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// What a connection is about: whether a request is being answered, and when something happened last.
+///
+/// A peer that drips bytes which never become a request, or that only keeps a connection alive, is idle by this measure,
+/// whatever the protocol.
+pub(crate) struct Activity {
+    begun: Instant,
+    requests: AtomicUsize,
+    /// Milliseconds after `begun` of the end of the last request, and of the last byte that the peer took.
+    ended: AtomicU64,
+    written: AtomicU64,
+}
+
+/// Longest that a peer may take for answers after the last request, as long as it goes on taking bytes.
+const TAKING_MAX: Duration = Duration::from_mins(10);
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            requests: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wrote(&self) {
+        self.written.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A request is being answered for as long as what is returned lives.
+    pub(crate) fn request(self: &Arc<Self>) -> RunningRequest {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        RunningRequest(Arc::clone(self))
+    }
+
+    /// How long it may still go on without a request; nothing when the time is over.
+    pub(crate) fn left(&self, between: Duration, stall: Duration) -> Option<Duration> {
+        if self.requests.load(Ordering::Relaxed) > 0 {
+            return Some(between);
+        }
+        let now = self.now();
+        let since = |then: &AtomicU64| {
+            Duration::from_millis(now.saturating_sub(then.load(Ordering::Relaxed)))
+        };
+        let (idle, quiet) = (since(&self.ended), since(&self.written));
+        if let Some(left) = between.checked_sub(idle).filter(|left| !left.is_zero()) {
+            return Some(left);
+        }
+        let is_taking = quiet < stall && idle < TAKING_MAX;
+        is_taking.then(|| stall.saturating_sub(quiet).max(Duration::from_millis(1)))
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct RunningRequest(Arc<Activity>);
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        self.0.ended.store(self.0.now(), Ordering::Relaxed);
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }

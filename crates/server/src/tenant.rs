@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use common::{Database, Text, Timestamp};
-use syncdb::SyncServer;
+use common::{Database, Error, Result, Text, Timestamp};
+use durable::DurableDatabase;
+use syncdb::{SyncServer, SyncServerOptions};
 
 use crate::audit::Audit;
 use crate::auth::{ApiKeys, AuthOptions};
@@ -15,6 +16,8 @@ pub struct Tenant {
     sync: Arc<SyncServer>,
     api_keys: ApiKeys,
     audit: Audit,
+    /// Where its database is kept; `None` for one in memory.
+    durable: Option<Arc<DurableDatabase>>,
 }
 
 impl Tenant {
@@ -28,8 +31,25 @@ impl Tenant {
             name: name.into(),
             api_keys: ApiKeys::new(db.clone()),
             audit: Audit::new(db.clone(), AuthOptions::default().audit_entries_max),
+            durable: None,
             sync,
         }
+    }
+
+    /// The tenant whose database this store keeps: what it answers has been made durable first.
+    ///
+    /// # Errors
+    /// As [`SyncServer::with`].
+    pub fn durable(
+        name: impl Into<Text>,
+        store: Arc<DurableDatabase>,
+        options: SyncServerOptions,
+    ) -> Result<Self> {
+        let sync = SyncServer::with(store.database().clone(), options)?;
+        Ok(Self {
+            durable: Some(store),
+            ..Self::new(name, Arc::new(sync))
+        })
     }
 
     /// Sets how many entries its audit keeps; the oldest make room. Default 100,000.
@@ -62,6 +82,25 @@ impl Tenant {
     /// The time, by its database's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.database().clock().now()
+    }
+
+    /// Waits until everything that a request may have seen is durable. Every answer passes through here before it leaves.
+    ///
+    /// A database in memory has nothing to wait for.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Io`] and [`common::ErrorKind::Closed`] when it cannot become durable: the answer must not leave.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let Some(durable) = &self.durable else {
+            return Ok(());
+        };
+        let seq = self.database().seq();
+        if durable.is_durable(seq) {
+            return Ok(());
+        }
+        let durable = Arc::clone(durable);
+        let waited = tokio::task::spawn_blocking(move || durable.wait(seq)).await;
+        waited.unwrap_or_else(|_| Err(Error::closed("the wait for the disk was given up")))
     }
 
     /// Its tables.

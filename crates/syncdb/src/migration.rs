@@ -23,6 +23,6 @@ pub(crate) use course::{Course, Flow, Misfit, union_of};
 pub use dry_run::{DryRun, Sample, TableDryRun, dry_run};
 pub use lineage::{Lineage, Version};
 pub use plan::{Plan, Planned, Verdict, plan};
-pub use run::{MigrationReport, ROWS_NAMED_MAX, TableMigration, Way, migrate, version_of};
+pub use run::{MigrationReport, ROWS_NAMED_MAX, TableMigration, Way, alter, migrate, version_of};
 pub use script::{Script, Scripts};
 pub use step::{MIGRATION_BYTES_MAX, Migration, OnLoss, STEPS_MAX, Step};

@@ -331,6 +331,12 @@ impl SyncServer {
         &self.core.db
     }
 
+    /// Whether several versions of the application's tables are served side by side: their columns are then a matter of
+    /// the lineage.
+    pub fn serves_versions(&self) -> bool {
+        self.core.catalogue.serves_versions()
+    }
+
     /// Answers one request, made by nobody in particular.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod import;
 mod inspect;
 mod migrate;
 mod query;
+mod serve;
 mod support;
 mod synced;
 mod vectors;

@@ -196,8 +196,8 @@ fn replace_claims(text: &str) -> Result<(String, Vec<Vec<Text>>)> {
             c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
             c => c.len_utf8(),
         };
-        let (token, after) = rest.split_at(taken);
-        let is_claim = token == "claims" && before != Before::Dot && after.starts_with('.');
+        let (word, after) = rest.split_at(taken);
+        let is_claim = word == "claims" && before != Before::Dot && after.starts_with('.');
         if is_claim {
             let (way, end) = way_of(after)?;
             let number = claims.iter().position(|known| *known == way);
@@ -215,9 +215,9 @@ fn replace_claims(text: &str) -> Result<(String, Vec<Vec<Text>>)> {
             rest = end;
             continue;
         }
-        out.push_str(token);
+        out.push_str(word);
         if !first.is_whitespace() {
-            before = match token {
+            before = match word {
                 "." => Before::Dot,
                 word if word.eq_ignore_ascii_case("in") => Before::In,
                 _ => Before::Other,

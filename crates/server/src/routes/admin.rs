@@ -2,22 +2,23 @@
 //!
 //! Everything is of the caller's own tenant. What changes something is in the [audit](crate::audit::Audit).
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, Path, RawQuery};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use common::schema::Schema;
 use common::{Error, ErrorKind, RecordId, Result, Text, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use syncdb::sync::protocol::is_system;
 use syncdb::{EntryId, LedgerEntry, LedgerQuery, RevertOptions, VersionInUse};
 
-use crate::app::App;
-use crate::auth::{ApiKeyOptions, Caller};
+use crate::auth::{ApiKeyOptions, Caller, Scope};
+use crate::call::ended;
+use crate::openapi::{Group, Operation};
 use crate::problem::Problem;
 
 /// Most entries of one answer.
@@ -25,19 +26,119 @@ const ENTRIES_MAX: usize = 1_000;
 /// Entries of an answer when nothing is said.
 const ENTRIES_DEFAULT: usize = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/admin/clients", get(clients))
-        .route("/v1/admin/conflicts", get(conflicts))
-        .route("/v1/admin/conflicts/{id}", get(conflict))
-        .route("/v1/admin/conflicts/{id}/revert", post(revert))
-        .route("/v1/admin/explain", get(explain))
-        .route("/v1/admin/rejected", get(rejected))
-        .route("/v1/admin/schema", get(schema))
-        .route("/v1/admin/keys", get(keys).post(create_key))
-        .route("/v1/admin/keys/{id}", delete(revoke_key))
-        .route("/v1/admin/audit", get(audit))
-        .route("/v1/admin/prune", post(prune))
+pub(super) fn group() -> Group {
+    let object = || json!({ "type": "object" });
+    Group::new("administration")
+        .route_async(
+            Method::GET,
+            "/v1/admin/clients",
+            get(clients),
+            Operation::new(
+                "listClients",
+                "Replicas, their versions and how far each has read",
+            )
+            .needs(Scope::Admin)
+            .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/conflicts",
+            get(conflicts),
+            Operation::new("listConflicts", "Conflicts and how they were resolved")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/conflicts/{id}",
+            get(conflict),
+            Operation::new("getConflict", "One conflict")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::POST,
+            "/v1/admin/conflicts/{id}/revert",
+            post(revert),
+            Operation::new("revertConflict", "Write what a conflict had put aside")
+                .needs(Scope::Admin)
+                .takes(object())
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/explain",
+            get(explain),
+            Operation::new("explainRow", "Where the values of a row came from")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/rejected",
+            get(rejected),
+            Operation::new("listRejected", "Mutations that were refused, and why")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/schema",
+            get(schema),
+            Operation::new(
+                "schema",
+                "Tables and the versions of the application that are in use",
+            )
+            .needs(Scope::Admin)
+            .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/keys",
+            get(keys),
+            Operation::new("listKeys", "API keys, without their secrets")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::POST,
+            "/v1/admin/keys",
+            post(create_key),
+            Operation::new(
+                "createKey",
+                "Make an API key; its secret is in this answer and nowhere else",
+            )
+            .needs(Scope::Admin)
+            .takes(object())
+            .gives(201, "What was found or done", object()),
+        )
+        .route_async(
+            Method::DELETE,
+            "/v1/admin/keys/{id}",
+            delete(revoke_key),
+            Operation::new("revokeKey", "Revoke an API key")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::GET,
+            "/v1/admin/audit",
+            get(audit),
+            Operation::new("audit", "What was administered, by whom, and how it went")
+                .needs(Scope::Admin)
+                .gives(200, "What was found or done", object()),
+        )
+        .route_async(
+            Method::POST,
+            "/v1/admin/prune",
+            post(prune),
+            Operation::new(
+                "prune",
+                "Drop the part of the log that no active replica needs",
+            )
+            .needs(Scope::Admin)
+            .gives(200, "What was found or done", object()),
+        )
 }
 
 /// Answers with what `work` finds, past the threads that answer others.
@@ -48,12 +149,7 @@ async fn answer<T: Serialize + Send + 'static>(
     match tokio::task::spawn_blocking(move || work(&caller)).await {
         Ok(Ok(found)) => Json(found).into_response(),
         Ok(Err(error)) => Problem::of(&error).into_response(),
-        Err(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "closed",
-            "the request ended without an answer",
-        )
-        .into_response(),
+        Err(_) => ended().into_response(),
     }
 }
 

@@ -2,51 +2,58 @@
 
 use std::borrow::Cow;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::Extension;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
-use common::{ErrorKind, Result};
-use syncdb::Permission;
+use axum::body::Body;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use syncdb::Status;
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire;
 
-use crate::app::App;
+use crate::access::Access;
 use crate::auth::Caller;
-use crate::problem::Problem;
+use crate::call::{Answered, Call};
+use crate::negotiate::{JSON, Reply, names};
+use crate::openapi::{Group, Operation};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/sync", post(sync))
-        .route("/v1/status", get(status))
-}
-
-const JSON: &str = "application/json";
 const OCTETS: &str = "application/octet-stream";
 
-/// Whether a header names a media type, with or without parameters.
-fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {
-    let values = headers.get_all(name).iter();
-    let mut types = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|range| range.split(';').next());
-    types.any(|found| found.trim().eq_ignore_ascii_case(media))
+pub(super) fn group() -> Group {
+    Group::new("sync")
+        .route(
+            Method::POST,
+            "/v1/sync",
+            sync,
+            Operation::new("sync", "A frame of the sync protocol for a frame")
+                .takes_bytes(OCTETS)
+                .takes(json!({ "type": "object" }))
+                .gives(200, "The answer's frame", json!({ "type": "object" })),
+        )
+        .route(
+            Method::GET,
+            "/v1/status",
+            status,
+            Operation::new("status", "Rows, last commit, clients and conflicts").gives(
+                200,
+                "What the server has",
+                json!({ "type": "object" }),
+            ),
+        )
 }
 
 /// The answer, with a media type where that is not what the other side takes it for.
-fn answer(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Response> {
+fn sync(call: &Call) -> Answered {
     let limits = frame_limits();
-    let (server, principal) = (caller.tenant.sync(), caller.principal.who.as_ref());
-    let from_json = names(headers, header::CONTENT_TYPE, JSON);
-    let asked = |media| names(headers, header::ACCEPT, media);
+    let (server, principal) = (
+        call.caller.tenant.sync(),
+        call.caller.principal.who.as_ref(),
+    );
+    let from_json = names(&call.headers, header::CONTENT_TYPE, JSON);
+    let asked = |media| names(&call.headers, header::ACCEPT, media);
     let request = if from_json {
-        Cow::Owned(wire::from_json(body, &limits)?)
+        Cow::Owned(wire::from_json(&call.body, &limits)?)
     } else {
-        Cow::Borrowed(body)
+        Cow::Borrowed(&call.body[..])
     };
     // Who accepts anything gets what they speak themselves.
     if asked(JSON) || (from_json && !asked(OCTETS)) {
@@ -61,44 +68,16 @@ fn answer(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Response>
     Ok(Response::new(Body::from(answer)))
 }
 
-async fn sync(
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    body: std::result::Result<Bytes, BytesRejection>,
-) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            let title = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ErrorKind::LimitExceeded.name()
-            } else {
-                ErrorKind::Invalid.name()
-            };
-            return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
-        }
-    };
-    // Applying a push takes as long as it takes; other connections go on meanwhile.
-    let answered = tokio::task::spawn_blocking(move || answer(&caller, &headers, &body)).await;
-    match answered {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Problem::of(&error).into_response(),
-        Err(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "closed",
-            "the request ended without an answer",
-        )
-        .into_response(),
-    }
+fn status(call: &Call) -> Answered {
+    Ok(Reply::json(StatusCode::OK, &visible_status(&call.caller))?.into_response())
 }
 
-async fn status(Extension(caller): Extension<Caller>) -> Response {
+/// What the server has, for somebody who may see this much: tables of which all rows may be seen, and their rows.
+pub(super) fn visible_status(caller: &Caller) -> Status {
     let mut status = caller.tenant.sync().status();
-    // How many rows there are of what they may not see is not told.
-    let database = caller.tenant.database();
-    status.tables.retain(|name, _| {
-        let schema = database.collection(name).map(|table| table.schema());
-        schema.is_ok_and(|schema| caller.permission(&schema) == Permission::all())
-    });
+    status
+        .tables
+        .retain(|name, _| Access::open(caller, name).is_ok_and(|access| access.has_all_rows()));
     status.rows = status.tables.values().sum();
-    Json(status).into_response()
+    status
 }

@@ -87,7 +87,7 @@ fn t46_r18_nothing_of_one_tenant_reaches_the_other_in_ten_thousand_operations() 
             operations += 1;
         }
         operations += 1;
-        match below(10) {
+        match below(14) {
             0..=4 => {
                 // A replica is one principal's: the tablet's is a key.
                 let token = [&both.tokens, &both.keys][device];
@@ -144,11 +144,33 @@ fn t46_r18_nothing_of_one_tenant_reaches_the_other_in_ten_thousand_operations() 
                 both.ask(tenant, "GET", &path, "", by_key);
                 both.ask(tenant, "POST", &format!("{path}/revert"), "", by_key);
             }
+            9 => {
+                let answer = both.ask(tenant, "GET", "/v1/status", "", by_key);
+                assert_eq!(answer.status, 200);
+            }
+            10 => {
+                let path = format!("/v1/tables/notes/rows?limit={}", 1 + below(50));
+                assert_eq!(both.ask(tenant, "GET", &path, "", by_key).status, 200);
+                both.ask(tenant, "GET", "/v1/tables", "", by_key);
+            }
+            11 => {
+                let path = format!("/v1/tables/notes/rows/{}", below(200));
+                both.ask(tenant, "GET", &path, "", by_key);
+                both.ask(tenant, "DELETE", &path, "", by_key);
+            }
+            12 => {
+                let path = format!("/v1/tables/notes/rows/{}", below(200));
+                let row = json!({ "owner": "alice", "region": word, "text": word }).to_string();
+                let answer = both.ask(tenant, "PUT", &path, &row, by_key);
+                assert!(answer.status < 300, "{}", answer.text());
+                both.ask(tenant, "PATCH", &path, r#"{"nothing": 1}"#, by_key);
+            }
             _ => {
-                assert_eq!(
-                    both.ask(tenant, "GET", "/v1/status", "", by_key).status,
-                    200
-                );
+                // What only the other has is found by nobody here.
+                let body = json!({ "where": format!("region == '{}'", WORDS[1 - tenant]) });
+                let path = "/v1/tables/notes/query";
+                let answer = both.ask(tenant, "POST", path, &body.to_string(), by_key);
+                assert_eq!(answer.status, 200, "{}", answer.text());
             }
         }
     }

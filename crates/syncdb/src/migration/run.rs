@@ -6,13 +6,16 @@ use std::ops::ControlFlow;
 use common::database::Alteration;
 use common::schema::{Field, FieldType, Schema};
 use common::storage::{Fill, StorageKind};
-use common::{Collection, Database, Error, ErrorKind, Record, Result, Text, Value, Violation};
+use common::{
+    Collection, Database, Error, ErrorKind, Record, Result, Text, Transaction, Value, Violation,
+};
 use serde::Serialize;
 
 use super::dry_run::{DryRun, dry_run};
 use super::edge::{Changed, TableEdge};
 use super::lineage::{Lineage, Version};
 use super::program::Program;
+use super::step::Migration;
 use crate::names::user_tables;
 
 /// Rows that a refusal names.
@@ -255,28 +258,83 @@ pub fn migrate(
 ) -> Result<MigrationReport> {
     refuse_replica(db)?;
     let from = version_of(db, lineage)?;
-    let mut report = MigrationReport {
-        from,
-        to,
-        tables: BTreeMap::new(),
-    };
     if from == to {
-        return Ok(report);
+        return Ok(MigrationReport::begin(db, from, to, &BTreeMap::new()));
     }
     let works = works(db, lineage, from, to)?;
-    for (name, work) in &works {
-        let rows = db.collection(name).map_or(0, |table| table.len() as u64);
-        let table = TableMigration {
-            way: work.way(),
-            rows,
-            lossy: 0,
-        };
-        report.tables.insert(name.clone(), table);
-    }
-    match run(db, &works, &mut report, progress) {
+    let mut report = MigrationReport::begin(db, from, to, &works);
+    let history = history(db)?;
+    let mut tx = db.begin();
+    remember(&mut tx, &history, from, to)?;
+    match run(db, tx, &works, &mut report, progress) {
         Ok(()) => Ok(report),
         Err(Failed::Row) => Err(refusal(dry_run(db, lineage, to, ROWS_NAMED_MAX)?)),
         Err(Failed::Other(error)) => Err(error),
+    }
+}
+
+/// Alters the tables of a database that are of no lineage, by the steps of one migration: all of them in one commit, or, when
+/// a row is in the way, nothing. What it costs and does to the rows is as with [`migrate`].
+///
+/// ```
+/// use common::schema::{Field, FieldType, Schema};
+/// use common::{row, Database, Value};
+/// use syncdb::migration::{alter, Migration, Step};
+/// let db = Database::new();
+/// let tasks = Schema::build("tasks", ["id"]).field(Field::new("id", FieldType::Int)).finish()?;
+/// db.create_collection(tasks)?.insert(row! { "id": 1 })?;
+/// let report = alter(&db, Migration::new([Step::AddColumn {
+///     table: "tasks".into(),
+///     field: Field::new("done", FieldType::Bool).default_value(false),
+///     value: None,
+/// }]))?;
+/// assert_eq!(report.tables["tasks"].rows, 1);
+/// assert_eq!(db.collection("tasks")?.get(1).unwrap()[1], Value::from(false));
+/// # Ok::<(), common::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`migrate`]; [`ErrorKind::Conflict`] for a database whose tables were migrated by a lineage: extend that.
+pub fn alter(db: &Database, migration: Migration) -> Result<MigrationReport> {
+    refuse_replica(db)?;
+    if db
+        .collection(HISTORY)
+        .is_ok_and(|history| !history.is_empty())
+    {
+        return Err(Error::conflict(
+            "the tables of this database are of a lineage: add the migration to it, and run that",
+        ));
+    }
+    let tables = user_tables(db).into_iter();
+    let schemas = tables.map(|table| table.schema().as_ref().clone());
+    let lineage = Lineage::new(schemas)?.then(migration)?;
+    let (from, to) = (1, 2);
+    let works = works(db, &lineage, from, to)?;
+    let mut report = MigrationReport::begin(db, from, to, &works);
+    match run(db, db.begin(), &works, &mut report, &mut |_, _, _| true) {
+        Ok(()) => Ok(report),
+        Err(Failed::Row) => Err(refusal(dry_run(db, &lineage, to, ROWS_NAMED_MAX)?)),
+        Err(Failed::Other(error)) => Err(error),
+    }
+}
+
+impl MigrationReport {
+    /// What is going to be done, with the number of rows as of now.
+    fn begin(db: &Database, from: u32, to: u32, works: &BTreeMap<Text, Work>) -> Self {
+        let tables = works.iter().map(|(name, work)| {
+            let rows = db.collection(name).map_or(0, |table| table.len() as u64);
+            let table = TableMigration {
+                way: work.way(),
+                rows,
+                lossy: 0,
+            };
+            (name.clone(), table)
+        });
+        Self {
+            from,
+            to,
+            tables: tables.collect(),
+        }
     }
 }
 
@@ -293,22 +351,25 @@ impl From<Error> for Failed {
     }
 }
 
+/// Writes down that a migration was done.
+fn remember(tx: &mut Transaction<'_>, history: &Collection, from: u32, to: u32) -> Result<()> {
+    let next = last_of(history)?.map_or(Ok(1), |last| read_int(&last, 0).map(|n| n + 1))?;
+    let row = [
+        Value::from(next),
+        Value::from(from),
+        Value::from(to),
+        Value::Timestamp(history.database().clock().now()),
+    ];
+    tx.insert_values(history, row).map(drop)
+}
+
 fn run(
     db: &Database,
+    tx: Transaction<'_>,
     works: &BTreeMap<Text, Work>,
     report: &mut MigrationReport,
     progress: &mut dyn FnMut(&str, u64, u64) -> bool,
 ) -> ::core::result::Result<(), Failed> {
-    let history = history(db)?;
-    let next = last_of(&history)?.map_or(Ok(1), |last| read_int(&last, 0).map(|n| n + 1))?;
-    let mut tx = db.begin();
-    let row = [
-        Value::from(next),
-        Value::from(report.from),
-        Value::from(report.to),
-        Value::Timestamp(db.clock().now()),
-    ];
-    tx.insert_values(&history, row)?;
     // Tables are made one after another, so one mark for all is enough.
     let refused = std::cell::Cell::new(false);
     let progress = std::cell::RefCell::new(progress);

@@ -159,6 +159,11 @@ pub(crate) struct Standing {
 }
 
 impl Catalogue {
+    /// Whether it has versions: without a deployment there are the tables as they are, and no other.
+    pub(crate) fn serves_versions(&self) -> bool {
+        !self.views.is_empty()
+    }
+
     pub(crate) fn new(
         versions: Versions,
         schemas: &BTreeMap<u32, BTreeMap<Text, Schema>>,

@@ -1,0 +1,127 @@
+//! [`Call`]: a request as handlers get it, and the one way from it to an answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, RawPathParamsRejection};
+use axum::extract::{Extension, RawPathParams};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use common::{Database, ErrorKind};
+
+use crate::auth::Caller;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::state::Server;
+
+/// What a handler gives.
+pub(crate) type Answered = Result<Response, Problem>;
+
+/// Answers a call on a thread that may wait for the database.
+pub(crate) type Handler = fn(&Call) -> Answered;
+
+/// A request as a handler gets it: who asks, and what.
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) method: Method,
+    /// The path as it was sent.
+    pub(crate) path: String,
+    /// Behind the question mark.
+    pub(crate) query: Option<String>,
+    parameters: BTreeMap<String, String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Call {
+    /// The tables of the tenant who is asked.
+    pub(crate) fn database(&self) -> &Database {
+        self.caller.tenant.database()
+    }
+
+    /// A part of the path, decoded.
+    pub(crate) fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).map_or("", String::as_str)
+    }
+
+    /// A header that stands once.
+    pub(crate) fn header(&self, name: &HeaderName) -> Result<Option<&str>, Problem> {
+        let mut values = self.headers.get_all(name).iter();
+        let (first, second) = (values.next(), values.next());
+        if second.is_some() {
+            return Err(Problem::invalid(format!(
+                "header `{name}` stands more than once"
+            )));
+        }
+        let text = first.map(|value| value.to_str());
+        text.transpose()
+            .map_err(|_| Problem::invalid(format!("header `{name}` is not plain ASCII text")))
+    }
+}
+
+/// What the extractors found of a request.
+pub(crate) struct Parts {
+    pub(crate) caller: Extension<Caller>,
+    pub(crate) server: Extension<Server>,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) parameters: Result<RawPathParams, RawPathParamsRejection>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Result<Bytes, BytesRejection>,
+}
+
+/// Runs a handler on a thread of its own, once there is room.
+pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
+    let body = match parts.body {
+        Ok(body) => body,
+        Err(rejection) => {
+            let title = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ErrorKind::LimitExceeded.name()
+            } else {
+                ErrorKind::Invalid.name()
+            };
+            return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
+        }
+    };
+    let (Extension(caller), Extension(server)) = (parts.caller, parts.server);
+    let Ok(parameters) = &parts.parameters else {
+        return Problem::invalid("the path is not UTF-8").into_response();
+    };
+    let call = Call {
+        caller,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        parameters: parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        headers: parts.headers,
+        body,
+        metrics: Arc::clone(server.metrics()),
+    };
+    let permit = match server.gate().enter().await {
+        Ok(permit) => permit,
+        Err(problem) => return problem.into_response(),
+    };
+    // Held by the thread: a request that was given up goes on there.
+    let running = tokio::task::spawn_blocking(move || {
+        let answered = handler(&call);
+        drop(permit);
+        answered
+    });
+    match running.await {
+        Ok(answered) => answered.unwrap_or_else(Problem::into_response),
+        Err(_) => ended().into_response(),
+    }
+}
+
+pub(crate) fn ended() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "closed",
+        "the request ended without an answer",
+    )
+}

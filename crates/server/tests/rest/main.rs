@@ -1,0 +1,19 @@
+//! A server on a real socket, asked by HTTP: tables, rows, questions, permissions, limits, and those who mean harm.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod hostile;
+mod limits;
+mod negotiation;
+mod openapi;
+mod permission;
+mod query;
+mod rows;
+mod slow;
+mod support;
+mod tables;
+mod tls;
+mod transaction;
