@@ -10,7 +10,7 @@ use common::{Error, ErrorKind, Result};
 use durable::DatabaseFile;
 use server::config::ServerSection;
 use server::telemetry::write_log;
-use server::{App, Auth, Config, ServerSection, Tenant, serve, stop_signal, write_log};
+use server::{App, Auth, Config, Tenant, serve, stop_signal};
 use syncdb::{Serving, SyncServer, SyncServerOptions};
 use tokio::net::TcpListener;
 
