@@ -120,7 +120,7 @@ impl ApiKey {
 
     /// On whose behalf who has it speaks.
     pub(crate) fn principal(&self) -> Principal {
-        let mut principal = Principal::new(format!("key:{}", self.id));
+        let mut principal = Principal::new(format!("{}{}", ApiKeys::PRINCIPAL, self.id));
         for (name, value) in &self.claims {
             principal = principal.claim(name.clone(), value.clone());
         }
@@ -151,6 +151,9 @@ impl fmt::Debug for NewApiKey {
 }
 
 impl ApiKeys {
+    /// What the names of principals begin with that keys speak for.
+    pub(crate) const PRINCIPAL: &str = "key:";
+
     /// The keys in a database.
     pub const fn new(db: Database) -> Self {
         Self { db }

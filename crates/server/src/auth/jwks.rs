@@ -6,9 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{StatusCode, Uri};
 use common::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::keys::KeySet;
 use super::options::AuthOptions;
@@ -101,13 +106,20 @@ impl Source {
             )));
         }
         let timeout = Duration::from_secs(options.jwks_timeout_seconds.max(1).into());
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .timeout_global(Some(timeout))
-            .http_status_as_error(true)
+            .http_status_as_error(false)
             .max_redirects(0)
-            .build();
+            .proxy(None);
+        if !is_plain {
+            let roots = authorities(options)?;
+            let tls = TlsConfig::builder()
+                .root_certs(RootCerts::Specific(Arc::new(roots)))
+                .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()));
+            config = config.tls_config(tls.build());
+        }
         Ok(Self::Url {
-            agent: Box::new(config.into()),
+            agent: Box::new(config.build().into()),
             url: location.to_owned(),
         })
     }
@@ -126,6 +138,10 @@ impl Source {
                     Error::new(ErrorKind::Io, format!("{url}: {error}"))
                 };
                 let response = agent.get(url).call().map_err(|error| failed(&error))?;
+                // A redirect has a body as well, which may be anybody's.
+                if response.status() != StatusCode::OK {
+                    return Err(failed(&format_args!("answered {}", response.status())));
+                }
                 let mut body = response.into_body().into_reader().take(limit);
                 body.read_to_end(&mut bytes)
                     .map_err(|error| failed(&error))?;
@@ -135,9 +151,33 @@ impl Source {
     }
 }
 
+/// The certificates that the one of a key set's address may be signed by: those of the file, or of the system.
+fn authorities(options: &AuthOptions) -> Result<Vec<Certificate<'static>>> {
+    let found = match &options.jwks_authorities_file {
+        Some(path) => {
+            let pem = std::fs::read(path).map_err(|error| Error::from(error).at(path))?;
+            let found = CertificateDer::pem_slice_iter(&pem).collect::<std::result::Result<_, _>>();
+            found.map_err(|error| {
+                Error::invalid(format!("{path}: no certificates in PEM: {error}"))
+            })?
+        }
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let found: Vec<CertificateDer<'static>> = found;
+    if found.is_empty() {
+        return Err(Error::invalid(
+            "no certificate authority is known to check https by; name a file in `jwks_authorities_file`",
+        ));
+    }
+    let found = found.iter();
+    Ok(found
+        .map(|certificate| Certificate::from_der(certificate).to_owned())
+        .collect())
+}
+
 /// Whether an address is this machine's own.
 fn is_loopback(url: &str) -> bool {
-    let Ok(uri) = url.parse::<axum::http::Uri>() else {
+    let Ok(uri) = url.parse::<Uri>() else {
         return false;
     };
     let host = uri.host().unwrap_or_default();

@@ -68,6 +68,9 @@ pub struct AuthOptions {
     pub jwks_timeout_seconds: u32,
     /// Most bytes of the key set. Default 256 KiB.
     pub jwks_bytes_max: usize,
+    /// A file with the certificates, as PEM, that the one at an `https://` address has to be signed by. Default: those that
+    /// the system trusts.
+    pub jwks_authorities_file: Option<String>,
     /// Who may see and change what. With any, a table that is not named is nobody's; with none, whoever has credentials
     /// may see and change all rows of their tenant, as their scopes say.
     pub permissions: Vec<TablePermissions>,
@@ -93,6 +96,7 @@ impl Default for AuthOptions {
             jwks_age_seconds_max: 600,
             jwks_timeout_seconds: 5,
             jwks_bytes_max: 256 << 10,
+            jwks_authorities_file: None,
             permissions: Vec::new(),
             audit_entries_max: 100_000,
         }
