@@ -13,6 +13,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -165,6 +166,7 @@ impl DurableDatabase {
             shared: Arc::clone(&shared),
             checkpoint_bytes: options.checkpoint_bytes,
             segments: Mutex::new(segments),
+            archived: AtomicU64::new(0),
             last_error: Mutex::new(None),
         });
         let writer = Writer {

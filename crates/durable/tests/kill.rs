@@ -116,5 +116,6 @@ fn r6_t23_t42_killed_at_random_moments_nothing_acknowledged_is_lost() {
         }
     }
     let lines: i64 = acked.values().sum();
+    println!("{kills} kills, {lines} acknowledged, {torn} bytes torn");
     assert!(lines > kills, "{lines} acknowledged, {torn} bytes torn");
 }

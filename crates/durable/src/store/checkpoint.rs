@@ -1,8 +1,10 @@
 //! Snapshots beside running writers: after them the log before is not needed to open the database.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::database::Snapshot;
 use common::schema::Schema;
@@ -10,7 +12,6 @@ use common::serialization::ImageWriter;
 use common::storage::StorageKind;
 use common::{Collection, Database, Error, Record, Result, Seq};
 use parking_lot::Mutex;
-use std::ops::ControlFlow;
 
 use super::committer::Shared;
 use super::folder::{failed, list, segment_path, snapshot_path};
@@ -23,14 +24,16 @@ use crate::replace::{replace, replace_with};
 /// Makes snapshots of one database, one at a time.
 pub(crate) struct Checkpointer {
     pub(crate) files: Arc<dyn Files>,
-    pub(crate) folder: std::path::PathBuf,
-    pub(crate) archive: Option<std::path::PathBuf>,
+    pub(crate) folder: PathBuf,
+    pub(crate) archive: Option<PathBuf>,
     pub(crate) store: [u8; 16],
     pub(crate) database: Database,
     pub(crate) shared: Arc<Shared>,
     pub(crate) checkpoint_bytes: u64,
     /// Segments that are there, with the position at the beginning of each. The lock is held while a snapshot is made.
     pub(crate) segments: Mutex<BTreeMap<u64, Seq>>,
+    /// Segments before this one are in the archive.
+    pub(crate) archived: AtomicU64,
     pub(crate) last_error: Mutex<Option<Error>>,
 }
 
@@ -179,7 +182,8 @@ impl Checkpointer {
             .create_folder(archive)
             .map_err(|error| failed(error, archive, "the archive cannot be made"))?;
         let there = list(&*self.files, archive)?.segments;
-        for before in segments.range(..number).map(|(number, _)| *number) {
+        let done = self.archived.load(Ordering::Relaxed);
+        for before in segments.range(done..number).map(|(number, _)| *number) {
             let (from, to) = (
                 segment_path(&self.folder, before),
                 segment_path(archive, before),
@@ -203,6 +207,7 @@ impl Checkpointer {
                 replace(&*self.files, &to, &bytes)?;
             }
         }
+        self.archived.store(number, Ordering::Relaxed);
         Ok(())
     }
 

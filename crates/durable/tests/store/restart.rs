@@ -158,7 +158,7 @@ fn t27_t31_a_restored_copy_answers_the_same_and_survives_restarts() {
 }
 
 #[test]
-fn many_waiters_share_syncs_and_listeners_hear_of_them() {
+fn t41_many_threads_share_syncs_and_lose_nothing_and_listeners_hear_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let store = DurableDatabase::open(folder.path(), DurableOptions::default()).unwrap();
     let table = store.database().create_collection(schema("a")).unwrap();

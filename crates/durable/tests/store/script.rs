@@ -88,8 +88,8 @@ fn wider(name: &str) -> Schema {
 /// Number of steps in which everything happens at least once.
 pub(crate) const STEPS: usize = 60;
 
-/// Carries out one step.
-pub(crate) fn step(store: &DurableDatabase, step: usize) -> Result<()> {
+/// Carries out one step; how long texts are differs by seed.
+fn step(store: &DurableDatabase, step: usize, seed: usize) -> Result<()> {
     let db = store.database();
     let id = i64::try_from(step).unwrap();
     match step {
@@ -98,7 +98,8 @@ pub(crate) fn step(store: &DurableDatabase, step: usize) -> Result<()> {
             .create_collection_in(schema("b"), StorageKind::Ordered)
             .map(drop),
         10 => db.collection("a")?.create_index(IndexSpec::hash(["text"])),
-        14 | 30 | 75 | 130 | 190 => store.checkpoint().map(drop),
+        14 | 30 => store.checkpoint().map(drop),
+        _ if step > STEPS && step % 55 == 20 => store.checkpoint().map(drop),
         18 => db.alter(vec![Alteration::Extend {
             schema: wider("a"),
             fills: vec![Fill::Value(Value::from(true))],
@@ -124,7 +125,8 @@ pub(crate) fn step(store: &DurableDatabase, step: usize) -> Result<()> {
         _ => {
             let (a, b) = (db.collection("a")?, db.collection("b")?);
             // Rows of more than one sector among small ones.
-            let text = "x".repeat(step * 131 % if step % 9 == 0 { 4_000 } else { 300 });
+            let text =
+                "x".repeat((step * 131 + seed * 977) % if step % 9 == 0 { 4_000 } else { 300 });
             let is_wide = |t: &common::Collection| t.schema().fields.len() == 3;
             let row = |t: &common::Collection, id: i64| {
                 let row = row! { "id": id, "text": text.as_str() };
@@ -165,6 +167,7 @@ pub(crate) fn open(disk: &Disk) -> Result<DurableDatabase> {
 pub(crate) struct History {
     pub(crate) states: Vec<(Dump, (u64, Vec<String>))>,
     pub(crate) acked: usize,
+    pub(crate) seed: usize,
 }
 
 /// Runs the steps, of which some are waited for together; goes on after failures. A step that failed leaves no trace.
@@ -178,7 +181,7 @@ pub(crate) fn run(disk: &Disk, history: &mut History, steps: usize) -> Result<()
     let mut result = Ok(());
     for number in 1..=steps {
         disk.note(Op::Started(history.states.len()));
-        let done = step(&store, number);
+        let done = step(&store, number, history.seed);
         if done.is_ok() {
             history
                 .states
