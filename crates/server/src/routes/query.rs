@@ -1,5 +1,15 @@
 //! `/v1/tables/{table}/query`, and the rows of a table page by page: questions, under what the caller may see.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -67,6 +77,13 @@ struct Question {
     limit: Option<usize>,
     cursor: Option<String>,
     explain: bool,
+}
+
+impl Question {
+    /// Whether the rows are wanted as they are, in all columns that may be seen.
+    fn is_for_records(&self) -> bool {
+        self.columns.is_empty() && self.group_by.is_empty() && self.aggregates.is_empty()
+    }
 }
 
 /// A column by its path, or with another name.
@@ -138,6 +155,7 @@ fn answer(call: &Call, question: Question) -> Answered {
     let access = Access::open(&call.caller, call.parameter("table"))?;
     let media = Media::of_answer(call)?;
     let explain = question.explain;
+    let is_record = question.is_for_records();
     let query = build(&access, question)?;
     let snapshot = call.database().snapshot();
     let view = snapshot.view();
@@ -159,8 +177,11 @@ fn answer(call: &Call, question: Question) -> Answered {
     let result = prepared
         .run(&view)
         .map_err(|error| Problem::in_body(&error))?;
-    let schema = schema_of(&access, &query, &result)?;
-    let is_record = query.gives_records() && access.has_all_columns();
+    let schema = if is_record {
+        access.visible.clone()
+    } else {
+        schema_of(&access, &query, &result)?
+    };
     if media == Media::Protobuf && !is_record {
         return Err(not_acceptable("a result of other columns"));
     }
@@ -331,9 +352,6 @@ fn check_columns(access: &Access, query: &Query) -> Result<(), Problem> {
 
 /// The columns of a result: those of the table under their types, others as values of any.
 fn schema_of(access: &Access, query: &Query, result: &QueryResult) -> Result<Schema, Problem> {
-    if query.gives_records() {
-        return Ok(access.visible.clone());
-    }
     let ty = |path: &Path| {
         let field = access
             .visible

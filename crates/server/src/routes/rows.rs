@@ -22,6 +22,7 @@ const ROW: &str = "/v1/tables/{table}/rows/{key}";
 
 pub(super) fn group() -> Group {
     let row = || reference("Row");
+    let once = "Made again within 24 hours, the request is answered as before and writes nothing";
     let if_match = "The row's `ETag`: nothing is changed when it has another by now";
     Group::new("rows")
         .route(
@@ -52,6 +53,7 @@ pub(super) fn group() -> Group {
             Operation::new("putRow", "Insert a row, or replace the one under the key")
                 .needs(Scope::Write)
                 .header("If-Match", if_match)
+.header("Idempotency-Key", once)
                 .header("If-None-Match", "`*`: only when there is no row yet")
                 .takes(row())
                 .takes_protobuf()
@@ -66,6 +68,7 @@ pub(super) fn group() -> Group {
             Operation::new("patchRow", "Set some columns of a row")
                 .needs(Scope::Write)
                 .header("If-Match", if_match)
+.header("Idempotency-Key", once)
                 .takes(row())
                 .gives(200, "The row", row())
                 .gives_protobuf(),
@@ -77,6 +80,7 @@ pub(super) fn group() -> Group {
             Operation::new("deleteRow", "Delete a row, and what refers to it where a reference says so")
                 .needs(Scope::Write)
                 .header("If-Match", if_match)
+.header("Idempotency-Key", once)
                 .gives_nothing(204, "It is gone"),
         )
 }

@@ -1,5 +1,15 @@
 //! `POST /v1/transaction`: writes to several rows and tables, all in one commit or none.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::BTreeMap;
 
 use axum::http::{Method, StatusCode};

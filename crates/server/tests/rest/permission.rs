@@ -1,7 +1,8 @@
 //! What a caller may not see is to them as if it were not there, in every route.
 
 use common::query::Filter;
-use common::{Value, row};
+use common::serialization::{Format, decode_schema};
+use common::{Limits, Value, row};
 use serde_json::{Value as Json, json};
 use server::ServeOptions;
 use syncdb::{Permission, Permissions, SyncServerOptions};
@@ -213,6 +214,15 @@ fn questions_are_answered_from_the_rows_that_may_be_seen() {
         .map(|row| row["id"].as_i64().unwrap())
         .collect();
     assert_eq!(ids, [0, 2, 4]);
+    // In the other form as well, under the schema that the caller has of the table.
+    let table = running.get("/v1/tables/notes").ok(200);
+    let schema = table["schema"].to_string();
+    let schema = decode_schema(schema.as_bytes(), &Limits::default()).unwrap();
+    let protobuf = [("accept", "application/x-protobuf")];
+    let page = running.send("GET", "/v1/tables/notes/rows", &protobuf, b"");
+    tells_nothing(&page);
+    let rows = Format::Protobuf.decode_rows(&schema, &page.body, &Limits::default());
+    assert_eq!(rows.unwrap().len(), 3);
     for text in [
         "id == 1",
         "owner == 'you'",
