@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use common::Text;
+use common::{Text, Timestamp};
 
 use crate::problem::Problem;
 use crate::tenant::Tenant;
@@ -46,4 +46,11 @@ pub(crate) struct Principal {
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     pub(crate) tenant: Arc<Tenant>,
+}
+
+impl Caller {
+    /// When their credentials are good no more; `None` for never, as where nobody need show any.
+    pub(crate) const fn expires_at(&self) -> Option<Timestamp> {
+        None
+    }
 }

@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /v1/sync` | a frame of the sync protocol for a frame, `application/octet-stream` |
+//! | `GET /v1/live` | a WebSocket with the same frames as binary messages, and word of what changes; see [`LiveReplica`](client::LiveReplica) |
 //! | `GET /healthz` | `ok` while the process answers |
 //! | `GET /v1/status` | rows, last commit, clients and conflicts, as JSON |
 //!
@@ -10,7 +11,9 @@
 
 mod app;
 mod auth;
+pub mod client;
 pub mod http;
+mod live;
 mod problem;
 mod routes;
 mod serve;
@@ -19,5 +22,6 @@ mod tenant;
 
 pub use app::App;
 pub use auth::Auth;
+pub use live::LiveOptions;
 pub use serve::{ServeOptions, serve, stop_signal};
 pub use tenant::Tenant;

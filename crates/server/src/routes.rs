@@ -20,6 +20,7 @@ pub(crate) fn router(app: App, options: &ServeOptions) -> Router {
     let body_bytes_max = options.body_bytes_max;
     Router::new()
         .merge(sync::routes())
+        .merge(crate::live::routes())
         // Who asks is known from here on.
         .layer(axum::middleware::from_fn_with_state(app.clone(), identify))
         .route("/healthz", get(|| async { "ok" }))

@@ -4,17 +4,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use common::{Error, Result};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use crate::app::App;
+use crate::live::{Live, LiveOptions};
 use crate::routes::router;
-use crate::slow::IdleTimeout;
+use crate::slow::{IdleTimeout, Released};
 
 /// How a server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +35,10 @@ pub struct ServeOptions {
     pub train_every: Duration,
     /// How long running requests may go on once the server is told to stop. Default 10 s.
     pub drain_timeout: Duration,
-    /// Most connections at a time; further ones wait to be accepted. Default 1,024.
+    /// Most connections at a time, live ones not counted; further ones wait to be accepted. Default 1,024.
     pub connections_max: usize,
+    /// How live connections are kept.
+    pub live: LiveOptions,
 }
 
 impl Default for ServeOptions {
@@ -46,6 +51,7 @@ impl Default for ServeOptions {
             train_every: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(10),
             connections_max: 1_024,
+            live: LiveOptions::default(),
         }
     }
 }
@@ -86,12 +92,14 @@ pub async fn serve(
 ) -> Result<()> {
     let app = app.into();
     let training = tokio::spawn(train(app.clone(), options.train_every));
-    let router = router(app, &options);
+    let live = Arc::new(Live::new(&options));
+    let router = router(app, &options).layer(Extension(Arc::clone(&live)));
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(options.connections_max.max(1)));
-    let mut builder = hyper::server::conn::http1::Builder::new();
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     // Without a timer hyper's own timeouts do nothing.
     builder
+        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         // A frame carries the server's clock, finer than this; in a sync with nothing new it would be an eighth of
@@ -117,16 +125,20 @@ pub async fn serve(
             (Err(_), _) => return Err(Error::closed("the server's connection slots are closed")),
         };
         let _ = stream.set_nodelay(true);
+        let released = Released::default();
         let io = TokioIo::new(IdleTimeout::new(
             stream,
             options.stall_timeout,
             options.header_timeout,
+            released.clone(),
         ));
         let router = router.clone();
-        let service = hyper::service::service_fn(move |request: hyper::Request<_>| {
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+            request.extensions_mut().insert(released.clone());
             router.clone().call(request.map(Body::new))
         });
-        let connection = graceful.watch(builder.serve_connection(io, service));
+        let connection = builder.serve_connection_with_upgrades(io, service);
+        let connection = graceful.watch(connection.into_owned());
         tokio::spawn(async move {
             // A connection that breaks concerns nobody but its peer.
             let _ = connection.await;
@@ -135,7 +147,8 @@ pub async fn serve(
     }
     drop(listener);
     training.abort();
-    let _ = tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await;
+    let drained = async { tokio::join!(graceful.shutdown(), live.stop()) };
+    let _ = tokio::time::timeout(options.drain_timeout, drained).await;
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +18,22 @@ pub(crate) struct IdleTimeout {
     stream: TcpStream,
     read: Deadline,
     write: Deadline,
+    released: Released,
+}
+
+/// Lets a connection wait for its peer as long as it likes: it was handed to a protocol that finds silent peers itself.
+/// Writes still fail when they stand still.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Released(Arc<AtomicBool>);
+
+impl Released {
+    pub(crate) fn release(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_released(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 struct Deadline {
@@ -57,11 +75,17 @@ impl Deadline {
 impl IdleTimeout {
     /// A read may wait for `stall`, or for `between` when that is longer: between two requests there is nothing to
     /// read, and hyper's own timeout counts there.
-    pub(crate) fn new(stream: TcpStream, stall: Duration, between: Duration) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        stall: Duration,
+        between: Duration,
+        released: Released,
+    ) -> Self {
         Self {
             stream,
             read: Deadline::new(stall.max(between)),
             write: Deadline::new(stall),
+            released,
         }
     }
 }
@@ -74,6 +98,9 @@ impl AsyncRead for IdleTimeout {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if this.released.is_released() {
+            return polled;
+        }
         this.read.check(context, polled)
     }
 }

@@ -7,6 +7,7 @@ mod inspect;
 mod migrate;
 mod query;
 mod support;
+mod sync;
 mod synced;
 mod vectors;
 mod versions;
