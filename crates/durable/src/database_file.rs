@@ -90,9 +90,9 @@ pub fn save_with(files: &dyn Files, database: &Database, path: &Path) -> Result<
 }
 
 /// Counts what passes through.
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    bytes: u64,
+pub(crate) struct Counted<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) bytes: u64,
 }
 
 impl Write for Counted<'_> {

@@ -1,9 +1,11 @@
 //! Errors as problem details after RFC 9457.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
+
+use crate::auth::Scope;
 
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -34,6 +36,15 @@ impl Problem {
             StatusCode::UNAUTHORIZED,
             "unauthorized",
             "the request carries no valid credentials",
+        )
+    }
+
+    /// Credentials that are good, but not for this.
+    pub(crate) fn forbidden(needs: Scope) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("the credentials do not have the scope `{}`", needs.name()),
         )
     }
 
@@ -77,6 +88,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // A 401 says how to do better (RFC 9110, section 15.5.2).
+            let how = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+        }
+        response
     }
 }

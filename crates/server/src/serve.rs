@@ -83,6 +83,7 @@ impl Default for ServeOptions {
 /// ```
 ///
 /// # Errors
+/// [`ErrorKind::Invalid`] when [`Auth::Open`](crate::Auth::Open) is to be served where others reach it;
 /// [`ErrorKind::Io`] when the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
@@ -91,6 +92,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let app = app.into();
+    app.check_address(listener.local_addr()?)?;
     let training = tokio::spawn(train(app.clone(), options.train_every));
     let live = Arc::new(Live::new(&options));
     let router = router(app, &options).layer(Extension(Arc::clone(&live)));

@@ -180,8 +180,8 @@ fn a_row_written_outside_the_subscriptions_stays_until_it_is_answered() {
 #[test]
 fn permissions_hold_in_both_directions() {
     let permissions = Permissions::new(|principal, _| match principal {
-        Some(name) => {
-            Permission::rows(Filter::eq("owner", name.clone())).columns(["owner", "title"])
+        Some(anybody) => {
+            Permission::rows(Filter::eq("owner", anybody.name.clone())).columns(["owner", "title"])
         }
         None => Permission::none(),
     });

@@ -15,8 +15,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping};
 use syncdb::migration::Lineage;
 use syncdb::{
-    EntryId, LedgerQuery, Meeting, Permissions, Policy, RevertOptions, Reverted, Rule, Serving,
-    Side, SyncServer, SyncServerOptions,
+    EntryId, LedgerQuery, Meeting, Permissions, Policy, Principal, RevertOptions, Reverted, Rule,
+    Serving, Side, SyncServer, SyncServerOptions,
 };
 
 use super::config::{named, options_of, plain};
@@ -168,9 +168,9 @@ fn with_merge_function(
 
 /// What the application's function says; nothing is allowed where it fails.
 fn permissions_by(function: Py<PyAny>) -> Permissions {
-    Permissions::new(move |principal: Option<&Text>, table: &Schema| {
+    Permissions::new(move |principal: Option<&Principal>, table: &Schema| {
         let decided = called_by_engine(|py| {
-            let principal = principal.map(ToString::to_string);
+            let principal = principal.map(|principal| principal.name.to_string());
             let answer = function.bind(py).call1((principal, &*table.name));
             let decided = answer.and_then(|answer| {
                 if answer.is_none() {
@@ -403,7 +403,7 @@ impl PySyncServer {
         principal: Option<&str>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let server = self.server(py)?;
-        let principal = principal.map(Text::new);
+        let principal = principal.map(Principal::from);
         let answer = detached(py, || server.handle_for(principal.as_ref(), request))?;
         Ok(PyBytes::new(py, &answer))
     }

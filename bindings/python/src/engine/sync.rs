@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use common::{Error, ErrorKind, Result, Text};
+use common::{Error, ErrorKind, Result};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use syncdb::power::SyncBudget;
-use syncdb::{SyncDb, SyncReport, Transport};
+use syncdb::{Principal, SyncDb, SyncReport, Transport};
 
 use super::config::options_of;
 use super::error::raised;
@@ -34,7 +34,7 @@ pub(super) fn transport_of(
 ) -> PyResult<AnyTransport> {
     if let Ok(server) = server.cast::<PySyncServer>() {
         let server = server.get().server(server.py())?;
-        let principal = principal.map(Text::new);
+        let principal = principal.as_deref().map(Principal::from);
         return Ok(Box::new(move |request: &[u8]| {
             server.handle_for(principal.as_ref(), request)
         }));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use common::{Error, ErrorKind, Result, Timestamp};
+use common::{Error, ErrorKind, Result};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -72,7 +72,7 @@ impl Connection {
         let mut stopping = self.live.stopping.subscribe();
         let mut heard = Instant::now();
         let mut is_pinged = false;
-        let mut expiry = std::pin::pin!(expiry(&self.caller));
+        let mut expiry = std::pin::pin!(self.caller.until_invalid());
         loop {
             let patience = if is_pinged {
                 options.silent_after
@@ -111,6 +111,9 @@ impl Connection {
         socket: &mut Socket,
         request: Bytes,
     ) -> std::result::Result<(), Ended> {
+        if !self.caller.is_good() {
+            return Err(Some(Closing::Expired));
+        }
         self.hub.leave(self.number);
         // What it rang for is in this answer.
         let _ = self.bell.rung().now_or_never();
@@ -179,19 +182,6 @@ impl Connection {
     }
 }
 
-/// Ready when the caller's credentials are good no more.
-async fn expiry(caller: &Caller) {
-    let Some(Timestamp(until)) = caller.expires_at() else {
-        return std::future::pending().await;
-    };
-    // By the clock of the tenant, which is that of the look at the credentials.
-    let now = caller.tenant.database().clock().now();
-    let left = u64::try_from(until.saturating_sub(now.0)).unwrap_or_default();
-    // A timer does not reach beyond some years; the connection will not either.
-    let left = Duration::from_micros(left).min(Duration::from_hours(24 * 365));
-    tokio::time::sleep(left).await;
-}
-
 /// The answer to a request; the client waits for news from there on.
 fn answer(
     hub: &Hub,
@@ -200,7 +190,7 @@ fn answer(
     bell: &Arc<Bell>,
     request: &[u8],
 ) -> Result<Vec<u8>> {
-    let principal = caller.principal.name.as_ref();
+    let principal = caller.principal.who.as_ref();
     let (answer, interest) = hub.sync().handle_live(principal, request)?;
     if let Some(interest) = interest {
         hub.wait(client, interest, bell);

@@ -39,7 +39,7 @@ fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {
 /// The answer, with a media type where that is not what the other side takes it for.
 fn answer(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Response> {
     let limits = frame_limits();
-    let (server, principal) = (caller.tenant.sync(), caller.principal.name.as_ref());
+    let (server, principal) = (caller.tenant.sync(), caller.principal.who.as_ref());
     let from_json = names(headers, header::CONTENT_TYPE, JSON);
     let asked = |media| names(headers, header::ACCEPT, media);
     let request = if from_json {

@@ -136,7 +136,7 @@ impl Push<'_> {
             (Action::Revert { entry, force }, _) => {
                 let actor = Actor {
                     written: self.written.clone(),
-                    principal: self.principal.cloned(),
+                    principal: self.principal.map(|principal| principal.name.clone()),
                 };
                 let first = conflicts.len();
                 let reverted = revert(self.server, tx, *entry, *force, &actor, first)?;
@@ -711,7 +711,7 @@ impl Push<'_> {
     ) -> Result<LedgerEntry> {
         let actor = Actor {
             written: self.written.clone(),
-            principal: self.principal.cloned(),
+            principal: self.principal.map(|principal| principal.name.clone()),
         };
         entry(
             self.server,
