@@ -22,7 +22,7 @@ use common::Result;
         0  done\n  \
         1  the input was refused: a bad row, an unknown table or column, a key that exists\n  \
         2  the command line is wrong\n  \
-        3  a file or folder cannot be read or written\n  \
+        3  a file or folder cannot be read or written, or a server is not reached\n  \
         4  a database file is damaged, or a later version wrote it\n\n\
         A command that fails leaves the database file as it was."
 )]
@@ -47,6 +47,7 @@ enum Command {
     Replica(commands::replica::Replica),
     Restore(commands::restore::Restore),
     Serve(commands::serve::Serve),
+    Sync(commands::sync::Sync),
     Vectors(commands::vectors::Vectors),
     Verify(commands::verify::Verify),
 }
@@ -81,6 +82,7 @@ impl Cli {
             Command::Replica(command) => command.run(),
             Command::Restore(command) => command.run(),
             Command::Serve(command) => command.run(),
+            Command::Sync(command) => command.run(),
             Command::Vectors(command) => command.run(),
             Command::Verify(command) => command.run(),
         }

@@ -19,6 +19,7 @@ use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthOptions;
+use crate::live::LiveOptions;
 use crate::serve::ServeOptions;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::tls::TlsFiles;
@@ -102,8 +103,10 @@ section! {
         body_bytes_max: usize = 8 << 20;
         /// Bytes: most in the body of a request once it is unpacked (zstd, gzip). At most 1 GiB.
         inflated_bytes_max: usize = 8 << 20;
-        /// Connections: most at a time; further ones wait to be accepted.
+        /// Connections: most at a time, live ones not counted; further ones wait to be accepted.
         connections_max: usize = 1_024;
+        /// Live connections: most at a time; further ones are answered 503.
+        live_connections_max: usize = 16_384;
         /// Requests: most at a time on one connection of HTTP/2.
         streams_max: u32 = 64;
         /// Requests: most that run at a time.
@@ -269,6 +272,14 @@ impl Config {
             drain_delay: seconds("drain_delay_seconds", timeouts.drain_delay_seconds, false)?,
             drain_timeout: seconds("drain_seconds", timeouts.drain_seconds, false)?,
             tls,
+            live: LiveOptions {
+                connections_max: size(
+                    "live_connections_max",
+                    limits.live_connections_max,
+                    1 << 20,
+                )?,
+                ..LiveOptions::default()
+            },
         })
     }
 }

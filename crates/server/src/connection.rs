@@ -106,6 +106,7 @@ impl Connections {
             let running = activity.request();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(Arc::clone(activity));
             let answer = self.router.clone().call(request);
             async move {
                 let answer = answer.await;

@@ -1,59 +1,78 @@
 //! [`HttpTransport`]: how a replica reaches a server, on the calling thread.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use axum::http::header::AUTHORIZATION;
 use common::{Error, ErrorKind, Result};
 use syncdb::Transport;
 use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use crate::client::{Address, ClientOptions, provider, roots};
 use crate::problem::Problem;
 
 /// Most bytes of an answer that is taken in.
-const ANSWER_BYTES_MAX: u64 = 32 << 20;
+pub(crate) const ANSWER_BYTES_MAX: u64 = 32 << 20;
 
 /// Carries requests to a server by `POST`, over one connection that is kept open.
-///
-/// Plain `http` only: for a server elsewhere, put a proxy that speaks TLS in front.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     agent: Agent,
     url: String,
+    authorization: Option<HeaderValue>,
 }
 
 impl HttpTransport {
     /// Reaches the server at `url`, as in `http://127.0.0.1:8080`, with 5 s to connect and 60 s for an answer.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the address does not begin with `http://`.
+    /// As [`HttpTransport::with`].
     pub fn new(url: &str) -> Result<Self> {
-        Self::with_timeout(url, Duration::from_mins(1))
+        Self::with(url, &ClientOptions::default())
     }
 
     /// As [`HttpTransport::new`], with another time for one exchange as a whole.
     ///
     /// # Errors
-    /// As [`HttpTransport::new`].
+    /// As [`HttpTransport::with`].
     pub fn with_timeout(url: &str, timeout: Duration) -> Result<Self> {
-        if !url.starts_with("http://") {
-            return Err(Error::invalid(format!(
-                "server address `{url}` does not begin with http://"
-            )));
-        }
-        let config = Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(timeout))
+        Self::with(url, &ClientOptions::default().timeout(timeout))
+    }
+
+    /// Reaches the server at `url`, by TLS when it begins with `https://`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for an address that is none; [`ErrorKind::Io`] when the certificates that the system trusts are
+    /// not found.
+    pub fn with(url: &str, options: &ClientOptions) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let mut config = Agent::config_builder()
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_global(Some(options.timeout))
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
             // A sync with nothing new is 140 bytes; what nobody reads would be more than that.
             .user_agent("")
             .accept("")
-            .accept_encoding("")
-            .build();
+            .accept_encoding("");
+        if address.is_tls {
+            let roots = roots(options)?;
+            let roots = roots
+                .iter()
+                .map(|root| Certificate::from_der(root).to_owned());
+            let tls = TlsConfig::builder()
+                .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+                .unversioned_rustls_crypto_provider(provider());
+            config = config.tls_config(tls.build());
+        }
         Ok(Self {
-            agent: config.into(),
-            url: format!("{}/v1/sync", url.trim_end_matches('/')),
+            agent: config.build().into(),
+            url: address.url("http", "/v1/sync"),
+            authorization: options.authorization()?,
         })
     }
 
@@ -65,7 +84,10 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>> {
         // No content-type: a frame is what is meant where nothing is said.
-        let post = self.agent.post(&self.url);
+        let mut post = self.agent.post(&self.url);
+        if let Some(value) = &self.authorization {
+            post = post.header(AUTHORIZATION, value);
+        }
         let response = post.send(request).map_err(|error| self.failed(error))?;
         let status = response.status();
         let mut bytes = Vec::new();

@@ -7,6 +7,7 @@
 //! | `/v1/tables/{table}/rows[/{key}]` | rows: insert, get, put, patch, delete, list |
 //! | `POST /v1/tables/{table}/query` | rows or groups that answer a question |
 //! | `POST /v1/transaction` | several writes in one commit |
+//! | `GET /v1/live` | a WebSocket with the same frames as binary messages, and word of what changes; see [`LiveReplica`](client::LiveReplica) |
 //! | `GET /v1/status` | rows, last commit, clients and conflicts, as JSON |
 //! | `/v1/admin/..` | clients, conflicts, rejected mutations, schemas, API keys, the audit; see `docs/security.md` |
 //!
@@ -21,11 +22,13 @@ mod app;
 mod audit;
 pub mod auth;
 mod call;
+pub mod client;
 mod compress;
 pub mod config;
 mod connection;
 pub mod http;
 mod limits;
+mod live;
 mod metrics;
 mod negotiate;
 mod openapi;
@@ -46,6 +49,7 @@ mod write;
 pub use app::App;
 pub use auth::{Auth, AuthOptions};
 pub use config::Config;
+pub use live::LiveOptions;
 pub use serve::{ServeOptions, serve, stop_signal};
 pub use tenant::Tenant;
 pub use tls::TlsFiles;

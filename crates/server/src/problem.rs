@@ -139,7 +139,12 @@ impl Problem {
         ];
         let kind = kinds.into_iter().find(|kind| kind.name() == self.title);
         let message = format!("the server answered {}: {}", self.status, self.detail);
-        Error::new(kind.unwrap_or(ErrorKind::Io), message)
+        let kind = kind.unwrap_or(match self.status {
+            // The same request again is refused again.
+            401 | 403 => ErrorKind::Invalid,
+            _ => ErrorKind::Io,
+        });
+        Error::new(kind, message)
     }
 }
 

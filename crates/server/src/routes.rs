@@ -43,6 +43,7 @@ fn groups() -> Vec<Group> {
         features::group(),
         transformers::group(),
         experiments::group(),
+        crate::live::group(),
         health::group(),
         admin::group(),
     ]

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use common::{Error, Result};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::connection::{Connections, Peer, builder};
+use crate::live::{Live, LiveOptions};
 use crate::routes::router;
 use crate::serving;
 use crate::state::Server;
@@ -42,7 +44,7 @@ pub struct ServeOptions {
     pub drain_delay: Duration,
     /// How long running requests may go on once the server takes no more connections. Default 10 s.
     pub drain_timeout: Duration,
-    /// Most connections at a time; further ones wait to be accepted. Default 1,024.
+    /// Most connections at a time, live ones not counted; further ones wait to be accepted. Default 1,024.
     pub connections_max: usize,
     /// Most requests of one connection of HTTP/2 at a time. Default 64.
     pub streams_max: u32,
@@ -57,6 +59,8 @@ pub struct ServeOptions {
     pub requests_burst_max: Option<NonZeroU32>,
     /// Certificate and key for TLS. Default: none, plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// How live connections are kept.
+    pub live: LiveOptions,
 }
 
 impl Default for ServeOptions {
@@ -78,6 +82,7 @@ impl Default for ServeOptions {
             requests_per_second_max: None,
             requests_burst_max: None,
             tls: None,
+            live: LiveOptions::default(),
         }
     }
 }
@@ -130,8 +135,9 @@ pub async fn serve(
     if let Some(tls) = &tls {
         chores.spawn(tls.clone().watch());
     }
+    let live = Arc::new(Live::new(server.options()));
     let connections = Connections {
-        router: router(app.clone(), &server),
+        router: router(app.clone(), &server).layer(Extension(Arc::clone(&live))),
         builder: builder(server.options()),
         tls,
         server: server.clone(),
@@ -168,7 +174,10 @@ pub async fn serve(
     }
     drop(listener);
     let _ = ending.send(true);
-    let all = async { while open.join_next().await.is_some() {} };
+    let all = async {
+        live.stop().await;
+        while open.join_next().await.is_some() {}
+    };
     if tokio::time::timeout(server.options().drain_timeout, all)
         .await
         .is_err()

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -83,6 +83,9 @@ impl AsyncRead for IdleTimeout {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if this.activity.is_released() {
+            return polled;
+        }
         this.read.check(context, polled)
     }
 }
@@ -139,6 +142,7 @@ pub(crate) struct Activity {
     /// Milliseconds after `begun` of the end of the last request, and of the last byte that the peer took.
     ended: AtomicU64,
     written: AtomicU64,
+    released: AtomicBool,
 }
 
 /// Longest that a peer may take for answers after the last request, as long as it goes on taking bytes.
@@ -151,11 +155,22 @@ impl Activity {
             requests: AtomicUsize::new(0),
             ended: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            released: AtomicBool::new(false),
         }
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Lets the connection wait for its peer as long as it likes: it was handed to a protocol that finds silent peers itself.
+    /// Writes still fail when they stand still.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
+    }
+
+    fn is_released(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
     }
 
     fn wrote(&self) {

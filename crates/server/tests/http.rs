@@ -294,7 +294,7 @@ fn a_peer_that_sends_garbage_harms_nobody_else() {
 #[test]
 fn wrong_addresses_are_named() {
     assert_eq!(
-        HttpTransport::new("https://x").unwrap_err().kind(),
+        HttpTransport::new("ftp://x").unwrap_err().kind(),
         ErrorKind::Invalid
     );
     let nobody = TcpStream::connect("127.0.0.1:1").is_err();

@@ -31,6 +31,7 @@ pub use sync::deploy::Serving;
 pub use sync::digest::Digest;
 pub use sync::explain::{ColumnExplanation, Explanation, Origin, Presence};
 pub use sync::horizon::VersionInUse;
+pub use sync::interest::Interest;
 pub use sync::ledger::{
     EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Side, Visibility,
 };

@@ -23,6 +23,7 @@ use crate::sync::deploy::{Serving, as_before, deploy};
 use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::horizon::{Horizon, VersionInUse};
+use crate::sync::interest::Interest;
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
 use crate::sync::permission::{Permission, Permissions, Principal};
 use crate::sync::protocol::{
@@ -34,6 +35,7 @@ use crate::sync::reading::{Reading, Stock};
 use crate::sync::scope::{Access, ScopeSet};
 use crate::sync::system::{find_in_ledger, number, read_number, user_tables};
 use crate::sync::training::{Shelf, TrainedDictionary};
+use crate::sync::wire::ReadRequest;
 use crate::sync::{increment, references, wire};
 
 /// Entries of the ledger that are looked at for one answer; the next goes on after them.
@@ -354,6 +356,38 @@ impl SyncServer {
     /// # Errors
     /// As [`SyncServer::handle`].
     pub fn handle_for(&self, principal: Option<&Principal>, request: &[u8]) -> Result<Vec<u8>> {
+        let (read, answer) = self.exchange(principal, request)?;
+        wire::encode_answer_with(&answer, &read.dictionaries)
+    }
+
+    /// As [`SyncServer::handle_for`], and says which later commits concern the replica, for hosts that tell it of them.
+    /// There is no interest yet where the replica has still to ask for more.
+    ///
+    /// # Errors
+    /// As [`SyncServer::handle`].
+    pub fn handle_live(
+        &self,
+        principal: Option<&Principal>,
+        request: &[u8],
+    ) -> Result<(Vec<u8>, Option<Interest>)> {
+        let (read, answer) = self.exchange(principal, request)?;
+        let bytes = wire::encode_answer_with(&answer, &read.dictionaries)?;
+        let Some(commit) = &answer.commit else {
+            return Ok((bytes, None));
+        };
+        let core = &self.core;
+        let standing = (core.catalogue).standing(&core.db, &core.rules.policies, &read.request)?;
+        let scopes = &read.request.scopes;
+        let set = (core.scopes).of_request(&core.db, principal, standing.version, scopes, true);
+        let compiled = set.scopes.into_iter().map(|scope| scope.compiled);
+        Ok((bytes, Some(Interest::new(commit.seq, compiled))))
+    }
+
+    fn exchange(
+        &self,
+        principal: Option<&Principal>,
+        request: &[u8],
+    ) -> Result<(ReadRequest, Answer)> {
         let db = &self.core.db;
         // What a dictionary knows comes from all rows of its table.
         let may_see = |table: &str| {
@@ -378,7 +412,7 @@ impl SyncServer {
             answer.dictionaries = self.dictionaries.offer(request, &answer, may_see);
             self.refer(request, &mut answer)?;
         }
-        wire::encode_answer_with(&answer, &read.dictionaries)
+        Ok((read, answer))
     }
 
     /// Names rows by references, where the replica reads them and has the rows in question.

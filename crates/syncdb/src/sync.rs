@@ -45,6 +45,7 @@ pub mod deploy;
 pub mod digest;
 pub mod explain;
 pub mod horizon;
+pub mod interest;
 pub mod ledger;
 pub mod permission;
 pub mod policy;

@@ -195,3 +195,67 @@ def test_a_url_that_is_none_is_refused() -> None:
         Client(SyncDb("phone"), "ftp://example.org")
     with pytest.raises(ValueError, match="timeout_seconds"):
         Client(SyncDb("phone"), "http://example.org", timeout_seconds=-1.0)
+
+
+def test_a_live_replica_hears_what_others_write() -> None:
+    """And sends what is written here, without being told to; the end of the loop ends its thread."""
+    cloud = SyncServer([NOTES])
+    phone, laptop = SyncDb("phone", tables=[NOTES]), SyncDb("laptop", tables=[NOTES])
+
+    async def follow(url: str) -> list[tuple[str, Any]]:
+        heard: list[tuple[str, Any]] = []
+        synced = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        changes = Client(phone, url).live("notes", synced=lambda _: loop.call_soon_threadsafe(synced.set))
+        waiting = asyncio.ensure_future(changes.__anext__())
+        await synced.wait()
+        laptop.insert("notes", {"id": 1, "text": "by the laptop"})
+        await Client(laptop, url).sync_async()
+        change = await waiting
+        assert change is not None
+        heard.append((change.kind, change.key))
+        phone.insert("notes", {"id": 2, "text": "by the phone"})
+        while cloud.get("notes", 2) is None:
+            await asyncio.sleep(0.01)
+        await changes.aclose()
+        return heard
+
+    with Server(cloud) as server:
+        assert asyncio.run(follow(server.url)) == [("insert", 1)]
+    assert phone.get("notes", 1) == {"id": 1, "text": "by the laptop"}
+    assert not [one for one in threading.enumerate() if one.name.startswith("syncdb-live")]
+
+
+def test_a_live_replica_goes_on_offline_and_ends_when_it_is_cancelled() -> None:
+    """What it is told of is told to the program."""
+    server = Server(SyncServer([NOTES]))
+    server.start()
+    server.stop()
+    phone = SyncDb("phone", tables=[NOTES])
+    phone.insert("notes", {"id": 1, "text": "x"})
+    cancel = Cancel()
+    offline: list[tuple[str, float]] = []
+
+    def lost(why: str, seconds: float) -> None:
+        offline.append((why, seconds))
+        if len(offline) == 1:
+            server.start()
+
+    client = Client(phone, server.url, backoff_seconds=0.02)
+    client.keep_in_sync(offline=lost, synced=lambda report: report.rows_sent and cancel.cancel(), cancel=cancel)
+    server.stop()
+    assert phone.pending == 0
+    assert "/v1/live" in offline[0][0]
+    with pytest.raises(ZeroDivisionError):
+        client.keep_in_sync(offline=lambda _, __: 1 / 0)
+
+
+def test_tokens_and_authorities_are_checked_and_kept_secret() -> None:
+    """A token that fits no header is refused without being quoted."""
+    phone = SyncDb("phone", tables=[NOTES])
+    with pytest.raises(ValueError, match="token or API key") as raised:
+        Client(phone, "http://127.0.0.1:1", token="se cret")
+    assert "se cret" not in str(raised.value)
+    assert "secret" not in repr(Client(phone, "http://127.0.0.1:1", token="secret"))
+    with pytest.raises(ValueError, match="PEM"):
+        Client(phone, "https://127.0.0.1:1", authorities=b"nothing")

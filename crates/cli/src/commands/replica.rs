@@ -11,12 +11,15 @@ use server::http::HttpTransport;
 use syncdb::{SyncDb, SyncReport};
 
 use super::migrate::lineage;
+use super::reach::Reach;
+use super::replica_file::ReplicaFile;
 use crate::show::json_of;
 
 /// Run a replica that syncs with a server, told what to do by JSON lines on standard input
 ///
 /// Each line is one order, each answer one line: `{"ok": ..}` or `{"error": ".."}`. Edits are made at once and
-/// need no connection; they reach the server with the next `sync`. The rows are in memory and end with the process.
+/// need no connection; they reach the server with the next `sync`. With --db the rows are in a file, written after each
+/// sync and at the end; without it they are in memory and end with the process.
 #[derive(Debug, Args)]
 #[command(after_help = "Orders:\n  \
     {\"do\": \"sync\"}\n  \
@@ -25,18 +28,25 @@ use crate::show::json_of;
     {\"do\": \"update\", \"table\": \"cities\", \"key\": [1], \"row\": {\"name\": \"Uleåborg\"}}\n  \
     {\"do\": \"delete\", \"table\": \"cities\", \"key\": [1]}\n  \
     {\"do\": \"digest\"}\n\n\
-    Example:\n  \
-    echo '{\"do\": \"sync\"}' | tandem replica --name phone --server http://127.0.0.1:8080")]
+    Examples:\n  \
+    echo '{\"do\": \"sync\"}' | tandem replica --name phone --server http://127.0.0.1:8080\n  \
+    echo '{\"do\": \"delete\", \"table\": \"cities\", \"key\": [1]}' | tandem replica --db phone.tdb\n  \
+    tandem sync http://127.0.0.1:8080 --db phone.tdb")]
 pub(crate) struct Replica {
-    /// Name that tells this replica from all others
-    #[arg(long)]
-    name: String,
-    /// Address of the server, as `tandem serve` prints it
-    #[arg(long)]
-    server: String,
-    /// Be of the latest version of this lineage, whatever the server's is: the lineage as JSON, see `tandem migrate`
+    /// Name that tells this replica from all others; a file that is there has one
+    #[arg(long, required_unless_present = "db")]
+    name: Option<String>,
+    /// Address of the server, as `tandem serve` prints it; without one there is no `sync`
+    #[arg(long, required_unless_present = "db")]
+    server: Option<String>,
+    /// Database file of the replica, as `tandem sync` keeps it; created if it does not exist
     #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// Be of the latest version of this lineage, whatever the server's is: the lineage as JSON, see `tandem migrate`
+    #[arg(long, value_name = "FILE", conflicts_with = "db")]
     lineage: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// One line of standard input.
@@ -139,41 +149,72 @@ impl From<SyncReport> for Synced {
 
 impl Replica {
     pub(crate) fn run(self) -> Result<()> {
-        let db = match &self.lineage {
-            None => SyncDb::client(self.name.as_str())?,
-            Some(path) => {
-                SyncDb::with_lineage(Database::new(), self.name.as_str(), &lineage(path)?)?
-            }
+        let options = self.reach.options()?;
+        let server = self.server.as_deref();
+        let transport = server.map(|url| HttpTransport::with(url, &options));
+        let mut transport = transport.transpose()?;
+        let mut exchange = |db: &SyncDb| match &mut transport {
+            Some(transport) => db.sync(transport),
+            None => Err(Error::invalid(
+                "there is no server to sync with; name one with --server",
+            )),
         };
-        let mut transport = HttpTransport::new(&self.server)?;
-        for line in stdin().lock().lines() {
-            let line = line?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let answer = serde_json::from_str(&line)
-                .map_err(|error| Error::invalid(format!("not an order: {error}")))
-                .and_then(|order| obey(&db, &mut transport, order));
-            let answer = match answer {
-                Ok(answer) => Answer::Ok(answer),
-                Err(error) => Answer::Error(error.to_string()),
+        let name = self.name.as_deref();
+        let Some(path) = &self.db else {
+            let name = name.unwrap_or_default();
+            let db = match &self.lineage {
+                None => SyncDb::client(name)?,
+                Some(path) => SyncDb::with_lineage(Database::new(), name, &lineage(path)?)?,
             };
-            let mut out = stdout().lock();
-            writeln!(out, "{}", to_json(&answer)?)?;
-            out.flush()?;
-        }
-        Ok(())
+            return obey_input(&db, &mut exchange);
+        };
+        let file = ReplicaFile::open(path, name)?;
+        let obeyed = obey_input(file.replica(), &mut |db| {
+            let report = exchange(db)?;
+            file.save()?;
+            Ok(report)
+        });
+        file.save()?;
+        obeyed
     }
+}
+
+/// Obeys the orders on standard input to its end; `sync` is what the order of that name does.
+pub(super) fn obey_input(
+    db: &SyncDb,
+    sync: &mut dyn FnMut(&SyncDb) -> Result<SyncReport>,
+) -> Result<()> {
+    for line in stdin().lock().lines() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answer = serde_json::from_str(&line)
+            .map_err(|error| Error::invalid(format!("not an order: {error}")))
+            .and_then(|order| obey(db, sync, order));
+        let answer = match answer {
+            Ok(answer) => Answer::Ok(answer),
+            Err(error) => Answer::Error(error.to_string()),
+        };
+        let mut out = stdout().lock();
+        writeln!(out, "{}", to_json(&answer)?)?;
+        out.flush()?;
+    }
+    Ok(())
 }
 
 fn to_json(value: &impl Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|error| Error::invalid(error.to_string()))
 }
 
-fn obey(db: &SyncDb, transport: &mut HttpTransport, order: Order) -> Result<serde_json::Value> {
+fn obey(
+    db: &SyncDb,
+    sync: &mut dyn FnMut(&SyncDb) -> Result<SyncReport>,
+    order: Order,
+) -> Result<serde_json::Value> {
     let row = |row: BTreeMap<Text, Value>| row.into_iter().collect::<Row>();
     let committed = match order {
-        Order::Sync => return to_json(&Synced::from(db.sync(transport)?)),
+        Order::Sync => return to_json(&Synced::from(sync(db)?)),
         Order::Digest => {
             let digest = db.digest()?;
             return to_json(&Held {

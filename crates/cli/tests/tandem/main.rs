@@ -9,6 +9,7 @@ mod migrate;
 mod query;
 mod serve;
 mod support;
+mod sync;
 mod synced;
 mod vectors;
 mod versions;

@@ -9,7 +9,7 @@ use common::optimization::caching::{Cache, CacheOptions, SharedCache};
 use common::query::{Filter, Predicate};
 use common::schema::{Field, FieldId, Schema};
 use common::utils::time::ManualClock;
-use common::versioning::{ColumnSet, TableId};
+use common::versioning::{Change, ChangeKind, ColumnSet, TableId};
 use common::{Collection, Error, Record, RecordId, Result, Text, Transaction, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -73,6 +73,19 @@ impl TableScope {
 
     pub(crate) fn covers(&self, row: &[Value]) -> bool {
         self.predicate.matches(row)
+    }
+
+    /// Whether a change does anything to the rows that are covered, before it or after.
+    pub(crate) fn is_touched_by(&self, change: &Change) -> bool {
+        let after = change.after().is_some_and(|after| self.covers(after));
+        let Some(before) = &change.before else {
+            return after || change.kind != ChangeKind::Insert;
+        };
+        let before = self.covers(before);
+        if before && after {
+            return change.columns.iter().any(|at| self.columns.contains(at));
+        }
+        before || after
     }
 
     pub(crate) fn is_whole(&self) -> bool {

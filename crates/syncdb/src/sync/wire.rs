@@ -39,9 +39,9 @@ use super::ledger;
 use super::protocol::{Answer, Block, Request, SentDictionary, WIRE_VERSION};
 use crate::payload::Level;
 use fields::{Budget, Fields, put_message};
-use read::ReadRequest;
 
 pub use json::{from_json, to_json};
+pub(crate) use read::ReadRequest;
 pub(crate) use stored::{mutation_value, read_outcome, write_outcome};
 
 /// Contents of at least this many bytes are compressed.

@@ -1,0 +1,226 @@
+//! How a replica reaches a server: [`HttpTransport`](crate::http::HttpTransport) and [`WebSocketTransport`] carry its
+//! requests, [`LiveReplica`] keeps it in sync.
+
+mod backoff;
+mod live;
+mod socket;
+mod stop;
+mod tls;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use common::{Error, Result, Text};
+
+pub use self::backoff::Backoff;
+pub use self::live::{LiveEvent, LiveReplica, LiveReplicaOptions};
+pub use self::socket::WebSocketTransport;
+pub use self::stop::Stop;
+pub(crate) use self::tls::{provider, roots};
+
+/// What a client shows to say who it is: a token, or an API key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials(Text);
+
+// No derived one: it would write secrets into logs.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// How a client reaches a server.
+///
+/// ```
+/// use server::client::ClientOptions;
+/// use server::http::HttpTransport;
+/// let options = ClientOptions::default().credentials("eyJhbGciOi...")?;
+/// HttpTransport::with("https://sync.example.org", &options)?;
+/// # Ok::<(), common::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// How long it may take to connect. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long one exchange may take. Default 60 s.
+    pub timeout: Duration,
+    /// How it shows who it is. Default: not at all.
+    pub credentials: Option<Credentials>,
+    /// Certificates in PEM that servers' are signed by; default: those that the system trusts.
+    pub authorities: Option<Arc<[u8]>>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_mins(1),
+            credentials: None,
+            authorities: None,
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Sets how long one exchange may take.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Shows a token or an API key, as in `authorization: Bearer ..`.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for one that does not fit a header.
+    pub fn credentials(mut self, secret: impl Into<Text>) -> Result<Self> {
+        let secret = secret.into();
+        if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            // Not quoted: errors end up in logs.
+            return Err(Error::invalid(
+                "a token or API key is made of letters, digits and signs of ASCII, without spaces or line breaks",
+            ));
+        }
+        self.credentials = Some(Credentials(secret));
+        Ok(self)
+    }
+
+    /// Trusts servers whose certificates are signed by one of these, in PEM, and no others.
+    #[must_use]
+    pub fn authorities(mut self, pem: impl Into<Arc<[u8]>>) -> Self {
+        self.authorities = Some(pem.into());
+        self
+    }
+
+    /// The value of the header `authorization`, where there is one.
+    pub(crate) fn authorization(&self) -> Result<Option<HeaderValue>> {
+        let Some(Credentials(secret)) = &self.credentials else {
+            return Ok(None);
+        };
+        let mut value = HeaderValue::from_str(&format!("Bearer {secret}"))
+            .map_err(|_| Error::invalid("the credentials do not fit a header"))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+/// The address of a server, without the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) is_tls: bool,
+    /// Host, and port where one was given.
+    authority: String,
+    /// What stands before the paths of the server.
+    prefix: String,
+}
+
+impl Address {
+    /// Reads `http://host:port/prefix` or the same with `https`.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        let invalid = |what: &str| Error::invalid(format!("server address `{url}` {what}"));
+        let (is_tls, rest) = match url.split_once("://") {
+            Some(("http" | "ws", rest)) => (false, rest),
+            Some(("https" | "wss", rest)) => (true, rest),
+            _ => return Err(invalid("does not begin with http:// or https://")),
+        };
+        let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(invalid("carries a user name; give a token or an API key"));
+        }
+        let address = Self {
+            is_tls,
+            authority: authority.to_owned(),
+            prefix: prefix.trim_end_matches('/').to_owned(),
+        };
+        if url.contains(['?', '#']) || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid("has more than host, port and path"));
+        }
+        if address.host().is_empty() || address.port().is_none() {
+            return Err(invalid("names no host, or a port that is none"));
+        }
+        Ok(address)
+    }
+
+    /// The host without the brackets of an IPv6 address.
+    fn host(&self) -> &str {
+        let end = self.port_begins().unwrap_or(self.authority.len());
+        let host = self.authority.get(..end).unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    fn port_begins(&self) -> Option<usize> {
+        let colon = self.authority.rfind(':')?;
+        let after_brackets = self.authority.rfind(']').is_none_or(|end| end < colon);
+        after_brackets.then_some(colon)
+    }
+
+    fn port(&self) -> Option<u16> {
+        match self.port_begins() {
+            None => Some(if self.is_tls { 443 } else { 80 }),
+            Some(colon) => self.authority.get(colon + 1..)?.parse().ok(),
+        }
+    }
+
+    /// The URL of a path of the server, which begins with a slash.
+    pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        let s = if self.is_tls { "s" } else { "" };
+        format!(
+            "{scheme}{s}://{}{slash}{}{path}",
+            self.authority, self.prefix
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_refused() {
+        let read = |url: &str| {
+            let address = Address::parse(url).unwrap();
+            (
+                address.host().to_owned(),
+                address.port().unwrap(),
+                address.url("ws", "/v1/live"),
+            )
+        };
+        let of = |host: &str, port, url: &str| (host.to_owned(), port, url.to_owned());
+        assert_eq!(read("http://a"), of("a", 80, "ws://a/v1/live"));
+        assert_eq!(read("https://a.b:1/"), of("a.b", 1, "wss://a.b:1/v1/live"));
+        assert_eq!(
+            read("https://[::1]/x/y/"),
+            of("::1", 443, "wss://[::1]/x/y/v1/live")
+        );
+        assert_eq!(read("http://[::1]:8"), of("::1", 8, "ws://[::1]:8/v1/live"));
+        for url in [
+            "a",
+            "ftp://a",
+            "http://",
+            "http://:1",
+            "http://a:70000",
+            "http://a:b",
+            "http://u@a",
+            "http://a/?q",
+            "http://a b",
+        ] {
+            assert!(Address::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown_and_fit_a_header() {
+        let options = ClientOptions::default().credentials("abc").unwrap();
+        assert!(!format!("{options:?}").contains("abc"));
+        let value = options.authorization().unwrap().unwrap();
+        assert_eq!(value, "Bearer abc");
+        assert!(!format!("{value:?}").contains("abc"));
+        for secret in ["", "a b", "a\r\nx: y", "ä"] {
+            assert!(ClientOptions::default().credentials(secret).is_err());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Live connections on real sockets: word of changes, strangers, slow and silent peers, cuts, the end.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod credentials;
+mod cuts;
+mod limits;
+mod news;
+mod proxy;
+mod strangers;
+mod support;
+mod tls;
