@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Json};
 use common::query::Filter;
 use common::schema::{Field, FieldType, Schema, SchemaVersion};
 use common::serialization::Format;
-use common::{Error, Limits, Metadata, Record, RecordId, Result, Text, Value};
+use common::{Error, ErrorKind, Limits, Metadata, Record, RecordId, Result, Text, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -160,7 +160,16 @@ pub(super) fn rows_of(schema: &Schema, given: &[Box<RawValue>]) -> Result<Vec<Ve
         lines.extend_from_slice(row.get().as_bytes());
         lines.push(b'\n');
     }
-    Format::Json.decode_rows(schema, &lines, &limits())
+    let rows = Format::Json.decode_rows(schema, &lines, &limits());
+    rows.map_err(in_body)
+}
+
+/// What is unknown in a body is wrong in the request, and no missing page.
+fn in_body(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => Error::invalid(error.message().to_owned()),
+        _ => error,
+    }
 }
 
 /// The names that each row gives a value for.
@@ -209,7 +218,8 @@ fn key_values(keys: &Schema, given: &RawValue) -> Result<Vec<Value>> {
         }
         _ => given.get().to_owned(),
     };
-    let rows = Format::Json.decode_rows(keys, line.as_bytes(), &limits())?;
+    let rows = Format::Json.decode_rows(keys, line.as_bytes(), &limits());
+    let rows = rows.map_err(in_body)?;
     let [row] =
         <[Vec<Value>; 1]>::try_from(rows).map_err(|_| Error::invalid("it is not one value"))?;
     Ok(row)

@@ -271,7 +271,7 @@ fn columns_are_fitted_on_rows_and_take_texts() {
     let server = Running::new();
     let fit = json!({ "name": "mixed",
         "columns": { "numbers": ["age"], "texts": ["city"], "routes": [
-            { "name": "age", "columns": ["age"], "source": "numbers", "steps": [{ "scale": { "min_max": { "low": 0.0, "high": 1.0 } } }] },
+            { "name": "age", "columns": ["age"], "source": "numbers", "steps": [{ "scale": { "min_max": { "low": 0.0, "high": 1.0, "clip": false } } }] },
             { "name": "city", "columns": ["city"], "source": { "encode": { "encoding": "one_hot", "unknown": "ignore", "missing": "ignore" } }, "steps": [] } ] },
         "rows": [{ "age": 10.0, "city": "a" }, { "age": 20.0, "city": "b" }] });
     let fitted = server.post_as("/v1/transformers", "", &fit.to_string());
