@@ -1,5 +1,15 @@
 //! [`Template`]: a filter with claims in it, such as `owner == claims.sub`.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::query::{Filter, Path};
 use common::schema::{FieldType, Schema};
 use common::{Error, Map, Result, Text, Value};
@@ -207,7 +217,9 @@ fn replace_claims(text: &str) -> Result<(String, Vec<Vec<Text>>)> {
             });
             let parameter = format!("${}", name(number));
             if before == Before::In {
-                out.push_str(&format!("({parameter})"));
+                out.push('(');
+                out.push_str(&parameter);
+                out.push(')');
             } else {
                 out.push_str(&parameter);
             }
