@@ -48,6 +48,9 @@ pub struct Template {
     claims: Vec<Vec<Text>>,
 }
 
+/// The value of a claim beside a column; `None` where there is none.
+type ValueOf<'a> = dyn FnMut(&[Text], &Path) -> Result<Option<Value>> + 'a;
+
 impl Template {
     /// Reads the text form.
     ///
@@ -104,10 +107,7 @@ impl Template {
     }
 
     /// The filter with a value for every claim; `None` when one has none.
-    fn with(
-        &self,
-        value_of: &mut dyn FnMut(&[Text], &Path) -> Result<Option<Value>>,
-    ) -> Result<Option<Filter>> {
+    fn with(&self, value_of: &mut ValueOf<'_>) -> Result<Option<Filter>> {
         if self.claims.is_empty() {
             return Ok(Some(self.filter.clone()));
         }
@@ -117,11 +117,7 @@ impl Template {
     }
 
     /// Replaces the parameters of a filter; whether each had a value.
-    fn fill(
-        &self,
-        filter: &mut Filter,
-        value_of: &mut dyn FnMut(&[Text], &Path) -> Result<Option<Value>>,
-    ) -> Result<bool> {
+    fn fill(&self, filter: &mut Filter, value_of: &mut ValueOf<'_>) -> Result<bool> {
         let mut is_whole = true;
         let mut put = |path: &Path, value: &mut Value| -> Result<bool> {
             let Some(claim) = self.claim_of(value) else {
