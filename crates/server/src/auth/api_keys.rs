@@ -1,7 +1,7 @@
 //! [`ApiKeys`]: keys that a tenant gives to programs, in a table of its database.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -206,7 +206,10 @@ impl ApiKeys {
         let mut random = [0; ID_BYTES + SECRET_BYTES];
         SystemRng.fill(&mut random);
         let (id, secret) = random.split_at(ID_BYTES);
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = id.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
         let secret = format!("{PREFIX}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
         let key = ApiKey {
             id: Text::new(id),

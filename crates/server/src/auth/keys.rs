@@ -1,5 +1,15 @@
 //! [`KeySet`]: the keys that tokens are signed with, from configuration and from JSON Web Key Sets.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::collections::BTreeMap;
 
 use common::{Error, Result};

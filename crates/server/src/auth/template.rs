@@ -1,5 +1,15 @@
 //! [`Template`]: a filter with claims in it, such as `owner == claims.sub`.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::query::{Filter, Path};
 use common::schema::{FieldType, Schema};
 use common::{Error, Map, Result, Text, Value};
@@ -37,6 +47,9 @@ pub struct Template {
     /// Which claim each parameter is: the names on the way to it.
     claims: Vec<Vec<Text>>,
 }
+
+/// The value of a claim beside a column; `None` where there is none.
+type ValueOf<'a> = dyn FnMut(&[Text], &Path) -> Result<Option<Value>> + 'a;
 
 impl Template {
     /// Reads the text form.
@@ -94,10 +107,7 @@ impl Template {
     }
 
     /// The filter with a value for every claim; `None` when one has none.
-    fn with(
-        &self,
-        value_of: &mut dyn FnMut(&[Text], &Path) -> Result<Option<Value>>,
-    ) -> Result<Option<Filter>> {
+    fn with(&self, value_of: &mut ValueOf<'_>) -> Result<Option<Filter>> {
         if self.claims.is_empty() {
             return Ok(Some(self.filter.clone()));
         }
@@ -107,11 +117,7 @@ impl Template {
     }
 
     /// Replaces the parameters of a filter; whether each had a value.
-    fn fill(
-        &self,
-        filter: &mut Filter,
-        value_of: &mut dyn FnMut(&[Text], &Path) -> Result<Option<Value>>,
-    ) -> Result<bool> {
+    fn fill(&self, filter: &mut Filter, value_of: &mut ValueOf<'_>) -> Result<bool> {
         let mut is_whole = true;
         let mut put = |path: &Path, value: &mut Value| -> Result<bool> {
             let Some(claim) = self.claim_of(value) else {
@@ -207,7 +213,9 @@ fn replace_claims(text: &str) -> Result<(String, Vec<Vec<Text>>)> {
             });
             let parameter = format!("${}", name(number));
             if before == Before::In {
-                out.push_str(&format!("({parameter})"));
+                out.push('(');
+                out.push_str(&parameter);
+                out.push(')');
             } else {
                 out.push_str(&parameter);
             }

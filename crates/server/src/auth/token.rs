@@ -1,5 +1,15 @@
 //! JSON Web Tokens: checked against a key, an issuer, an audience and the time.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::{Map, Value};
 use jsonwebtoken::Validation;
 
@@ -75,10 +85,10 @@ impl TokenChecks {
             return None;
         }
         for not_before in ["nbf", "iat"] {
-            if let Some(time) = claims.get(not_before) {
-                if seconds(time)? > now_seconds.saturating_add(self.skew_seconds) {
-                    return None;
-                }
+            if let Some(time) = claims.get(not_before)
+                && seconds(time)? > now_seconds.saturating_add(self.skew_seconds)
+            {
+                return None;
             }
         }
         Some(Verified { claims, expires })

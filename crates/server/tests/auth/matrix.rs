@@ -30,7 +30,7 @@ fn bad(site: &Site, rsa: &Signer) -> Vec<(&'static str, String)> {
     let mut flipped = signature.as_bytes().to_vec();
     flipped[3] = if flipped[3] == b'A' { b'B' } else { b'A' };
     let flipped = String::from_utf8(flipped).unwrap();
-    let taken = |claim: &str| hs.token("alice", json!({ claim: null }));
+    let without = |claim: &str| hs.token("alice", json!({ claim: null }));
     let with = |more: Json| hs.token("alice", more);
     vec![
         ("empty", String::new()),
@@ -44,17 +44,17 @@ fn bad(site: &Site, rsa: &Signer) -> Vec<(&'static str, String)> {
             "end in milliseconds of the past",
             with(json!({ "exp": "tomorrow" })),
         ),
-        ("without end", taken("exp")),
+        ("without end", without("exp")),
         ("not yet", with(json!({ "nbf": now + 60 }))),
         ("issued in the future", with(json!({ "iat": now + 60 }))),
         ("wrong audience", with(json!({ "aud": "somebody" }))),
-        ("without audience", taken("aud")),
+        ("without audience", without("aud")),
         (
             "wrong issuer",
             with(json!({ "iss": "https://evil.example" })),
         ),
-        ("without issuer", taken("iss")),
-        ("without a name", taken("sub")),
+        ("without issuer", without("iss")),
+        ("without a name", without("sub")),
         ("a name of nothing", with(json!({ "sub": "" }))),
         (
             "a key's name",

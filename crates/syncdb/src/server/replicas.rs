@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::versioning::ReplicaId;
-use common::{Result, Seq, Text, Timestamp};
+use common::{Result, Seq, Text, Timestamp, Value};
 use serde::Serialize;
 
 use super::SyncServer;
@@ -55,7 +55,7 @@ impl SyncServer {
         for record in read_all(&self.core.db, &self.core.tables.clients)? {
             let replica = ReplicaId(read_text(&record, 0)?);
             let client = ClientStatus {
-                principal: record.get(3).and_then(|name| name.as_text()).map(Text::new),
+                principal: record.get(3).and_then(Value::as_text).map(Text::new),
                 last_mutation: read_number(&record, 1)?,
                 acknowledged: read_number(&record, 2)?,
                 ..ClientStatus::nothing_of(&replica)
