@@ -149,6 +149,10 @@ impl Access {
     /// # Errors
     /// A problem that names the column that is not there, or whose value is not of its type.
     pub(crate) fn given(&self, json: &[u8]) -> Result<Row, Problem> {
+        #[expect(
+            clippy::zero_sized_map_values,
+            reason = "the names alone, as serde reads them"
+        )]
         let names: BTreeMap<Cow<'_, str>, IgnoredAny> =
             serde_json::from_slice(json).map_err(|error| {
                 let name = &self.schema.name;
@@ -161,11 +165,11 @@ impl Access {
         }
         let mut positions: Vec<usize> = names.keys().filter_map(|name| position(name)).collect();
         positions.sort_unstable();
-        let named = projected(&self.visible, &positions);
-        let rows = Format::Json.decode_rows(&named, json, &body_limits());
+        let schema = projected(&self.visible, &positions);
+        let rows = Format::Json.decode_rows(&schema, json, &body_limits());
         let rows = rows.map_err(|error| Problem::in_body(&error))?;
         let values = rows.into_iter().flatten();
-        let fields = named.fields.into_iter().map(|field| field.name);
+        let fields = schema.fields.into_iter().map(|field| field.name);
         Ok(fields.zip(values).collect())
     }
 
