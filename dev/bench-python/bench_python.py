@@ -21,7 +21,9 @@ MODULES = (
     "common_cases",
     "syncdb_cases",
     "syncdb_codec_cases",
+    "syncdb_engine_cases",
     "vectordb_cases",
+    "vectordb_features_cases",
     "vectordb_search_cases",
     "vectordb_serving_cases",
 )

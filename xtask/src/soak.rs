@@ -20,6 +20,8 @@ Names:
   properties    the property tests, 100,000 cases for each property (--runs: another number)
   experiments   error rates of statistics in 10,000 simulated experiments (--runs: another number), and shares of
                 variants, layers and ramps among a thousand times as many units; prints what was found
+  crash         a durable database at every content that a power cut may leave: 50,000 of them (--runs: another number)
+  kill          a process that writes to a durable database, killed 200 times at random (--runs: another number)
   churn         vector indexes of 100,000 rows, half of which goes and comes again ten times: recall, reachability and
                 memory (--runs: another number of rows); prints what was found
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
@@ -44,6 +46,8 @@ const PROPERTY_CASES: u64 = 100_000;
 const SCHEDULES: u64 = 20_000;
 const SYNC_CHANGES: u64 = 100_000;
 const CHURN_ROWS: u64 = 100_000;
+const CRASH_IMAGES: u64 = 50_000;
+const KILLS: u64 = 200;
 const EXPERIMENTS: u64 = 10_000;
 const SEEDS: u64 = 10_000;
 const VERSIONS_SEEDS: u64 = 5_000;
@@ -103,6 +107,20 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
                 Err("experiments simulates a number of them: --runs N".to_owned())
             }
         },
+        None if name == "crash" || name == "kill" => {
+            let (usual, test, setting) = match name {
+                "crash" => (CRASH_IMAGES, "store", "TANDEMDB_CRASH_IMAGES"),
+                _ => (KILLS, "kill", "TANDEMDB_KILLS"),
+            };
+            let runs = match length {
+                None => usual,
+                Some(Length::Executions(runs)) => runs,
+                Some(Length::Seconds(_) | Length::Gate) => {
+                    return Err(format!("{name} takes a number: --runs N"));
+                }
+            };
+            durable(&context, test, setting, runs)
+        }
         None if name == "churn" => match length {
             None => churn(&context, CHURN_ROWS),
             Some(Length::Executions(rows)) => churn(&context, rows),
@@ -209,6 +227,27 @@ fn churn(context: &Context, rows: u64) -> Result<bool> {
     for line in text
         .lines()
         .filter(|line| line.contains("recall ") || line.contains("find themselves"))
+    {
+        println!("{}", line.trim());
+    }
+    Ok(status.success())
+}
+
+/// A test of durable storage at another length.
+fn durable(context: &Context, test: &str, setting: &str, runs: u64) -> Result<bool> {
+    let mut command = tools::nextest(context)?;
+    command.args(["run", "--package", "tandemdb-durable", "--test", test]);
+    command.args([
+        "--success-output=immediate",
+        "--cargo-profile",
+        "soak",
+        "t23",
+    ]);
+    command.env(setting, runs.to_string());
+    let (status, text) = context.run_any(test, &mut command)?;
+    for line in text
+        .lines()
+        .filter(|line| line.contains("crash images") || line.contains("acknowledged,"))
     {
         println!("{}", line.trim());
     }

@@ -6,6 +6,7 @@
 
 mod call;
 mod codec;
+mod contract;
 mod format;
 mod operation;
 mod registry;
@@ -21,6 +22,8 @@ pub(crate) use registry::broken_rule;
 /// Native parts of `common.extensions`.
 #[pymodule]
 pub(crate) mod extensions {
+    #[pymodule_export]
+    use super::contract::check_contract;
     #[pymodule_export]
     use super::registry::{
         broken_rule_of, compare_versions, decode, encode, next_version, pack, register_codec,

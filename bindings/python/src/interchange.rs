@@ -5,14 +5,15 @@ mod home;
 mod keys;
 mod times;
 mod values;
+pub(crate) mod watch;
 
-use std::cell::Cell;
 use std::io;
 
 use ::common::{Error, ErrorKind};
 use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
 
 pub(crate) use columns::{Column, KeyList, Table, Units, array, borrowed, units_of};
 pub(crate) use home::Home;
@@ -49,41 +50,12 @@ fn os_error(error: &Error, message: String) -> PyErr {
     PyOSError::new_err(message)
 }
 
-thread_local! {
-    /// Whether this thread writes a batch, and calls Python in between.
-    static IS_WRITING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs what changes a database without the interpreter; refused within the progress callback of a batch, which would wait
-/// for itself.
+/// Runs what may take or wait for a lock without the interpreter: whoever has it may need it.
 pub(crate) fn change<R: Send>(
     py: Python<'_>,
     run: impl FnOnce() -> Result<R, Error> + Send,
 ) -> PyResult<R> {
-    if IS_WRITING.get() {
-        return Err(PyRuntimeError::new_err(
-            "a progress callback runs within a batch: the database can be changed after it, not from within",
-        ));
-    }
     py.detach(run).map_err(raise)
-}
-
-/// As `change`, of what calls Python now and then.
-pub(crate) fn change_watched<R: Send>(
-    py: Python<'_>,
-    run: impl FnOnce() -> Result<R, Error> + Send,
-) -> PyResult<R> {
-    struct Done;
-    impl Drop for Done {
-        fn drop(&mut self) {
-            IS_WRITING.set(false);
-        }
-    }
-    change(py, || {
-        IS_WRITING.set(true);
-        let _done = Done;
-        run()
-    })
 }
 
 /// Reads what `serde` knows from dicts, lists and scalars, or from JSON text.
@@ -107,21 +79,18 @@ pub(crate) fn write<'py, T: serde::Serialize>(
     pythonize::pythonize(py, value).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// Calls a method in the default executor of the running loop, and returns what can be awaited.
-pub(crate) fn in_executor<'py>(
+/// A coroutine that calls a method in a thread of the running loop's executor.
+pub(crate) fn awaited<'py>(
     object: &Bound<'py, PyAny>,
     method: &str,
-    arguments: &Bound<'py, pyo3::types::PyTuple>,
+    arguments: &Bound<'py, PyTuple>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    static IN_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
-    let begin = vec![object.getattr(method)?];
-    let all = begin.into_iter().chain(arguments.iter());
-    let all = pyo3::types::PyTuple::new(py, all.collect::<Vec<_>>())?;
-    let call = py
-        .import("functools")?
-        .getattr("partial")?
-        .call(all, keywords)?;
-    let running = py.import("asyncio")?.call_method0("get_running_loop")?;
-    running.call_method1("run_in_executor", (py.None(), call))
+    let method = [object.getattr(method)?];
+    let all: Vec<_> = method.into_iter().chain(arguments.iter()).collect();
+    IN_THREAD
+        .import(py, "tandemdb._waiting", "in_thread")?
+        .call(PyTuple::new(py, all)?, keywords)
 }

@@ -5,7 +5,6 @@ use pyo3::prelude::*;
 pub(crate) mod array;
 mod files;
 mod index;
-pub(crate) mod watch;
 
 /// Native parts of `vectordb.search`.
 #[pymodule]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -101,3 +102,13 @@ def test_an_error_of_the_producer_is_passed_on() -> None:
     reader = pa.RecordBatchReader.from_batches(pa.schema([("a", pa.int64())]), batches())
     with pytest.raises(ValueError, match="the disk is gone"):
         ArrowTable(reader)
+
+
+def test_duckdb_reads_tables_and_makes_them() -> None:
+    """Both ways without a copy by somebody else's library."""
+    ours = ArrowTable(pa.table(COLUMNS))
+    with duckdb.connect() as db:
+        db.register("ours", ours)
+        assert db.sql("select sum(id), count(name) from ours").fetchall() == [(6, 2)]
+        made = ArrowTable(db.sql("select id * 2 as twice, name from ours order by id"))
+    assert pa.table(made).to_pydict() == {"twice": [2, 4, 6], "name": ["x", None, "z"]}

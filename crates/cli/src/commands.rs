@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod backup;
 pub(crate) mod conflicts;
 pub(crate) mod demo;
 pub(crate) mod explain;
@@ -10,7 +11,10 @@ pub(crate) mod migrate;
 pub(crate) mod query;
 mod query_text;
 pub(crate) mod rejected;
+pub(crate) mod repair;
 pub(crate) mod replica;
+pub(crate) mod restore;
 pub(crate) mod serve;
 mod synced;
 pub(crate) mod vectors;
+pub(crate) mod verify;

@@ -33,6 +33,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Backup(commands::backup::Backup),
     Conflicts(commands::conflicts::Conflicts),
     Demo(commands::demo::Demo),
     Explain(commands::explain::Explain),
@@ -42,9 +43,12 @@ enum Command {
     Migrate(commands::migrate::Migrate),
     Query(Box<commands::query::Query>),
     Rejected(commands::rejected::Rejected),
+    Repair(commands::repair::Repair),
     Replica(commands::replica::Replica),
+    Restore(commands::restore::Restore),
     Serve(commands::serve::Serve),
     Vectors(commands::vectors::Vectors),
+    Verify(commands::verify::Verify),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
 impl Cli {
     fn run(self) -> Result<()> {
         match self.command {
+            Command::Backup(command) => command.run(),
             Command::Conflicts(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Explain(command) => command.run(),
@@ -72,9 +77,12 @@ impl Cli {
             Command::Migrate(command) => command.run(),
             Command::Query(command) => command.run(),
             Command::Rejected(command) => command.run(),
+            Command::Repair(command) => command.run(),
             Command::Replica(command) => command.run(),
+            Command::Restore(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Vectors(command) => command.run(),
+            Command::Verify(command) => command.run(),
         }
     }
 }

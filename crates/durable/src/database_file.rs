@@ -90,9 +90,9 @@ pub fn save_with(files: &dyn Files, database: &Database, path: &Path) -> Result<
 }
 
 /// Counts what passes through.
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    bytes: u64,
+pub(crate) struct Counted<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) bytes: u64,
 }
 
 impl Write for Counted<'_> {
@@ -110,11 +110,18 @@ impl Write for Counted<'_> {
 /// Reads the database that [`save`] wrote to the file `path`. Every byte is checked; writers of the file are
 /// not disturbed and do not disturb.
 ///
+/// Of a folder, reads the database that a [`crate::DurableDatabase`] keeps there, with its log, and changes nothing. While a program
+/// has it open, what is read is a moment old, and reading fails when a snapshot takes the place of what is being read: read again.
+///
 /// # Errors
 /// [`ErrorKind::Io`] when there is no such file or it cannot be read, [`ErrorKind::Corrupt`] when it is no
 /// database or is damaged, [`ErrorKind::Unsupported`] when a later version wrote it. The message names the file.
 pub fn open(path: impl AsRef<Path>) -> Result<Database> {
-    open_with(&SystemFiles, path.as_ref())
+    let path = path.as_ref();
+    if path.is_dir() {
+        return crate::store::read(&SystemFiles, path);
+    }
+    open_with(&SystemFiles, path)
 }
 
 /// As [`open`], from other files than those of the operating system.

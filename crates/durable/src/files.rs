@@ -9,12 +9,20 @@ use bytes::Bytes;
 use crate::page_file::{aligned, map};
 
 /// A file being written.
-pub trait Output: Write {
+pub trait Output: Write + Send {
     /// Returns when everything written so far survives a power cut.
     ///
     /// # Errors
     /// What the operating system reports; what was written since the last success may be lost.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// As [`Output::sync`], without what only describes the file: its times.
+    ///
+    /// # Errors
+    /// As [`Output::sync`].
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.sync()
+    }
 }
 
 /// What this crate needs of a file system.
@@ -49,6 +57,18 @@ pub trait Files: Send + Sync {
     /// What the operating system reports; in particular when `path` exists.
     fn create(&self, path: &Path, like: &Path) -> io::Result<Box<dyn Output>>;
 
+    /// Shortens a file to its first `len` bytes, which survives a power cut when this returns.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()>;
+
+    /// Makes a folder and those around it, where they are missing.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn create_folder(&self, folder: &Path) -> io::Result<()>;
+
     /// Gives a file the name `to`, in place of the file that has it now, in one step.
     ///
     /// # Errors
@@ -82,6 +102,10 @@ impl Output for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
     }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        File::sync_data(self)
+    }
 }
 
 impl Files for SystemFiles {
@@ -105,6 +129,16 @@ impl Files for SystemFiles {
             file.set_permissions(metadata.permissions())?;
         }
         Ok(Box::new(file))
+    }
+
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

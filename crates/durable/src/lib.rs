@@ -6,13 +6,18 @@
 //! [`PageFile`] holds what changes in places and is too large to be written whole each time: vectors and their
 //! indexes. It is opened by a map.
 //!
+//! [`DurableDatabase`] keeps a database in memory in a folder: a log on disk of every change, and snapshots. [`verify`],
+//! [`repair`] and [`restore`] are for what went wrong.
+//!
 //! What a crash, a full disk or a failing device can do to a file is tested through one seam, [`Files`].
 
 mod database_file;
 mod files;
 mod lock;
+mod log;
 mod page_file;
 mod replace;
+mod store;
 
 pub use database_file::{DatabaseFile, Saved, open, open_with, save, save_with};
 pub use files::{Files, Output, SystemFiles};
@@ -22,3 +27,7 @@ pub use page_file::{
     StoredSection, open_pages, open_pages_with,
 };
 pub use replace::{replace, replace_with};
+pub use store::{
+    Durability, DurableDatabase, DurableOptions, Recovery, Repaired, Until, repair, repair_with,
+    restore, restore_with, verify, verify_with,
+};

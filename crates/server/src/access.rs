@@ -39,6 +39,15 @@ pub(crate) struct Access {
     /// Which rows may be seen.
     pub(crate) rows: Filter,
     predicate: Predicate,
+    change: Change,
+}
+
+/// What may be changed of a table.
+struct Change {
+    /// Rows on which this holds, before and after.
+    rows: Predicate,
+    /// Columns beside the key's, by their places; `None` for all.
+    columns: Option<Vec<usize>>,
 }
 
 /// No table of this name, for this caller.
@@ -74,6 +83,14 @@ impl Access {
             )
         };
         let predicate = permission.rows.compile(&schema).map_err(wrong)?;
+        let write = caller.write_permission(&schema);
+        let change = Change {
+            rows: write.rows.compile(&schema).map_err(wrong)?,
+            columns: write.columns.map(|names| {
+                let places = names.iter().filter_map(|name| schema.position(name));
+                places.collect()
+            }),
+        };
         if predicate.is_never_true() {
             return Err(no_table(&schema.name));
         }
@@ -94,12 +111,16 @@ impl Access {
             positions,
             rows: permission.rows,
             predicate,
+            change,
         })
     }
 
     /// Whether the caller may see and change everything.
     pub(crate) fn is_whole(&self) -> bool {
-        self.has_all_columns() && self.predicate.is_always_true()
+        self.has_all_columns()
+            && self.predicate.is_always_true()
+            && self.change.columns.is_none()
+            && self.change.rows.is_always_true()
     }
 
     pub(crate) fn has_all_columns(&self) -> bool {
@@ -113,6 +134,26 @@ impl Access {
     /// Whether the caller may see a row.
     pub(crate) fn sees(&self, values: &[Value]) -> bool {
         self.predicate.matches(values)
+    }
+
+    /// Whether the caller may make of one row another; of none, a new one; none of one that is there.
+    pub(crate) fn may_change(&self, before: Option<&[Value]>, after: Option<&[Value]>) -> bool {
+        let row = |values: Option<&[Value]>| values.is_none_or(|row| self.change.rows.matches(row));
+        let (Some(columns), Some(after)) = (&self.change.columns, after) else {
+            return row(before) && row(after);
+        };
+        let is_same = |at: usize, value: &Value| match before {
+            Some(before) => before.get(at) == Some(value),
+            None => {
+                let field = self.schema.fields.get(at);
+                let default = field.and_then(|field| field.default.as_ref());
+                default.map_or(value.is_null(), |default| default == value)
+            }
+        };
+        let mut others = after.iter().enumerate().skip(self.schema.key_columns);
+        row(before)
+            && row(Some(after))
+            && others.all(|(at, value)| columns.contains(&at) || is_same(at, value))
     }
 
     /// A record with the columns that may be seen.
@@ -165,11 +206,11 @@ impl Access {
         }
         let mut positions: Vec<usize> = names.keys().filter_map(|name| position(name)).collect();
         positions.sort_unstable();
-        let schema = projected(&self.visible, &positions);
-        let rows = Format::Json.decode_rows(&schema, json, &body_limits());
+        let chosen = projected(&self.visible, &positions);
+        let rows = Format::Json.decode_rows(&chosen, json, &body_limits());
         let rows = rows.map_err(|error| Problem::in_body(&error))?;
         let values = rows.into_iter().flatten();
-        let fields = schema.fields.into_iter().map(|field| field.name);
+        let fields = chosen.fields.into_iter().map(|field| field.name);
         Ok(fields.zip(values).collect())
     }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use common::Text;
 use syncdb::SyncServer;
 
-use crate::auth::{Auth, Caller};
+use crate::auth::{Auth, Caller, Tenants};
 use crate::problem::Problem;
 use crate::tenant::Tenant;
 
@@ -28,10 +29,11 @@ struct Inner {
 
 impl App {
     /// Tenants by name, and how callers are known.
-    pub fn new(tenants: impl IntoIterator<Item = Tenant>, auth: Auth) -> Self {
+    pub fn new(tenants: impl IntoIterator<Item = impl Into<Arc<Tenant>>>, auth: Auth) -> Self {
         let tenants = tenants
             .into_iter()
-            .map(|tenant| (tenant.name().clone(), Arc::new(tenant)))
+            .map(Into::<Arc<Tenant>>::into)
+            .map(|tenant| (tenant.name().clone(), tenant))
             .collect();
         Self {
             inner: Arc::new(Inner { tenants, auth }),
@@ -43,13 +45,35 @@ impl App {
         self.inner.tenants.values().cloned()
     }
 
-    /// Who asks, by the head of a request.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let principal = self.inner.auth.principal(headers)?;
-        let tenant = self.inner.tenants.get(&principal.tenant);
-        // A tenant that is not there looks like one that the caller is not of.
-        let tenant = tenant.cloned().ok_or_else(Problem::unauthorized)?;
-        Ok(Caller { principal, tenant })
+    /// Checks that the server may listen there.
+    ///
+    /// # Errors
+    /// As [`Auth::check_address`].
+    pub(crate) fn check_address(&self, address: SocketAddr) -> common::Result<()> {
+        self.inner.auth.check_address(address)
+    }
+
+    /// Who asks, by the head of a request. A tenant that is not there looks like one that the caller is not of.
+    ///
+    /// # Errors
+    /// 401, whatever is wrong.
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if !self.inner.auth.is_slow(headers) {
+            return self.inner.auth.identify(headers, &*self.inner);
+        }
+        let (inner, headers) = (Arc::clone(&self.inner), headers.clone());
+        let known = tokio::task::spawn_blocking(move || inner.auth.identify(&headers, &*inner));
+        known.await.unwrap_or_else(|_| Err(Problem::unauthorized()))
+    }
+}
+
+impl Tenants for Inner {
+    fn named(&self, name: &str) -> Option<Arc<Tenant>> {
+        self.tenants.get(name).cloned()
+    }
+
+    fn find(&self, is_it: &mut dyn FnMut(&Arc<Tenant>) -> bool) {
+        let _ = self.tenants.values().any(is_it);
     }
 }
 

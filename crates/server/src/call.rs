@@ -72,7 +72,7 @@ pub(crate) struct Parts {
     pub(crate) body: Result<Bytes, BytesRejection>,
 }
 
-/// Runs a handler on a thread of its own, once there is room, and lets its answer go when all that it saw is durable.
+/// Runs a handler on a thread of its own, once there is room.
 pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
     let body = match parts.body {
         Ok(body) => body,
@@ -86,7 +86,6 @@ pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
         }
     };
     let (Extension(caller), Extension(server)) = (parts.caller, parts.server);
-    let tenant = Arc::clone(&caller.tenant);
     let Ok(parameters) = &parts.parameters else {
         return Problem::invalid("the path is not UTF-8").into_response();
     };
@@ -113,18 +112,13 @@ pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
         drop(permit);
         answered
     });
-    let answered = match running.await {
+    match running.await {
         Ok(answered) => answered.unwrap_or_else(Problem::into_response),
         Err(_) => ended().into_response(),
-    };
-    // Refusals as well speak of what was seen.
-    match tenant.settle().await {
-        Ok(()) => answered,
-        Err(error) => Problem::of(&error).into_response(),
     }
 }
 
-fn ended() -> Problem {
+pub(crate) fn ended() -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "closed",

@@ -18,6 +18,7 @@ use std::time::Duration;
 use common::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::auth::AuthOptions;
 use crate::serve::ServeOptions;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::tls::TlsFiles;
@@ -170,6 +171,8 @@ pub struct Config {
     pub timeouts: TimeoutsSection,
     /// What is written to standard error.
     pub log: LogSection,
+    /// How callers show who they are, and what they may do. Without it everybody may do everything, on a loopback address only.
+    pub auth: Option<AuthOptions>,
 }
 
 /// Largest size that a body may be given.
@@ -215,6 +218,11 @@ impl Config {
         LimitsSection::print(&mut out, "limits");
         TimeoutsSection::print(&mut out, "timeouts");
         LogSection::print(&mut out, "log");
+        out.push_str(
+            "\n# Who may ask, and what: tokens, API keys, permissions, as docs/security.md has them. Without this section everybody \
+             may do\n# everything, and the server listens on a loopback address only. With it and nothing in it, callers need an \
+             API key.\n# [auth]\n",
+        );
         out
     }
 
@@ -223,6 +231,9 @@ impl Config {
     /// # Errors
     /// [`common::ErrorKind::Invalid`] with section and key for a value that makes no sense.
     pub fn options(&self) -> Result<ServeOptions> {
+        if let Some(auth) = &self.auth {
+            auth.permissions().map_err(|error| error.at("[auth]"))?;
+        }
         let (limits, timeouts) = (&self.limits, &self.timeouts);
         let tls = match (&self.tls.certificate, &self.tls.key) {
             (None, None) => None,

@@ -8,6 +8,9 @@
 //! | `POST /v1/tables/{table}/query` | rows or groups that answer a question |
 //! | `POST /v1/transaction` | several writes in one commit |
 //! | `GET /v1/status` | rows, last commit, clients and conflicts, as JSON |
+//! | `/v1/admin/..` | clients, conflicts, rejected mutations, schemas, API keys, the audit; see `docs/security.md` |
+//!
+//! [`routes::table`] has them all, with the [scope](auth::Scope) that each needs.
 //! | `GET /metrics`, `/healthz`, `/readyz` | for monitors |
 //! | `GET /openapi.json` | all of these, described |
 //!
@@ -15,7 +18,8 @@
 
 mod access;
 mod app;
-mod auth;
+mod audit;
+pub mod auth;
 mod call;
 mod compress;
 pub mod config;
@@ -27,9 +31,11 @@ mod negotiate;
 mod openapi;
 mod problem;
 mod requests;
-mod routes;
+mod rfc3339;
+pub mod routes;
 mod schemas;
 mod serve;
+mod serving;
 mod slow;
 mod state;
 pub mod telemetry;
@@ -38,7 +44,7 @@ mod tls;
 mod write;
 
 pub use app::App;
-pub use auth::Auth;
+pub use auth::{Auth, AuthOptions};
 pub use config::Config;
 pub use serve::{ServeOptions, serve, stop_signal};
 pub use tenant::Tenant;

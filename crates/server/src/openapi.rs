@@ -12,10 +12,11 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::{Map, Value as Json, json};
 
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
 use crate::call::{Handler, Parts, answer};
 use crate::negotiate::{JSON, PROTOBUF};
 use crate::problem::PROBLEM_JSON;
+use crate::routes;
 use crate::schemas;
 use crate::state::Server;
 
@@ -76,7 +77,7 @@ impl Group {
         self.route_async(method, path, handler, operation)
     }
 
-    /// A route whose handler is asynchronous: it is to wait for [`crate::Tenant`]'s changes to be durable itself.
+    /// A route whose handler is asynchronous.
     #[must_use]
     pub(crate) fn route_async(
         mut self,
@@ -92,6 +93,15 @@ impl Group {
             operation,
         });
         self
+    }
+
+    /// What there is, and what it needs.
+    pub(crate) fn table(&self) -> impl Iterator<Item = routes::Route> + '_ {
+        self.routes.iter().map(|route| routes::Route {
+            method: route.method.clone(),
+            path: route.path,
+            needs: route.operation.needs,
+        })
     }
 
     /// Puts the routes into a router, and what is known of them into a document.
@@ -137,7 +147,16 @@ impl Document {
             },
             "tags": tags.collect::<Vec<_>>(),
             "paths": self.paths,
-            "components": { "schemas": schemas::all() },
+            "components": {
+                "schemas": schemas::all(),
+                "securitySchemes": {
+                    "bearer": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "description": "A JSON Web Token or an API key; the names beside it are the scopes that it needs",
+                    },
+                },
+            },
         })
     }
 }
@@ -159,7 +178,8 @@ pub(crate) struct Operation {
     parameters: Vec<Json>,
     body: Map<String, Json>,
     answers: BTreeMap<u16, Json>,
-    is_public: bool,
+    /// The scope that credentials need; `None` for what everybody may ask.
+    needs: Option<Scope>,
 }
 
 impl Operation {
@@ -170,14 +190,21 @@ impl Operation {
             parameters: Vec::new(),
             body: Map::new(),
             answers: BTreeMap::new(),
-            is_public: false,
+            needs: Some(Scope::Read),
         }
     }
 
     /// Everybody may ask, whoever they are.
     #[must_use]
     pub(crate) const fn public(mut self) -> Self {
-        self.is_public = true;
+        self.needs = None;
+        self
+    }
+
+    /// Credentials need this scope for it, and not only `read`.
+    #[must_use]
+    pub(crate) const fn needs(mut self, scope: Scope) -> Self {
+        self.needs = Some(scope);
         self
     }
 
@@ -282,7 +309,7 @@ impl Operation {
         let mut responses: Map<String, Json> = answers
             .map(|(status, answer)| (status.to_string(), answer))
             .collect();
-        if !self.is_public {
+        if self.needs.is_some() {
             let content = json!({ PROBLEM_JSON: { "schema": reference("Problem") } });
             let problem = json!({ "description": "What went wrong", "content": content });
             responses.insert("default".to_owned(), problem);
@@ -294,6 +321,9 @@ impl Operation {
             "parameters": self.parameters,
             "responses": responses,
         });
+        if let Some(scope) = self.needs {
+            operation["security"] = json!([{ "bearer": [scope.name()] }]);
+        }
         if !self.body.is_empty() {
             operation["requestBody"] = json!({ "required": true, "content": self.body });
         }

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use common::{Error, ErrorKind, Violation};
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Scope;
+
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -43,6 +45,14 @@ impl Problem {
             "unauthorized",
             "the request carries no valid credentials",
         )
+    }
+
+    /// Credentials that are good, but not for this.
+    pub(crate) fn lacks_scope(needs: Scope) -> Self {
+        Self::forbidden(format!(
+            "the credentials do not have the scope `{}`",
+            needs.name()
+        ))
     }
 
     /// What the caller may see, and may not do.
@@ -145,8 +155,13 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, PROBLEM_JSON)];
         let mut response = (status, kind, body).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            // A 401 says how to do better (RFC 9110, section 15.5.2).
+            let how = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, how);
+        }
         if let Some(seconds) = self.retry_after {
-            let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

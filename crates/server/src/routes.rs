@@ -1,22 +1,29 @@
-//! [`router`]: the paths of a server, one module for each group of them.
+//! [`router`]: the paths of a server, one module for each group of them; [`table`]: what there is, and what it needs.
 
+mod admin;
+mod experiments;
+mod features;
 mod health;
 mod query;
 mod rows;
+mod serving;
 mod sync;
 mod tables;
 mod transaction;
+mod transformers;
+mod vectors;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
 use crate::compress;
 use crate::connection::Peer;
 use crate::limits::Payer;
@@ -32,8 +39,34 @@ fn groups() -> Vec<Group> {
         rows::group(),
         query::group(),
         transaction::group(),
+        vectors::group(),
+        features::group(),
+        transformers::group(),
+        experiments::group(),
         health::group(),
+        admin::group(),
     ]
+}
+
+/// One request that a server answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with names in braces for what varies.
+    pub path: &'static str,
+    /// The scope that credentials need for it; `None` for what everybody may ask.
+    pub needs: Option<Scope>,
+}
+
+/// All requests that a server answers.
+pub fn table() -> &'static [Route] {
+    static TABLE: OnceLock<Vec<Route>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut groups = groups();
+        groups.push(health::public());
+        groups.iter().flat_map(Group::table).collect()
+    })
 }
 
 /// All that is at the paths of a server.
@@ -48,14 +81,10 @@ pub(crate) fn router(app: App, server: &Server) -> Router {
     router = health::public().add_to(router, &mut document);
     let document = document.to_json().to_string();
     router
-        .fallback(|| async { Problem::not_found("there is nothing at this path") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "invalid",
-                "this path does not take that method",
-            )
+        .fallback(|request: Request| {
+            refused(Problem::not_found("there is nothing at this path"), request)
         })
+        .method_not_allowed_fallback(|request: Request| refused(not_allowed(), request))
         .layer(from_fn(compress::inflate))
         .layer(from_fn(limit))
         .layer(from_fn(compress::deflate))
@@ -66,14 +95,22 @@ pub(crate) fn router(app: App, server: &Server) -> Router {
         .with_state(app)
 }
 
-/// Puts a [`Caller`] into the request, or answers in its place.
+fn not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "invalid",
+        "this path does not take that method",
+    )
+}
+
+/// Puts a [`Caller`] into the request, or answers in its place. The answer leaves when all that it speaks of is durable.
 async fn identify(
     State(app): State<App>,
     Extension(server): Extension<Server>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let identified = app.identify(request.headers());
+    let identified = app.identify(request.headers()).await;
     if let Some(rate) = server.rate() {
         let address = request
             .extensions()
@@ -82,15 +119,56 @@ async fn identify(
         // Who guesses credentials pays by their address.
         let payer = identified.as_ref().ok().and_then(payer).or(address);
         if let Some(Err(problem)) = payer.map(|payer| rate.take(&payer)) {
-            return problem.into_response();
+            return refused(problem, request).await;
         }
     }
-    match identified {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
+    let caller = match identified {
+        Ok(caller) => caller,
+        Err(problem) => return refused(problem, request).await,
+    };
+    if let Err(problem) = check_scope(&caller, &request) {
+        return refused(problem, request).await;
+    }
+    let tenant = Arc::clone(&caller.tenant);
+    request.extensions_mut().insert(caller);
+    let answer = next.run(request).await;
+    // Refusals as well speak of what was seen.
+    match tenant.settle().await {
+        Ok(()) => answer,
+        Err(error) => Problem::of(&error).into_response(),
+    }
+}
+
+/// Most bytes of a body that are read for nothing.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+
+/// Refuses a request whose body nobody wants. A short one is read all the same: where one is left unread, the connection ends,
+/// and with it the next request that is on its way already.
+async fn refused(problem: Problem, request: Request) -> Response {
+    if !request.headers().contains_key(header::EXPECT) {
+        // Longer, broken: then the connection does end.
+        let _ = axum::body::to_bytes(request.into_body(), DRAIN_BYTES_MAX).await;
+    }
+    problem.into_response()
+}
+
+/// Whether the caller's credentials cover such a request. What is not in the table is refused, so that a path cannot be
+/// forgotten.
+fn check_scope(caller: &Caller, request: &Request) -> Result<(), Problem> {
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+    // As `GET`, but for the body.
+    let method = match request.method() {
+        &Method::HEAD => &Method::GET,
+        method => method,
+    };
+    let route = table()
+        .iter()
+        .find(|route| route.path == path && route.method == method)
+        .ok_or_else(not_allowed)?;
+    match route.needs.filter(|needs| !caller.has(*needs)) {
+        Some(needs) => Err(Problem::lacks_scope(needs)),
+        None => Ok(()),
     }
 }
 

@@ -13,8 +13,12 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::connection::{Connections, Peer, builder};
 use crate::routes::router;
+use crate::serving;
 use crate::state::Server;
 use crate::tls::{Tls, TlsFiles};
+
+/// How often indexes of vectors are saved, beside once in the end: what is saved need not be built by the next process.
+const SAVE_INDEXES_EVERY: Duration = Duration::from_mins(10);
 
 /// How a server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +109,7 @@ impl Default for ServeOptions {
 /// ```
 ///
 /// # Errors
+/// [`ErrorKind::Invalid`] when [`Auth::Open`](crate::Auth::Open) is to be served where others reach it;
 /// [`ErrorKind::Io`] when the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
@@ -113,15 +118,20 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let app = app.into();
+    app.check_address(listener.local_addr()?)?;
     let tls = options.tls.clone().map(Tls::open).transpose()?;
     let server = Server::new(options);
     let mut chores = JoinSet::new();
     chores.spawn(train(app.clone(), server.clone()));
+    chores.spawn(serving::open_and_save_indexes(
+        app.clone(),
+        SAVE_INDEXES_EVERY,
+    ));
     if let Some(tls) = &tls {
         chores.spawn(tls.clone().watch());
     }
     let connections = Connections {
-        router: router(app, &server),
+        router: router(app.clone(), &server),
         builder: builder(server.options()),
         tls,
         server: server.clone(),
@@ -165,6 +175,7 @@ pub async fn serve(
     {
         tracing::warn!("connections were cut off: their requests took too long");
     }
+    serving::save_indexes(&app).await;
     Ok(())
 }
 

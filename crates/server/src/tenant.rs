@@ -1,15 +1,29 @@
 //! [`Tenant`]: a database of its own, and all that is served of it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Database, Result, Text};
-use syncdb::SyncServer;
+use common::{Database, Error, Result, Text, Timestamp};
+use durable::DurableDatabase;
+use syncdb::{SyncServer, SyncServerOptions};
+
+use crate::audit::Audit;
+use crate::auth::{ApiKeys, AuthOptions};
+use crate::serving::Serving;
+
+/// The file of indexes in the folder of a database.
+const INDEXES: &str = "vectors.indexes";
 
 /// A database of its own, and all that is served of it. Tenants share the process, and nothing else.
 pub struct Tenant {
     name: Text,
     sync: Arc<SyncServer>,
+    serving: Serving,
+    api_keys: ApiKeys,
+    audit: Audit,
+    /// Where its database is kept; `None` for one in memory.
+    durable: Option<Arc<DurableDatabase>>,
 }
 
 impl Tenant {
@@ -18,10 +32,61 @@ impl Tenant {
 
     /// The tenant whose rows this server brings to replicas.
     pub fn new(name: impl Into<Text>, sync: Arc<SyncServer>) -> Self {
+        let db = sync.database();
         Self {
             name: name.into(),
+            serving: Serving::new(db),
+            api_keys: ApiKeys::new(db.clone()),
+            audit: Audit::new(db.clone(), AuthOptions::default().audit_entries_max),
+            durable: None,
             sync,
         }
+    }
+
+    /// The tenant whose database this store keeps: what it answers has been made durable first.
+    ///
+    /// # Errors
+    /// As [`SyncServer::with`].
+    pub fn durable(
+        name: impl Into<Text>,
+        store: Arc<DurableDatabase>,
+        options: SyncServerOptions,
+    ) -> Result<Self> {
+        let sync = SyncServer::with(store.database().clone(), options)?;
+        let indexes = store.folder().join(INDEXES);
+        Ok(Self {
+            durable: Some(store),
+            ..Self::new(name, Arc::new(sync)).with_indexes(indexes)
+        })
+    }
+
+    /// The same tenant, whose indexes of vectors are read from this file when they are first asked for, and saved to it
+    /// by [`Tenant::save_indexes`]: there need be no file yet. A durable tenant has one in the folder of its database.
+    #[must_use]
+    pub fn with_indexes(mut self, path: impl Into<PathBuf>) -> Self {
+        self.serving = Serving::new(self.sync.database()).with_indexes(path.into());
+        self
+    }
+
+    /// Saves the indexes of vectors as they are now, so that the next process need not build them: to be called after
+    /// the rows are safe, and before the end. Does nothing where there are none.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Conflict`] while another process has the file, [`common::ErrorKind::Io`] when the disk fails.
+    pub fn save_indexes(&self) -> Result<()> {
+        self.serving.save_indexes()
+    }
+
+    /// What of it is kept for models.
+    pub(crate) const fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// Sets how many entries its audit keeps; the oldest make room. Default 100,000.
+    #[must_use]
+    pub fn audit_entries_max(mut self, entries: usize) -> Self {
+        self.audit = Audit::new(self.database().clone(), entries);
+        self
     }
 
     /// What tokens call it.
@@ -34,19 +99,38 @@ impl Tenant {
         &self.sync
     }
 
+    /// The keys that it gave to programs.
+    pub const fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    /// What was administered.
+    pub(crate) const fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// The time, by its database's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.database().clock().now()
+    }
+
     /// Waits until everything that a request may have seen is durable. Every answer passes through here before it leaves.
     ///
     /// A database in memory has nothing to wait for.
     ///
     /// # Errors
     /// [`common::ErrorKind::Io`] and [`common::ErrorKind::Closed`] when it cannot become durable: the answer must not leave.
-    #[expect(
-        clippy::unused_async,
-        clippy::unnecessary_wraps,
-        reason = "a database on a disk waits, and may fail"
-    )]
     pub(crate) async fn settle(&self) -> Result<()> {
-        Ok(())
+        let Some(durable) = &self.durable else {
+            return Ok(());
+        };
+        let seq = self.database().seq();
+        if durable.is_durable(seq) {
+            return Ok(());
+        }
+        let durable = Arc::clone(durable);
+        let waited = tokio::task::spawn_blocking(move || durable.wait(seq)).await;
+        waited.unwrap_or_else(|_| Err(Error::closed("the wait for the disk was given up")))
     }
 
     /// Its tables.

@@ -36,7 +36,8 @@ fn written(
 ) -> Result<Written, Problem> {
     let record = tx.get(&access.collection, id.clone())?;
     let record = record.ok_or_else(|| access.no_row(&id))?;
-    if !access.sees(&record) {
+    let was = before.map(|before| before.values());
+    if !access.sees(&record) || !access.may_change(was, Some(record.values())) {
         return Err(outside(access));
     }
     let unchanged = before.filter(|before| before.values() == record.values());
@@ -50,7 +51,7 @@ fn written(
 
 fn outside(access: &Access) -> Problem {
     Problem::forbidden(format!(
-        "the row would be outside what you may write of `{}`",
+        "the row is, or would be, outside what you may write of `{}`",
         access.visible.name
     ))
 }
@@ -158,6 +159,9 @@ pub(crate) fn delete(
 ) -> Result<Written, Problem> {
     let before = visible(tx, access, &id)?.ok_or_else(|| access.no_row(&id))?;
     condition.check(Some(before.seq()))?;
+    if !access.may_change(Some(before.values()), None) {
+        return Err(outside(access));
+    }
     tx.delete(&access.collection, id.clone())?;
     Ok(Written {
         id,

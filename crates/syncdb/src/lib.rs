@@ -20,7 +20,10 @@ pub mod sync;
 
 pub use client::{CountingTransport, Transport};
 pub use db::{SyncDb, SyncTransaction};
-pub use server::{RevertOptions, Status, SyncServer, SyncServerOptions};
+pub use names::keep_apart;
+pub use server::{
+    ClientStatus, RejectedMutation, RevertOptions, Status, SyncServer, SyncServerOptions,
+};
 pub use sync::conflict::{Meeting, MergeFunction, Rule};
 pub use sync::deferred::{Deferred, DeferredId, DeferredReport};
 pub use sync::delta::Delta;
@@ -31,7 +34,7 @@ pub use sync::horizon::VersionInUse;
 pub use sync::ledger::{
     EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Side, Visibility,
 };
-pub use sync::permission::{Permission, Permissions};
+pub use sync::permission::{Permission, Permissions, Principal};
 pub use sync::policy::{DeletionPolicy, Policy, SetBias, Strategy};
 pub use sync::protocol::{Outcome, Rejection};
 pub use sync::rejected::{PendingMutation, Rejected, RejectedId, RowEdit};

@@ -1,5 +1,7 @@
 //! [`SyncServer`]: the side that every replica talks to, as a function from bytes to bytes.
 
+mod replicas;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::Bound;
@@ -10,6 +12,7 @@ use common::schema::{IndexKind, Schema};
 use common::storage::{Direction, KeyRange};
 use common::utils::id_generator::{Rng, SystemRng};
 use common::{Database, ErrorKind, Limits, RecordId, Result, Snapshot, Text, Timestamp, Value};
+pub use replicas::{ClientStatus, RejectedMutation};
 use serde::Serialize;
 
 use crate::sync::authority::{Authority, ConflictRules};
@@ -21,14 +24,14 @@ use crate::sync::digest::Digest;
 use crate::sync::explain::{self, Explanation};
 use crate::sync::horizon::{Horizon, VersionInUse};
 use crate::sync::ledger::{EntryId, LedgerEntry, LedgerOptions, LedgerQuery, Reverted, Visibility};
-use crate::sync::permission::{Permission, Permissions};
+use crate::sync::permission::{Permission, Permissions, Principal};
 use crate::sync::protocol::{
     Answer, Block, Commit, DictionaryId, Epoch, LEDGER_ENTRIES_MAX, Outcome, Position, Request,
     frame_limits,
 };
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::reading::{Reading, Stock};
-use crate::sync::scope::ScopeSet;
+use crate::sync::scope::{Access, ScopeSet};
 use crate::sync::system::{find_in_ledger, number, read_number, user_tables};
 use crate::sync::training::{Shelf, TrainedDictionary};
 use crate::sync::{increment, references, wire};
@@ -311,14 +314,21 @@ impl SyncServer {
         })
     }
 
+    /// What a principal may see of a table, by [`SyncServerOptions::permissions`]: for whoever serves its rows by other ways.
+    pub fn permission(&self, principal: Option<&Principal>, table: &Schema) -> Permission {
+        let decided = self.core.scopes.decide(Access::See, principal, table);
+        decided.unwrap_or_else(Permission::all)
+    }
+
+    /// What a principal may change of a table: a row before the change and after it.
+    pub fn write_permission(&self, principal: Option<&Principal>, table: &Schema) -> Permission {
+        let decided = self.core.scopes.decide(Access::Change, principal, table);
+        decided.unwrap_or_else(Permission::all)
+    }
+
     /// The database that is served.
     pub fn database(&self) -> &Database {
         &self.core.db
-    }
-
-    /// What somebody may see and change of a table, by [`SyncServerOptions::permissions`].
-    pub fn permission(&self, principal: Option<&Text>, table: &Schema) -> Permission {
-        self.core.scopes.of_table(principal, table)
     }
 
     /// Whether several versions of the application's tables are served side by side: their columns are then a matter of
@@ -343,11 +353,11 @@ impl SyncServer {
     ///
     /// # Errors
     /// As [`SyncServer::handle`].
-    pub fn handle_for(&self, principal: Option<&Text>, request: &[u8]) -> Result<Vec<u8>> {
+    pub fn handle_for(&self, principal: Option<&Principal>, request: &[u8]) -> Result<Vec<u8>> {
         let db = &self.core.db;
         // What a dictionary knows comes from all rows of its table.
         let may_see = |table: &str| {
-            let rights = self.core.scopes.rights(db, principal, table);
+            let rights = self.core.scopes.rights(db, Access::See, principal, table);
             rights.is_ok_and(|rights| rights.is_none())
         };
         let lookup = |id: DictionaryId| {
@@ -395,7 +405,11 @@ impl SyncServer {
     ///
     /// # Errors
     /// As [`SyncServer::handle`]; [`ErrorKind::NotFound`] for a request that is packed with a shared dictionary.
-    pub fn handle_plainly_for(&self, principal: Option<&Text>, request: &[u8]) -> Result<Vec<u8>> {
+    pub fn handle_plainly_for(
+        &self,
+        principal: Option<&Principal>,
+        request: &[u8],
+    ) -> Result<Vec<u8>> {
         let request = wire::decode_request(request, &self.limits)?;
         wire::encode_answer(&self.answer(principal, &request)?)
     }
@@ -443,9 +457,10 @@ impl SyncServer {
     ///
     /// # Errors
     /// What the database fails with.
-    pub fn answer(&self, principal: Option<&Text>, request: &Request) -> Result<Answer> {
+    pub fn answer(&self, principal: Option<&Principal>, request: &Request) -> Result<Answer> {
         let db = &self.core.db;
         let catalogue = &self.core.catalogue;
+        Client::check_owner(&self.core, principal, &request.replica)?;
         let standing = catalogue.standing(db, &self.core.rules.policies, request);
         let standing = standing.inspect_err(|_| self.horizon.turn_away(request.version))?;
         let version = standing.version;
@@ -535,7 +550,7 @@ impl SyncServer {
     fn retired(
         &self,
         request: &Request,
-        principal: Option<&Text>,
+        principal: Option<&Principal>,
         version: u32,
         pushed: Pushed,
         heard: bool,
@@ -586,7 +601,7 @@ impl SyncServer {
     /// The entries of the ledger that the replica is to be told, beside those in its outcomes, and up to where.
     fn ledger_after(
         &self,
-        principal: Option<&Text>,
+        principal: Option<&Principal>,
         version: u32,
         request: &Request,
         outcomes: &[(u64, Outcome)],
@@ -640,12 +655,14 @@ impl SyncServer {
             last = id;
             let takes_part =
                 entry.replica == request.replica || entry.server_replica == request.replica;
-            let is_own = entry.replica == request.replica;
+            // Somebody else may call their replica the same.
+            let is_own = entry.replica == request.replica
+                && entry.principal.as_ref() == principal.map(|principal| &principal.name);
             let scopes = &self.core.scopes;
             // Of a table of which not everything may be seen, nothing is told but what the replica did itself.
             let may_see = is_own
                 || scopes
-                    .rights(&self.core.db, principal, &entry.table)?
+                    .rights(&self.core.db, Access::See, principal, &entry.table)?
                     .is_none();
             if (everyone || takes_part) && may_see && !answered.contains(&id) {
                 self.core.catalogue.translate(version, &mut entry);

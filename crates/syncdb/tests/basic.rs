@@ -497,3 +497,34 @@ fn a_table_made_later_appears() {
         ErrorKind::NotFound
     );
 }
+
+#[test]
+fn a_table_kept_apart_comes_to_no_replica_and_takes_nothing_from_one() {
+    let server = server_of(2, SyncServerOptions::default());
+    let models = Schema::build("models", ["id"]).field(Field::new("id", FieldType::Int));
+    let models = server
+        .database()
+        .create_collection(models.finish().unwrap())
+        .unwrap();
+    models.insert(row! { "id": 1 }).unwrap();
+    let early = SyncDb::client("early").unwrap();
+    sync(&early, &server);
+    assert_eq!(early.collection("models").unwrap().len(), 1);
+    syncdb::keep_apart(server.database(), "models", true).unwrap();
+    models.insert(row! { "id": 2 }).unwrap();
+    assert_eq!(server.status().tables.len(), 1);
+
+    let late = SyncDb::client("late").unwrap();
+    sync(&late, &server);
+    assert!(late.collection("models").is_err());
+    // Who had it before writes to it in vain.
+    early.insert("models", row! { "id": 3 }).unwrap();
+    early.update("notes", 1, row! { "stars": 5 }).unwrap();
+    let report = sync(&early, &server);
+    assert_eq!(report.outcomes.get("rejected"), Some(&1));
+    assert_eq!((models.len(), cell(&early, 1, 2)), (2, Some(5.into())));
+
+    syncdb::keep_apart(server.database(), "models", false).unwrap();
+    sync(&late, &server);
+    assert_eq!(late.collection("models").unwrap().len(), 2);
+}

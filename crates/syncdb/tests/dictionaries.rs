@@ -242,15 +242,18 @@ fn a_dictionary_that_the_server_has_lost_heals_itself() {
 #[test]
 fn who_may_not_see_all_rows_is_given_none_and_can_use_none() {
     let db = database(1_000);
-    let permissions = Permissions::new(|principal, _| match principal.map(common::Text::as_str) {
-        Some("all") => Permission::all(),
-        _ => Permission::rows(common::query::Filter::eq("state", "open")),
-    });
+    let permissions =
+        Permissions::new(
+            |principal, _| match principal.map(|principal| principal.name.as_str()) {
+                Some("all") => Permission::all(),
+                _ => Permission::rows(common::query::Filter::eq("state", "open")),
+            },
+        );
     let options = SyncServerOptions::default().permissions(permissions);
     let server = SyncServer::with(db, options).unwrap();
     let phone = SyncDb::client("phone").unwrap();
     let all = "all".into();
-    let sync = |who: Option<&common::Text>, last: &mut Vec<u8>| {
+    let sync = |who: Option<&syncdb::Principal>, last: &mut Vec<u8>| {
         let mut given = 0;
         phone
             .sync(&mut |request: &[u8]| {

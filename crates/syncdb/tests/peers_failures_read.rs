@@ -178,10 +178,47 @@ fn a_row_written_outside_the_subscriptions_stays_until_it_is_answered() {
 }
 
 #[test]
+fn what_may_be_changed_can_be_less_than_what_may_be_seen_and_never_more() {
+    let permissions = Permissions::new(|_, _| Permission::rows(Filter::ge("id", 100)))
+        .writing(|_, _| Permission::rows(Filter::lt("id", 200)).columns(["title"]));
+    let server = served(300, SyncServerOptions::default().permissions(permissions));
+    let anna = "anna".into();
+    let phone = SyncDb::client("phone").unwrap();
+    let mut as_anna = |request: &[u8]| server.handle_for(Some(&anna), request);
+    phone.sync(&mut as_anna).unwrap();
+    assert_eq!(len(&phone), 200);
+    let before = server.digest().unwrap();
+    // Seen and not to be changed; a column; not seen.
+    phone.update("tasks", 250, row! { "title": "x" }).unwrap();
+    phone.update("tasks", 150, row! { "owner": "x" }).unwrap();
+    phone.delete("tasks", 251).unwrap();
+    phone.sync(&mut as_anna).unwrap();
+    assert_eq!(phone.rejected().unwrap().len(), 3);
+    assert_eq!(server.digest().unwrap(), before);
+    phone.update("tasks", 150, row! { "title": "x" }).unwrap();
+    phone.sync(&mut as_anna).unwrap();
+    let tasks = server.database().collection("tasks").unwrap();
+    assert_eq!(tasks.get(150).unwrap()[2], Value::from("x"));
+    // A replica is one principal's.
+    let ben = "ben".into();
+    let mut as_ben = |request: &[u8]| server.handle_for(Some(&ben), request);
+    let error = phone.sync(&mut as_ben).unwrap_err();
+    assert!(error.to_string().contains("another principal"), "{error}");
+    // Who may not write does not, whatever the permissions say.
+    let reader = syncdb::Principal::new("reader").read_only();
+    let mut as_reader = |request: &[u8]| server.handle_for(Some(&reader), request);
+    let tablet = SyncDb::client("tablet").unwrap();
+    tablet.sync(&mut as_reader).unwrap();
+    tablet.update("tasks", 150, row! { "title": "y" }).unwrap();
+    tablet.sync(&mut as_reader).unwrap();
+    assert_eq!(tablet.rejected().unwrap().len(), 1);
+}
+
+#[test]
 fn permissions_hold_in_both_directions() {
     let permissions = Permissions::new(|principal, _| match principal {
-        Some(name) => {
-            Permission::rows(Filter::eq("owner", name.clone())).columns(["owner", "title"])
+        Some(anybody) => {
+            Permission::rows(Filter::eq("owner", anybody.name.clone())).columns(["owner", "title"])
         }
         None => Permission::none(),
     });

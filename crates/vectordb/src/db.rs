@@ -3,6 +3,7 @@
 mod answer;
 mod batch;
 mod builder;
+mod catalogue;
 mod collection;
 mod column;
 mod dense;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::schema::{Field, Rule, Schema};
-use common::{Database, Error, Result, Text};
+use common::{Collection, Database, Error, Result, Text};
 use durable::PageFile;
 use parking_lot::{Mutex, RwLock};
 
@@ -49,6 +50,8 @@ pub struct VectorDb {
     collections: Arc<RwLock<BTreeMap<Text, VectorCollection>>>,
     /// Where the indexes were saved last, which knows what is there.
     file: Arc<Mutex<Option<PageFile>>>,
+    /// Where the collections are remembered, if they are: see [`VectorDb::open_in`].
+    catalogue: Option<Collection>,
 }
 
 impl VectorDb {
@@ -63,8 +66,12 @@ impl VectorDb {
             database,
             collections: Arc::default(),
             file: Arc::default(),
+            catalogue: None,
         }
     }
+
+    /// The table in which [`VectorDb::open_in`] remembers collections.
+    pub const TABLE: &'static str = catalogue::CATALOGUE;
 
     /// The database underneath.
     pub fn database(&self) -> &Database {
@@ -103,8 +110,15 @@ impl VectorDb {
         for field in metadata {
             schema = schema.field(field);
         }
-        self.database.create_collection(schema.finish()?)?;
-        self.open_collection(&name, options)
+        let schema = schema.finish()?;
+        if self.database.collection(&name).is_ok() {
+            return Err(Error::conflict(format!(
+                "there is a table `{name}` already"
+            )));
+        }
+        self.remember(&name, &options)?;
+        self.database.create_collection(schema)?;
+        self.open_saved(&name, options, SavedColumns::new())
     }
 
     /// Indexes the vectors of a table that the database has, and keeps the index up to date from then on.
@@ -119,7 +133,10 @@ impl VectorDb {
         name: &str,
         options: impl Into<CollectionOptions>,
     ) -> Result<VectorCollection> {
-        self.open_saved(name, options.into(), SavedColumns::new())
+        let options = options.into();
+        let collection = self.open_saved(name, options.clone(), SavedColumns::new())?;
+        self.remember(name, &options)?;
+        Ok(collection)
     }
 
     /// Indexes the vectors of a table, from what was saved of them as far as it is still right.
@@ -179,7 +196,7 @@ impl VectorDb {
         self.database.drop_collection(name)?;
         collection.close();
         self.collections.write().remove(name);
-        Ok(())
+        self.forget(name)
     }
 }
 

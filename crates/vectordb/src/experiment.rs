@@ -20,6 +20,7 @@
 mod analyse;
 mod assign;
 mod definition;
+mod definitions;
 pub mod growthbook;
 mod hash;
 mod json;
@@ -31,6 +32,7 @@ mod statistics;
 pub use analyse::{AnalysisOptions, Metric, analyse};
 pub use assign::{Assignment, Change, Decision, NO_VARIANT, Plan, Reason, check_exclusive};
 pub use definition::{Experiment, Holdout, Slice, VARIANTS_MAX};
+pub use definitions::KeptExperiment;
 pub use hash::Algorithm;
 pub use log::{ExperimentLog, Exposure};
 pub use position::Positions;

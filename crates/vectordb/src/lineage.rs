@@ -8,4 +8,5 @@
 mod export;
 mod graph;
 
+pub(crate) use graph::{EDGES, NODES};
 pub use graph::{Lineage, LineageNode, NodeKind, Related};

@@ -5,6 +5,8 @@ values, and operations on rows. Each is registered once under a name. The engine
 while it holds the interpreter; an exception that it raises reaches whoever began the work. A rule or storage that a
 `Table` calls may not call tables itself.
 
+`check_contract` holds an extension to the engine's own laws of its kind: call it from your tests.
+
 Places of the package take them too: a rule's name as a constraint of a `SchemaField` (`constraints={"even": True}`), a
 `TypeCompressor` in `TypeAwareCompressor.compressors`, an `Operation` in `register_operation`.
 """
@@ -23,6 +25,7 @@ __all__ = [
     "Table",
     "Versioning",
     "check",
+    "check_contract",
     "compare_versions",
     "decode",
     "encode",
@@ -98,6 +101,7 @@ class Storage(Protocol):
 
 Table = native.Table
 check = native.broken_rule_of
+check_contract = native.check_contract
 compare_versions = native.compare_versions
 decode = native.decode
 encode = native.encode

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from collections.abc import Mapping
 from typing import Any, Callable
 
 from tandemdb._native.engine import Cancel, HttpClient, Server, SyncReport
+from tandemdb._waiting import watched
 
 __all__ = ["Cancel", "Client", "Server"]
 
@@ -22,10 +21,4 @@ class Client(HttpClient):
         budget: Mapping[str, Any] | None = None,
     ) -> SyncReport:
         """As `sync`, in a thread of the loop's executor. Cancelled, it ends within 0.1 s and loses nothing."""
-        cancel = Cancel()
-        work = functools.partial(self.sync, progress=progress, budget=budget, cancel=cancel)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(None, work)
-        except asyncio.CancelledError:
-            cancel.cancel()
-            raise
+        return await watched(self.sync, progress=progress, budget=budget)

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tandemdb._native import collections as _native
-
-from vectordb._waiting import in_thread, watched
+from tandemdb._waiting import in_thread, watched
 
 if TYPE_CHECKING:
     import os

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tandemdb._native import search as _native
-
-from vectordb._waiting import in_thread, watched
+from tandemdb._waiting import in_thread, watched
 
 if TYPE_CHECKING:
     import os
@@ -78,6 +78,16 @@ class Index(_native.Index):
     ) -> tuple[Any, Any]:
         """`search_many`, awaited; cancelling the task ends the search."""
         return await watched(self.search_many, queries, k, progress=progress, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies: the vectors and the index as `save` writes them, nothing is built again.
+
+        Threads of a search are chosen anew where it is read, one unless `threads` is given to a constructor.
+        """
+        with TemporaryDirectory(prefix="tandemdb-") as folder:
+            path = Path(folder) / "index"
+            self._copy_to(path)
+            return _unpickled, (type(self), path.read_bytes()), self.__dict__ or None
 
     def __enter__(self) -> Index:
         return self
@@ -199,6 +209,15 @@ class GraphIndex(Index):
             threads=threads,
             progress=progress,
         )
+
+
+def _unpickled(cls: type[Index], data: bytes) -> Index:
+    """The index that was pickled."""
+    with TemporaryDirectory(prefix="tandemdb-") as folder:
+        path = Path(folder) / "index"
+        path.write_bytes(data)
+        opened = _native.OpenedIndex(path, "memory")
+    return _native.Index.__new__(cls, opened, "", metric="")
 
 
 _KINDS: dict[str, type[Index]] = {"exact": ExactIndex, "clustered": ClusteredIndex, "graph": GraphIndex}

@@ -10,9 +10,8 @@ use vectordb::{Scroll, Vectors, evaluate};
 use super::hits::{Explanation, FusedHit, Hit};
 use super::searches::{self, Given};
 use super::values;
-use crate::interchange::{id_of, key_to_python, raise, value_to_python};
+use crate::interchange::{id_of, key_to_python, raise, value_to_python, watch};
 use crate::search::array::{self, Matrix};
-use crate::search::watch;
 
 /// Vectors with metadata: rows with an id, columns of vectors and columns of anything else.
 #[pyclass(frozen, subclass, module = "tandemdb._native.collections")]

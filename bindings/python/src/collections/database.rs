@@ -11,8 +11,7 @@ use serde::Deserialize;
 use vectordb::{CollectionOptions, SparseOptions, VectorOptions};
 
 use super::collection::VectorCollection;
-use crate::interchange::raise;
-use crate::search::watch;
+use crate::interchange::{raise, watch};
 
 /// Collections of vectors with metadata, in memory; `save` and `open` keep them in files.
 #[pyclass(frozen, subclass, module = "tandemdb._native.collections")]

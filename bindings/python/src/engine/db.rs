@@ -14,7 +14,7 @@ use syncdb::migration::Lineage;
 use syncdb::{DeferredId, EntryId, RejectedId, Subscription, SyncDb};
 
 use super::config::named;
-use super::error::{OrRaise, check_signals_at, detached};
+use super::error::{OrRaise, ROWS_UNCHECKED, apart, detached, here};
 use super::migration::PyLineage;
 use super::power::PyWaiting;
 use super::reading::{Parts, Source, count, filter_of, record_to_python, rows_to_python};
@@ -25,7 +25,7 @@ use super::schema::{PySchema, names_of, schemas_of};
 use super::server::ledger_query;
 use super::simulation::PyClock;
 use super::snapshot::Snapshot;
-use super::sync::{Progress, budget_of, run, transport_of};
+use super::sync::{budget_of, run, transport_of};
 use super::transaction::Transaction;
 use super::value::{key_of, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
@@ -146,7 +146,7 @@ impl PySyncDb {
         lineage: Option<&PyLineage>,
     ) -> PyResult<Self> {
         let lineage = lineage_of(py, tables, lineage)?;
-        let file = detached(py, || DatabaseFile::open_or_create(path))?;
+        let file = apart(py, true, move |_| DatabaseFile::open_or_create(path))?;
         let database = file.database().clone();
         Self::new_in(py, database, name, lineage.as_ref(), Some(file))
     }
@@ -158,7 +158,7 @@ impl PySyncDb {
         let db = self.db(py)?;
         // Not kept locked while the file is written: others ask for the database meanwhile.
         let file = self.0.lock().as_ref().and_then(|held| held.file.clone());
-        detached(py, || {
+        apart(py, true, move |_| {
             let saved = match (file, path) {
                 (_, Some(path)) => durable::save(db.database(), path)?,
                 (Some(file), None) => file.save()?,
@@ -232,11 +232,12 @@ impl PySyncDb {
         let read = rows_of(table, rows)?;
         let number = read.len();
         let db = self.db(rows.py())?;
-        detached(rows.py(), || {
-            let collection = db.collection(table)?;
+        let table = table.to_owned();
+        apart(rows.py(), number > ROWS_UNCHECKED, move |watch| {
+            let collection = db.collection(&table)?;
             db.transaction(|tx| {
                 for (at, row) in read.into_iter().enumerate() {
-                    check_signals_at(at)?;
+                    watch.check()?;
                     tx.insert(&collection, row)
                         .map_err(|error| error.at(format!("row {at}")))?;
                 }
@@ -437,9 +438,10 @@ impl PySyncDb {
     ) -> PyResult<SyncReport> {
         let mut transport = transport_of(server, principal)?;
         let budget = budget_of(budget)?;
-        let mut progress = Progress::new(progress);
         let db = self.db(py)?;
-        let report = detached(py, || run(&db, &budget, &mut *transport, &mut progress))?;
+        let report = here(py, progress, |watch| {
+            run(&db, &budget, &mut *transport, watch)
+        })?;
         Ok(SyncReport(report))
     }
 

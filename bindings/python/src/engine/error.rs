@@ -8,6 +8,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::common::access::PythonClass;
+use crate::interchange::watch::{self, Watch, raised};
 
 const MODULE: &str = "syncdb.engine.errors";
 
@@ -58,11 +59,6 @@ pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// What Python code raised, as an error that carries it.
-pub(super) fn raised(error: PyErr) -> Error {
-    Error::invalid(error.to_string()).caused_by(error)
-}
-
 /// Results of the engine as results of Python.
 pub(super) trait OrRaise<T> {
     fn or_raise(self, py: Python<'_>) -> PyResult<T>;
@@ -74,35 +70,53 @@ impl<T> OrRaise<T> for common::Result<T> {
     }
 }
 
-/// Runs what may wait for the engine's locks without holding the interpreter: whoever has them may need it.
-pub(super) fn detached<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> common::Result<T> + Send,
-) -> PyResult<T> {
+/// Refuses, within Python code that the engine calls, what waits for the engine.
+fn refuse_within_engine() -> PyResult<()> {
     if CALLED_BY_ENGINE.get() {
         return Err(PyRuntimeError::new_err(
             "a merge function, migration script or permission may not write, sync or explain: the database waits for it; \
              let it look at its arguments only",
         ));
     }
+    Ok(())
+}
+
+/// Runs what may wait for the engine's locks without holding the interpreter: whoever has them may need it.
+pub(super) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> common::Result<T> + Send,
+) -> PyResult<T> {
+    refuse_within_engine()?;
     py.detach(work).or_raise(py)
 }
 
-/// After how many rows it is looked whether somebody pressed Ctrl-C.
+/// As [`detached`] for what may take long; Ctrl-C does not wait for it then.
+pub(super) fn apart<T: Send + 'static>(
+    py: Python<'_>,
+    is_long: bool,
+    work: impl FnOnce(&Watch) -> common::Result<T> + Send + 'static,
+) -> PyResult<T> {
+    refuse_within_engine()?;
+    watch::outcome(py, is_long, None, work)?.or_raise(py)
+}
+
+/// As [`detached`] for what calls Python in this thread on its way.
+pub(super) fn here<T: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&Watch) -> common::Result<T> + Send,
+) -> PyResult<T> {
+    refuse_within_engine()?;
+    watch::here(py, progress, work).or_raise(py)
+}
+
+/// How many rows are written or converted before Ctrl-C has waited too long.
 pub(super) const ROWS_UNCHECKED: usize = 1_024;
 
 /// Lets other threads of Python run, and looks for Ctrl-C.
 pub(super) fn let_others_run(py: Python<'_>) -> PyResult<()> {
     py.detach(std::thread::yield_now);
     py.check_signals()
-}
-
-/// Looks for Ctrl-C at every so many rows; what handles signals may not wait for the locks that are held.
-pub(super) fn check_signals_at(row: usize) -> common::Result<()> {
-    if row % ROWS_UNCHECKED == ROWS_UNCHECKED - 1 {
-        called_by_engine(let_others_run)?;
-    }
-    Ok(())
 }
 
 /// Calls Python code on the engine's behalf, which may hold locks: what would wait for them is refused meanwhile.

@@ -18,10 +18,11 @@ use syncdb::{SyncServer, Transport};
 use tokio::sync::oneshot;
 
 use super::db::PySyncDb;
-use super::error::{OrRaise, detached};
+use super::error::{OrRaise, detached, here};
 use super::record::SyncReport;
 use super::server::PySyncServer;
-use super::sync::{POLL, Progress, budget_of, check_signals, run_with};
+use super::sync::{budget_of, run_with};
+use crate::interchange::watch::{POLL, Watch};
 
 /// How long the threads of a server that was stopped may still take for a request that runs.
 const SHUTDOWN: Duration = Duration::from_millis(20);
@@ -280,16 +281,19 @@ impl Worker {
 struct Interruptible<'a> {
     transport: &'a HttpTransport,
     worker: Option<Worker>,
-    cancelled: Option<Arc<AtomicBool>>,
+    cancelled: Option<&'a AtomicBool>,
+    watch: &'a Watch,
 }
 
 impl Interruptible<'_> {
     fn check(&self) -> Result<()> {
-        let cancelled = self.cancelled.as_ref();
-        if cancelled.is_some_and(|cancelled| cancelled.load(Ordering::Acquire)) {
+        if self
+            .cancelled
+            .is_some_and(|cancelled| cancelled.load(Ordering::Acquire))
+        {
             return Err(cancelled_error());
         }
-        check_signals()
+        self.watch.check()
     }
 }
 
@@ -386,16 +390,18 @@ impl HttpClient {
         let db = self.db.get().db(py)?;
         let budget = budget_of(budget)?;
         let cancelled = cancel.map(|cancel| Arc::clone(&cancel.get().0));
-        let report = detached(py, || {
+        let report = here(py, progress, |watch| {
             let mut transport = Interruptible {
                 transport: &self.transport,
                 worker: None,
-                cancelled: cancelled.clone(),
+                cancelled: cancelled.as_deref(),
+                watch,
             };
             let waits = Interruptible {
                 transport: &self.transport,
                 worker: None,
-                cancelled,
+                cancelled: cancelled.as_deref(),
+                watch,
             };
             let mut failures = 0;
             let mut again = |_: &Error| {
@@ -410,8 +416,7 @@ impl HttpClient {
                 }
                 Ok(true)
             };
-            let mut progress = Progress::new(progress);
-            run_with(&db, &budget, &mut transport, &mut progress, &mut again)
+            run_with(&db, &budget, &mut transport, watch, &mut again)
         })?;
         Ok(SyncReport(report))
     }

@@ -15,13 +15,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping};
 use syncdb::migration::Lineage;
 use syncdb::{
-    EntryId, LedgerQuery, Meeting, Permissions, Policy, RevertOptions, Reverted, Rule, Serving,
-    Side, SyncServer, SyncServerOptions,
+    EntryId, LedgerQuery, Meeting, Permissions, Policy, Principal, RevertOptions, Reverted, Rule,
+    Serving, Side, SyncServer, SyncServerOptions,
 };
 
 use super::config::{named, options_of, plain};
 use super::db::{database_at, lineage_of, table_names};
-use super::error::{OrRaise, called_by_engine, check_signals_at, detached};
+use super::error::{OrRaise, ROWS_UNCHECKED, apart, called_by_engine, detached};
 use super::migration::PyLineage;
 use super::reading::{Parts, Source, count, filter_of, record_to_python, rows_to_python};
 use super::record::{Explanation, LedgerEntry};
@@ -168,9 +168,9 @@ fn with_merge_function(
 
 /// What the application's function says; nothing is allowed where it fails.
 fn permissions_by(function: Py<PyAny>) -> Permissions {
-    Permissions::new(move |principal: Option<&Text>, table: &Schema| {
+    Permissions::new(move |principal: Option<&Principal>, table: &Schema| {
         let decided = called_by_engine(|py| {
-            let principal = principal.map(ToString::to_string);
+            let principal = principal.map(|principal| principal.name.to_string());
             let answer = function.bind(py).call1((principal, &*table.name));
             let decided = answer.and_then(|answer| {
                 if answer.is_none() {
@@ -239,7 +239,7 @@ struct Held {
 /// the database waits, from the threads that serve: they look at their arguments only. `clock` is that of a node of a simulated
 /// network, and `seed` chooses what else is by chance.
 #[pyclass(frozen, name = "SyncServer", module = "syncdb.engine")]
-pub(super) struct PySyncServer(Mutex<Option<Held>>);
+pub(super) struct PySyncServer(Arc<Mutex<Option<Held>>>);
 
 impl PySyncServer {
     pub(super) fn server(&self, py: Python<'_>) -> PyResult<Arc<SyncServer>> {
@@ -353,7 +353,7 @@ impl PySyncServer {
         if let Some(ledger) = ledger {
             options = options.ledger(options_of(ledger, "ledger")?);
         }
-        let file = path.map(|path| detached(py, || DatabaseFile::open_or_create(path)));
+        let file = path.map(|path| apart(py, true, move |_| DatabaseFile::open_or_create(path)));
         let file = file.transpose()?.map(Arc::new);
         let database = file
             .as_ref()
@@ -364,12 +364,12 @@ impl PySyncServer {
             options,
             file,
         };
-        Ok(Self(Mutex::new(Some(held))))
+        Ok(Self(Arc::new(Mutex::new(Some(held)))))
     }
 
     /// Serves the versions of a longer lineage from now on: rows there are get its columns, and replicas of earlier versions go
     /// on, each with the columns that it has. Nobody may be served meanwhile: stop `syncdb.http.Server` before, and start it
-    /// after. Raises `ConflictError` where somebody still uses it.
+    /// after. Raises `ConflictError` where somebody still uses it. Ctrl-C ends the wait, not the deployment.
     #[pyo3(signature = (lineage, *, served_from=None, accepted_from=None, current=None))]
     fn deploy(
         &self,
@@ -380,15 +380,16 @@ impl PySyncServer {
         current: Option<u32>,
     ) -> PyResult<()> {
         let serving = serving_of(lineage.0.clone(), served_from, accepted_from, current);
-        detached(py, || {
+        let place = Arc::clone(&self.0);
+        apart(py, true, move |_| {
             // Taken out, not kept locked: scripts of the lineage are Python's.
-            let held = self.0.lock().take().ok_or_else(being_deployed)?;
+            let held = place.lock().take().ok_or_else(being_deployed)?;
             let deployed = held.deployed(serving);
             let (held, done) = match deployed {
                 Ok(deployed) => (deployed, Ok(())),
                 Err(error) => (held, Err(error)),
             };
-            *self.0.lock() = Some(held);
+            *place.lock() = Some(held);
             done
         })
     }
@@ -403,7 +404,7 @@ impl PySyncServer {
         principal: Option<&str>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let server = self.server(py)?;
-        let principal = principal.map(Text::new);
+        let principal = principal.map(Principal::from);
         let answer = detached(py, || server.handle_for(principal.as_ref(), request))?;
         Ok(PyBytes::new(py, &answer))
     }
@@ -413,7 +414,7 @@ impl PySyncServer {
     fn save(&self, py: Python<'_>, path: Option<PathBuf>) -> PyResult<u64> {
         let server = self.server(py)?;
         let file = self.0.lock().as_ref().and_then(|held| held.file.clone());
-        detached(py, || {
+        apart(py, true, move |_| {
             server.account_for_direct_writes()?;
             let saved = match (file, path) {
                 (_, Some(path)) => durable::save(server.database(), path)?,
@@ -454,11 +455,12 @@ impl PySyncServer {
         let read = rows_of(table, rows)?;
         let number = read.len();
         let source = self.source(rows.py())?;
-        detached(rows.py(), || {
-            let collection = source.collection(table)?;
+        let table = table.to_owned();
+        apart(rows.py(), number > ROWS_UNCHECKED, move |watch| {
+            let collection = source.collection(&table)?;
             source.database().transaction(|tx| {
                 for (at, row) in read.into_iter().enumerate() {
-                    check_signals_at(at)?;
+                    watch.check()?;
                     tx.insert(&collection, row)
                         .map_err(|error| error.at(format!("row {at}")))?;
                 }

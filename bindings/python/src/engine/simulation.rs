@@ -13,9 +13,9 @@ use syncdb::netsim::{Connection, Fault, LinkOptions, Network, NodeClock, NodeId,
 
 use super::config::{options_of, plain};
 use super::db::PySyncDb;
-use super::error::{OrRaise, detached, exception};
+use super::error::{OrRaise, exception, here};
 use super::record::SyncReport;
-use super::sync::{Progress, budget_of, run_with, transport_of};
+use super::sync::{budget_of, run_with, transport_of};
 use crate::interchange::time_to_python;
 
 /// A thousand years.
@@ -268,9 +268,8 @@ impl PyConnection {
         let py = db.py();
         let replica = db.get().db(py)?;
         let budget = budget_of(budget)?;
-        let mut progress = Progress::new(progress);
         let mut failures = 0;
-        let report = detached(py, || {
+        let report = here(py, progress, |watch| {
             let mut exchange = |request: &[u8]| {
                 use syncdb::Transport as _;
                 // Not waited for: whoever answers may be the one who asks.
@@ -282,7 +281,7 @@ impl PyConnection {
                 })?;
                 connection.exchange(request)
             };
-            run_with(&replica, &budget, &mut exchange, &mut progress, &mut |_| {
+            run_with(&replica, &budget, &mut exchange, watch, &mut |_| {
                 failures += 1;
                 Ok(failures <= retries)
             })

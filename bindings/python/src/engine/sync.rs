@@ -1,20 +1,15 @@
-//! One sync, watched by Python: whom it talks to, how far it is, and whether somebody pressed Ctrl-C.
+//! One sync: whom it talks to, and what becomes of an exchange that fails.
 
-use std::time::{Duration, Instant};
-
-use common::{Error, ErrorKind, Result, Text};
+use common::{Error, ErrorKind, Result};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use syncdb::power::SyncBudget;
-use syncdb::{SyncDb, SyncReport, Transport};
+use syncdb::{Principal, SyncDb, SyncReport, Transport};
 
 use super::config::options_of;
-use super::error::raised;
 use super::server::PySyncServer;
-
-/// How often it is looked whether somebody pressed Ctrl-C.
-pub(super) const POLL: Duration = Duration::from_millis(25);
+use crate::interchange::watch::{Watch, raised};
 
 /// A transport that may be used without holding the interpreter.
 pub(super) type AnyTransport = Box<dyn Transport + Send>;
@@ -34,7 +29,7 @@ pub(super) fn transport_of(
 ) -> PyResult<AnyTransport> {
     if let Ok(server) = server.cast::<PySyncServer>() {
         let server = server.get().server(server.py())?;
-        let principal = principal.map(Text::new);
+        let principal = principal.as_deref().map(Principal::from);
         return Ok(Box::new(move |request: &[u8]| {
             server.handle_for(principal.as_ref(), request)
         }));
@@ -67,46 +62,6 @@ fn exchange_by(call: &Py<PyAny>, request: &[u8]) -> Result<Vec<u8>> {
         .map_err(raised)
 }
 
-/// Whether somebody pressed Ctrl-C, as an error.
-pub(super) fn check_signals() -> Result<()> {
-    let checked = Python::try_attach(|py| py.check_signals().map_err(raised));
-    checked.unwrap_or(Ok(()))
-}
-
-/// Whom to tell how far a sync is.
-pub(super) struct Progress {
-    callback: Option<Py<PyAny>>,
-    total: u64,
-    checked: Instant,
-}
-
-impl Progress {
-    pub(super) fn new(callback: Option<Py<PyAny>>) -> Self {
-        Self {
-            callback,
-            total: 0,
-            checked: Instant::now(),
-        }
-    }
-
-    fn tell(&mut self, done: u64, is_over: bool) -> Result<()> {
-        self.total = if is_over { done } else { self.total.max(done) };
-        let total = self.total;
-        if let Some(callback) = &self.callback {
-            let told = Python::try_attach(|py| {
-                py.check_signals()?;
-                callback.call1(py, (done, total)).map(drop)
-            });
-            return told.unwrap_or(Ok(())).map_err(raised);
-        }
-        if self.checked.elapsed() >= POLL {
-            self.checked = Instant::now();
-            return check_signals();
-        }
-        Ok(())
-    }
-}
-
 /// Whether a later exchange may succeed where this one failed.
 pub(super) fn is_passing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::Closed)
@@ -117,9 +72,9 @@ pub(super) fn run(
     db: &SyncDb,
     budget: &SyncBudget,
     transport: &mut dyn Transport,
-    progress: &mut Progress,
+    watch: &Watch,
 ) -> Result<SyncReport> {
-    run_with(db, budget, transport, progress, &mut |_| Ok(false))
+    run_with(db, budget, transport, watch, &mut |_| Ok(false))
 }
 
 /// One sync, in which `again` says of an exchange that failed whether it is made again: the session goes on where it was.
@@ -127,14 +82,17 @@ pub(super) fn run_with(
     db: &SyncDb,
     budget: &SyncBudget,
     transport: &mut dyn Transport,
-    progress: &mut Progress,
+    watch: &Watch,
     again: &mut dyn FnMut(&Error) -> Result<bool>,
 ) -> Result<SyncReport> {
     let mut session = db.session_with(budget)?;
-    progress.total = db.pending() as u64;
-    let done = |report: &SyncReport| report.rows_sent + report.rows_received;
+    let pending = db.pending();
+    let done = |report: &SyncReport| {
+        usize::try_from(report.rows_sent + report.rows_received).unwrap_or(usize::MAX)
+    };
     while let Some(request) = session.next_message()? {
-        progress.tell(done(session.report()), false)?;
+        let done = done(session.report());
+        watch.report(done, pending.max(done))?;
         match transport.exchange(&request) {
             Ok(answer) => session.receive(&answer)?,
             Err(error) if is_passing(&error) && again(&error)? => {}
@@ -142,6 +100,6 @@ pub(super) fn run_with(
         }
     }
     let report = session.into_report();
-    progress.tell(done(&report), true)?;
+    watch.end(done(&report))?;
     Ok(report)
 }

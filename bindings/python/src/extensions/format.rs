@@ -2,7 +2,7 @@
 
 use common::schema::Schema;
 use common::serialization::Encoding;
-use common::{Error, Limits, Record, Result, Value};
+use common::{Error, ErrorKind, Limits, Record, Result, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -40,25 +40,31 @@ impl Encoding for PythonFormat {
     fn encode_value(&self, value: &Value, out: &mut Vec<u8>) -> Result<()> {
         let who = format!("format `{}`: encode", self.name);
         ask(&who, |py| {
-            let value = value_to_python(py, value)?;
+            let value = match value_to_python(py, value) {
+                Ok(value) => value,
+                // Such as a date before the year 1.
+                Err(raised) => return Ok(Err(unheld(&who, &raised))),
+            };
             let bytes = self
                 .object
                 .bind(py)
                 .call_method1(intern!(py, "encode"), (value,))?;
-            append_bytes(&who, &bytes, out)
-        })
+            append_bytes(&who, &bytes, out).map(Ok)
+        })?
     }
 
     fn decode_value(&self, bytes: &[u8], limits: &Limits) -> Result<Value> {
-        limits.check_bytes(bytes.len())?;
-        ask(&format!("format `{}`: decode", self.name), |py| {
+        limits.check_total(bytes.len())?;
+        let value = ask(&format!("format `{}`: decode", self.name), |py| {
             let bytes = PyBytes::new(py, bytes);
             let value = self
                 .object
                 .bind(py)
                 .call_method1(intern!(py, "decode"), (bytes,))?;
             value_of(&value)
-        })
+        })?;
+        check(&value, limits, 0)?;
+        Ok(value)
     }
 
     /// A list of dicts.
@@ -67,14 +73,17 @@ impl Encoding for PythonFormat {
         ask(&who, |py| {
             let rows = PyList::empty(py);
             for record in records {
-                rows.append(dict_of_record(py, schema, record)?)?;
+                match dict_of_record(py, schema, record) {
+                    Ok(row) => rows.append(row)?,
+                    Err(raised) => return Ok(Err(unheld(&who, &raised))),
+                }
             }
             let bytes = self
                 .object
                 .bind(py)
                 .call_method1(intern!(py, "encode"), (rows,))?;
-            append_bytes(&who, &bytes, out)
-        })
+            append_bytes(&who, &bytes, out).map(Ok)
+        })?
     }
 
     fn decode_rows(
@@ -110,6 +119,38 @@ impl Encoding for PythonFormat {
         }
         Ok(all)
     }
+}
+
+/// A value that no object of Python's stands for is none that the format is asked about.
+fn unheld(who: &str, raised: &PyErr) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{who}: Python has no such value: {raised}"),
+    )
+}
+
+/// Refuses a value beyond the limits, which Python code does not know.
+fn check(value: &Value, limits: &Limits, depth: usize) -> Result<()> {
+    let inside = depth + 1;
+    if let Some(text) = value.as_text() {
+        limits.check_bytes(text.len())?;
+    } else if let Some(bytes) = value.as_bytes() {
+        limits.check_bytes(bytes.len())?;
+    } else if let Some(list) = value.as_list() {
+        limits.check_depth(inside)?;
+        limits.check_elements(list.len())?;
+        for one in list {
+            check(one, limits, inside)?;
+        }
+    } else if let Some(map) = value.as_map() {
+        limits.check_depth(inside)?;
+        limits.check_elements(map.len())?;
+        for (name, one) in map {
+            limits.check_bytes(name.len())?;
+            check(one, limits, inside)?;
+        }
+    }
+    Ok(())
 }
 
 /// A record as a dict.

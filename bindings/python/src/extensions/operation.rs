@@ -1,5 +1,7 @@
 //! [`PythonOperation`]: operations on rows.
 
+use std::sync::Arc;
+
 use common::transform::{Batch, Transform};
 use common::{Error, Result, Row};
 use pyo3::exceptions::{PyException, PyTypeError};
@@ -10,10 +12,11 @@ use super::call::carried;
 use crate::interchange::{value_of, value_to_python};
 
 /// A callable that takes a row as a dict and returns a row.
+#[derive(Clone)]
 pub(super) struct PythonOperation {
     pub(super) name: String,
     pub(super) version: u32,
-    pub(super) function: Py<PyAny>,
+    pub(super) function: Arc<Py<PyAny>>,
 }
 
 impl PythonOperation {

@@ -38,7 +38,7 @@ struct Registry {
     formats: FormatRegistry,
     versionings: BTreeMap<String, Arc<dyn Versioning>>,
     operations: OperationRegistry<Row>,
-    own_operations: BTreeMap<String, u32>,
+    own_operations: BTreeMap<String, PythonOperation>,
     rules: BTreeMap<String, Py<PyAny>>,
     storages: BTreeMap<String, Py<PyAny>>,
 }
@@ -142,11 +142,12 @@ pub(super) fn register_operation(
     version: u32,
 ) -> PyResult<()> {
     callable(function, "an operation")?;
-    let own = Arc::new(PythonOperation {
+    let own = PythonOperation {
         name: name.clone(),
         version,
-        function: function.clone().unbind(),
-    });
+        function: Arc::new(function.clone().unbind()),
+    };
+    let kept = own.clone();
     let mut registry = REGISTRY.lock();
     let done = registry.operations.register(name.as_str(), move |spec| {
         if spec.version != own.version {
@@ -158,10 +159,10 @@ pub(super) fn register_operation(
                 ),
             ));
         }
-        Ok(Arc::clone(&own) as Arc<_>)
+        Ok(Arc::new(own.clone()) as Arc<_>)
     });
     if done.is_ok() {
-        registry.own_operations.insert(name, version);
+        registry.own_operations.insert(name, kept);
     }
     drop(registry);
     done.map_err(|error| raised(function.py(), &error))
@@ -212,6 +213,18 @@ pub(super) fn registered(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(all)
 }
 
+/// The registered codec of a name.
+pub(super) fn codec_of(name: &str) -> PyResult<Arc<dyn Codec>> {
+    let found = REGISTRY.lock().codecs_by_name.get(name).cloned();
+    found.ok_or_else(|| unknown("codec", name))
+}
+
+/// The registered operation of a name.
+pub(super) fn operation_of(name: &str) -> PyResult<PythonOperation> {
+    let found = REGISTRY.lock().own_operations.get(name).cloned();
+    found.ok_or_else(|| unknown("operation", name))
+}
+
 /// Bytes in a frame that says how they were packed and whether they are whole.
 #[pyfunction]
 #[pyo3(signature = (data, codec="zstd"))]
@@ -222,10 +235,7 @@ pub(super) fn pack<'py>(data: &Bound<'py, PyAny>, codec: &str) -> PyResult<Bound
         "none" => Compression::None,
         "lz4" => Compression::Lz4,
         "zstd" => Compression::zstd(),
-        name => {
-            let found = REGISTRY.lock().codecs_by_name.get(name).cloned();
-            Compression::Custom(found.ok_or_else(|| unknown("codec", name))?)
-        }
+        name => Compression::Custom(codec_of(name)?),
     };
     let raw = raw.as_bytes();
     let packed = py.detach(|| compression.encode(raw));
@@ -282,7 +292,8 @@ pub(super) fn decode<'py>(data: &Bound<'py, PyAny>, format: &str) -> PyResult<Bo
     value_to_python(py, &value.map_err(|error| raised(py, &error))?)
 }
 
-fn versioning_of(name: &str) -> PyResult<Arc<dyn Versioning>> {
+/// The registered versioning of a name.
+pub(super) fn versioning_of(name: &str) -> PyResult<Arc<dyn Versioning>> {
     let found = REGISTRY.lock().versionings.get(name).cloned();
     found.ok_or_else(|| unknown("versioning", name))
 }
@@ -354,7 +365,10 @@ fn spec_of(step: &Bound<'_, PyAny>) -> PyResult<OperationSpec> {
             Value::Null,
         ),
     };
-    let registered = || REGISTRY.lock().own_operations.get(&name).copied();
+    let registered = || {
+        let registry = REGISTRY.lock();
+        registry.own_operations.get(&name).map(|own| own.version)
+    };
     Ok(OperationSpec {
         version: version.or_else(registered).unwrap_or(1),
         name: name.into(),

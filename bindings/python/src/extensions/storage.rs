@@ -8,6 +8,7 @@ use common::serialization::Format;
 use common::storage::{Storage, Visitor, Write};
 use common::{Error, Limits, Metadata, Record, RecordId, Result, Seq, Slot, Timestamp, Value};
 use parking_lot::Mutex;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -82,6 +83,11 @@ impl PythonStorage {
             object: object.clone().unbind(),
             slots: Mutex::new(slots),
         })
+    }
+
+    /// Shows the object to the garbage collector, for the one owner that Python knows.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.object)
     }
 
     /// Position of the newest record: where a database that opens the storage goes on.

@@ -8,6 +8,7 @@ use common::schema::{Field, FieldType, Rule, Schema};
 use common::storage::StorageKind;
 use common::{Collection, Database, Error, Limits, Record, RecordId, Row, Value};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
@@ -27,6 +28,9 @@ use crate::interchange::value_of;
 #[pyclass(frozen, module = "common.extensions")]
 pub(crate) struct Table {
     rows: Collection,
+    /// The storage that Python gave, which may know the table: the garbage collector is told of it here, as the table is
+    /// the only owner of its database.
+    storage: Option<Arc<PythonStorage>>,
 }
 
 thread_local! {
@@ -207,6 +211,7 @@ impl Table {
             rules: rules(py),
             ..DatabaseOptions::default()
         });
+        let storage: Option<Arc<PythonStorage>> = custom.clone();
         let rows = enter(py, || {
             let Some(custom) = custom else {
                 return database.create_collection_in(schema, kind);
@@ -214,7 +219,14 @@ impl Table {
             database.resume_at(custom.newest()?)?;
             database.create_collection_in(schema, StorageKind::Custom(custom))
         })?;
-        Ok(Self { rows })
+        Ok(Self { rows, storage })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.storage {
+            Some(storage) => storage.traverse(&visit),
+            None => Ok(()),
+        }
     }
 
     /// Adds a row. Raises `ValueError` for one that breaks the schema or whose key is there, and what a rule raises.

@@ -1,17 +1,19 @@
 //! [`Retrieval`]: a read of features that is planned once and then made often.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Text, Timestamp};
 use numpy::{PyArray1, PyArray2, PyArrayMethods as _, PyUntypedArrayMethods as _};
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyString, PyTuple};
 use vectordb::feature::{self, BatchOptions, BatchReport, KnownAt, Order, Status, Times};
 
 use super::as_of::as_of;
 use super::table::Numbers;
-use crate::interchange::{KeyList, Table, id_of, in_executor, micros_of, raise};
+use crate::interchange::{KeyList, Table, awaited, id_of, micros_of, raise};
 
 /// Entities that are read between two looks at signals.
 const ROWS_UNWATCHED: usize = 1 << 16;
@@ -27,6 +29,8 @@ pub(crate) struct Retrieval {
     /// Names of the numbers that an entity becomes.
     pub(super) outputs: Vec<String>,
     pub(super) keys: Vec<Text>,
+    /// Who is told of batches, shown to the garbage collector here.
+    pub(super) observer: Option<Arc<Py<PyAny>>>,
 }
 
 /// The rows of a training set: keys, times, and how late data count.
@@ -233,6 +237,30 @@ impl Retrieval {
         }
     }
 
+    /// Reads batches of entities one after the other, each when it is asked for: `get_many` of each of `batches`, with its
+    /// keywords. No more than one is in memory.
+    #[pyo3(signature = (batches, **options),
+        text_signature = "($self, batches, *, as_of=None, dtype='float64', order='C', threads=1, deadline=None)")]
+    fn stream<'py>(
+        slf: &Bound<'py, Self>,
+        batches: &Bound<'py, PyAny>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let read = py
+            .import("functools")?
+            .getattr("partial")?
+            .call((slf.getattr("get_many")?,), options)?;
+        py.import("builtins")?.call_method1("map", (read, batches))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.observer {
+            Some(observer) => visit.call(&**observer),
+            None => Ok(()),
+        }
+    }
+
     /// As `get_many`, awaited: `await retrieval.get_many_async(keys)`.
     #[pyo3(signature = (*args, **kwargs), text_signature = "($self, keys, as_of=None, *, dtype='float64', order='C', threads=1, deadline=None)")]
     fn get_many_async<'py>(
@@ -240,7 +268,7 @@ impl Retrieval {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        in_executor(slf.as_any(), "get_many", args, kwargs)
+        awaited(slf.as_any(), "get_many", args, kwargs)
     }
 
     /// Joins features to rows of entity and time, each as of its own time: what a model is trained on.
@@ -292,7 +320,7 @@ impl Retrieval {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        in_executor(slf.as_any(), "join", args, kwargs)
+        awaited(slf.as_any(), "join", args, kwargs)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::schema::{Field, FieldType};
 use common::{Limits, Text};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use vectordb::feature::{self, Entity, Times, ViewDefinition};
+use vectordb::feature::{self, BatchReport, Entity, Times, ViewDefinition};
 use vectordb::lineage;
 
 use super::as_of::{AsOf, as_of};
@@ -15,7 +16,7 @@ use super::lineage::{Lineage, Origin};
 use super::retrieval::Retrieval;
 use super::training::{TrainingSet, rows_of};
 use super::view::FeatureView;
-use crate::interchange::{Home, change, id_of, in_executor, raise, read, write};
+use crate::interchange::{Home, awaited, change, id_of, raise, read, write};
 use crate::transformers::{names_of, transformer_of, transformer_to_python};
 
 /// What is known of entities, when it happened and when it became known, read as of any time.
@@ -54,6 +55,7 @@ impl FeatureStore {
         views: &Bound<'_, PyAny>,
         transformer: Option<&Bound<'_, PyAny>>,
         materialised: bool,
+        observer: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Retrieval> {
         let mut builder = self.store.retrieval();
         let mut first = None;
@@ -84,10 +86,15 @@ impl FeatureStore {
         if materialised {
             builder = builder.materialised();
         }
+        let observer = observer.map(|observer| Arc::new(observer.clone().unbind()));
+        if let Some(observer) = observer.clone() {
+            builder = builder.observer(move |report, took| observed(&observer, report, took));
+        }
         let inner = builder.prepare().map_err(raise)?;
         let features: Vec<String> = inner.features().iter().map(ToString::to_string).collect();
         let view = self.store.view(&first.unwrap_or_default()).map_err(raise)?;
         Ok(Retrieval {
+            observer,
             outputs: match &transformer {
                 Some(transformer) => names_of(transformer, &features),
                 None => features,
@@ -303,16 +310,19 @@ impl FeatureStore {
     }
 
     /// Plans a read: `views` is the name of a view, a list of such, or a dict from names to lists of features. A
-    /// `transformer` is applied to every row; `materialised`, when rows are written.
-    #[pyo3(signature = (views, *, transformer = None, materialised = false),
-        text_signature = "($self, views, *, transformer=None, materialised=False)")]
+    /// `transformer` is applied to every row; `materialised`, when rows are written. `observer(report, seconds)` is called
+    /// after every batch that is read, with a dict of `present`, `incomplete` and `unread` entities; what it raises is
+    /// reported as by `sys.unraisablehook`, for the batch is read.
+    #[pyo3(signature = (views, *, transformer = None, materialised = false, observer = None),
+        text_signature = "($self, views, *, transformer=None, materialised=False, observer=None)")]
     fn retrieval(
         &self,
         views: &Bound<'_, PyAny>,
         transformer: Option<&Bound<'_, PyAny>>,
         materialised: bool,
+        observer: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Retrieval> {
-        self.plan(views, transformer, materialised)
+        self.plan(views, transformer, materialised, observer)
     }
 
     /// Reads features of many entities once: `retrieval(views, transformer=transformer).get_many(keys, as_of)`.
@@ -326,7 +336,7 @@ impl FeatureStore {
         as_of: Option<&Bound<'py, PyAny>>,
         transformer: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let retrieval = Bound::new(py, self.plan(views, transformer, false)?)?;
+        let retrieval = Bound::new(py, self.plan(views, transformer, false, None)?)?;
         retrieval.call_method1("get_many", (keys, as_of))
     }
 
@@ -337,7 +347,7 @@ impl FeatureStore {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        in_executor(slf.as_any(), "retrieve", args, kwargs)
+        awaited(slf.as_any(), "retrieve", args, kwargs)
     }
 
     /// Joins features to rows as `Retrieval.join` does, and keeps what is needed to do it again: later events, back-fills
@@ -456,4 +466,19 @@ impl FeatureStore {
             .map(Origin)
             .map_err(raise)
     }
+}
+
+/// Tells an observer of Python's what a batch read and how long it took.
+fn observed(observer: &Py<PyAny>, report: &BatchReport, took: Duration) {
+    Python::try_attach(|py| {
+        let told = PyDict::new(py);
+        let called = told
+            .set_item("present", report.present)
+            .and_then(|()| told.set_item("incomplete", report.incomplete))
+            .and_then(|()| told.set_item("unread", report.unread))
+            .and_then(|()| observer.call1(py, (&told, took.as_secs_f64())));
+        if let Err(raised) = called {
+            raised.write_unraisable(py, Some(observer.bind(py)));
+        }
+    });
 }

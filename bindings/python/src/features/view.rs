@@ -9,14 +9,17 @@ use vectordb::feature::{self, FeatureBatch, OnInvalid, Times};
 use super::as_of::{as_of, time_or_now};
 use super::lineage::LineageNode;
 use crate::interchange::{
-    Column, KeyList, Table, borrowed, change, change_watched, id_of, micros_of, raise,
-    time_to_python, value_of, value_to_python, write,
+    Column, KeyList, Table, borrowed, change, id_of, micros_of, raise, time_to_python, value_of,
+    value_to_python, watch, write,
 };
 
 /// Events of one group of features of one entity: take it from `FeatureStore.create_view` or `FeatureStore.view`.
 #[pyclass(frozen, module = "vectordb.features")]
 #[derive(Clone)]
 pub(crate) struct FeatureView(pub(crate) feature::FeatureView);
+
+/// Batches up to this length are written in less time than a thread takes to begin and a signal to be noticed.
+const EVENTS_SHORT: usize = 256;
 
 impl FeatureView {
     fn keys(&self) -> Vec<Text> {
@@ -163,7 +166,7 @@ impl FeatureView {
     ///
     /// `on_invalid` says what becomes of an event that breaks a rule: `refuse` (the whole batch), `skip` (the event) or
     /// `missing` (the value). `run` and `source` write down where the events come from. `progress(done, total)` is called
-    /// from time to time; Ctrl-C leaves nothing of the batch behind.
+    /// every 20 ms or so; what it raises, and Ctrl-C, leaves nothing of the batch behind that is not being committed.
     #[pyo3(signature = (rows, *, at = None, known = None, on_invalid = "refuse", run = None, source = None,
         parents = Vec::new(), progress = None),
         text_signature = "($self, rows, *, at=None, known=None, on_invalid='refuse', run=None, source=None, parents=(), progress=None)")]
@@ -178,7 +181,7 @@ impl FeatureView {
         run: Option<&str>,
         source: Option<&LineageNode>,
         parents: Vec<String>,
-        progress: Option<Bound<'_, PyAny>>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ingested> {
         let on_invalid: OnInvalid = serde_json::from_value(on_invalid.into()).map_err(|_| {
             PyValueError::new_err(format!(
@@ -195,9 +198,8 @@ impl FeatureView {
             .map(|(name, column)| (name, column.into_values()))
             .collect();
         let now = self.now();
-        let progress = progress.map(Bound::unbind);
-        let mut failure = None;
-        let done = change_watched(py, || {
+        let view = self.0.clone();
+        let done = watch::run_if(py, count > EVENTS_SHORT, progress, move |watch| {
             let texts: Vec<Vec<Option<&str>>> = columns
                 .iter()
                 .map(|(_, column)| match column {
@@ -205,27 +207,6 @@ impl FeatureView {
                     _ => Vec::new(),
                 })
                 .collect();
-            let mut watch = |done: usize| {
-                Python::attach(|py| {
-                    // At the end it is committed: a signal is left to who comes next.
-                    let seen = if done < count {
-                        py.check_signals()
-                    } else {
-                        Ok(())
-                    };
-                    let seen = seen.and_then(|()| match &progress {
-                        None => Ok(()),
-                        Some(progress) => progress.call1(py, (done, count)).map(drop),
-                    });
-                    match seen {
-                        Ok(()) => std::ops::ControlFlow::Continue(()),
-                        Err(error) => {
-                            failure = Some(error);
-                            std::ops::ControlFlow::Break(())
-                        }
-                    }
-                })
-            };
             keys.with(0, keys.len(), |keys| {
                 let mut batch = FeatureBatch::new(keys, now);
                 match &events {
@@ -244,14 +225,10 @@ impl FeatureView {
                 if let Some((run, source, parents)) = source {
                     batch = batch.source(run, source, parents);
                 }
-                self.0.ingest_watched(&batch, on_invalid, &mut watch)
+                view.ingest_watched(&batch, on_invalid, &mut |done| watch.flow(done, count))
             })
-        });
-        match (done, failure) {
-            (_, Some(failure)) => Err(failure),
-            (Ok(done), None) => Ok(Ingested::new(done)),
-            (Err(error), None) => Err(error),
-        }
+        })?;
+        Ok(Ingested::new(done))
     }
 
     /// What is known of an entity, as of now unless `as_of` says otherwise.

@@ -19,6 +19,9 @@ use vectordb::feature::{self, Keys};
 use super::{id_of, raise, value_of};
 use crate::arrow::{ArrowTable, Chunks, import, import_table, is_arrow};
 
+/// After how many items of a list it is looked for a signal.
+const ITEMS_UNCHECKED: usize = 16_384;
+
 /// Values of one column, which the engine can read without the interpreter.
 #[derive(Debug, Clone)]
 pub(crate) enum Column {
@@ -76,7 +79,14 @@ impl Column {
     }
 
     fn of_items<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Self> {
-        let values = items.map(|item| value_of(&item)).collect::<PyResult<_>>()?;
+        let mut values = Vec::with_capacity(items.size_hint().0);
+        for item in items {
+            // Nobody else runs meanwhile; a signal is not made to wait for all of a long list.
+            if values.len() % ITEMS_UNCHECKED == ITEMS_UNCHECKED - 1 {
+                item.py().check_signals()?;
+            }
+            values.push(value_of(&item)?);
+        }
         Ok(Self::of_values(values))
     }
 

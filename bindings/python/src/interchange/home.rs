@@ -1,25 +1,26 @@
 //! [`Home`]: the database of a handle, in memory or in a file that it keeps locked.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use common::{Database, Error};
 use durable::DatabaseFile;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use super::raise;
+use super::watch;
 
 /// A database with the file that it is saved to.
 pub(crate) struct Home {
     database: Database,
-    file: Mutex<Option<DatabaseFile>>,
+    file: Arc<Mutex<Option<DatabaseFile>>>,
 }
 
 impl Home {
     /// The database in a file, which is made if it is not there and kept from other writers; one in memory without a
     /// path, and one that cannot be saved to its file if it is only read.
     pub(crate) fn open(py: Python<'_>, path: Option<PathBuf>, read_only: bool) -> PyResult<Self> {
-        py.detach(|| {
+        watch::run(py, None, move |_| {
             let Some(path) = path else {
                 return Ok((Database::new(), None));
             };
@@ -31,27 +32,27 @@ impl Home {
         })
         .map(|(database, file)| Self {
             database,
-            file: Mutex::new(file),
+            file: Arc::new(Mutex::new(file)),
         })
-        .map_err(raise)
     }
 
     pub(crate) const fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Writes the database to its file, or a copy of it to another.
+    /// Writes the database to its file, or a copy of it to another. Ctrl-C is not waited for: the file changes as a
+    /// whole or not at all.
     pub(crate) fn save(&self, py: Python<'_>, path: Option<PathBuf>) -> PyResult<()> {
-        py.detach(|| match path {
-            Some(path) => durable::save(&self.database, path).map(drop),
-            None => match &*self.file.lock() {
+        let (database, file) = (self.database.clone(), Arc::clone(&self.file));
+        watch::run(py, None, move |_| match path {
+            Some(path) => durable::save(&database, path).map(drop),
+            None => match &*file.lock() {
                 Some(file) => file.save().map(drop),
                 None => Err(Error::invalid(
                     "it has no file to be saved to: open it with a path, or name one here",
                 )),
             },
         })
-        .map_err(raise)
     }
 
     /// Lets go of the file.

@@ -10,8 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::array::{self, Matrix};
-use super::watch;
-use crate::interchange::raise;
+use crate::interchange::{raise, watch};
 
 /// Rows that are read between two looks at whether they are still wanted.
 const ROWS_AT_ONCE: usize = 1024;
@@ -42,8 +41,7 @@ pub(crate) fn read_vectors<'py>(
         let mut next = || {
             rows += 1;
             if rows % ROWS_AT_ONCE == 0 {
-                let _ = watch.report(rows, all);
-                return watch.check();
+                return watch.report(rows, all);
             }
             Ok(())
         };

@@ -18,8 +18,8 @@ use vectordb::{
 };
 
 use super::array::{self, Matrix};
-use super::watch::{self, Watch};
 use crate::interchange::raise;
+use crate::interchange::watch::{self, Watch};
 
 /// Queries that are answered between two reports of progress.
 const QUERIES_AT_ONCE: usize = 256;
@@ -150,13 +150,10 @@ impl Index {
         work: impl FnOnce(&IndexedTable, &Wanted<'_>, &Watch) -> common::Result<T> + Send + 'static,
     ) -> PyResult<T> {
         let table = self.shared.now();
-        if is_long || asked.tries(&table) {
-            return watch::run(py, progress, move |watch| {
-                work(&table, &asked.wanted(), watch)
-            });
-        }
-        py.detach(|| work(&table, &asked.wanted(), &Watch::default()))
-            .map_err(raise)
+        let is_long = is_long || asked.tries(&table);
+        watch::run_if(py, is_long, progress, move |watch| {
+            work(&table, &asked.wanted(), watch)
+        })
     }
 
     /// Changes the table without the GIL.
@@ -222,7 +219,7 @@ impl<'py> Source<'py> {
                     watch.check()?;
                 }
             }
-            additions.finish(&|done, all| watch.report(done, all))
+            additions.finish(&|done, all| watch.flow(done, all))
         })
     }
 }
@@ -370,7 +367,7 @@ impl Index {
             for vector in all.chunks(columns) {
                 additions.push(vector)?;
             }
-            let (table, slots) = additions.finish(&|done, all| watch.report(done, all))?;
+            let (table, slots) = additions.finish(&|done, all| watch.flow(done, all))?;
             // Whoever does not wait any more was told that nothing changed.
             watch.check()?;
             *shared.table.write() = table;
@@ -465,7 +462,7 @@ impl Index {
             for some in queries.chunks(QUERIES_AT_ONCE) {
                 watch.check()?;
                 found.extend(table.search_each(some, wanted, threads)?);
-                let _ = watch.report(found.len(), queries.len());
+                watch.report(found.len(), queries.len())?;
             }
             Ok(found)
         })?;
@@ -525,6 +522,15 @@ impl Index {
         report.set_item("written_bytes", saved.written_bytes)?;
         report.set_item("file_bytes", saved.file_bytes)?;
         Ok(report)
+    }
+
+    /// Saves to a new file that does not belong to the index, for who takes its bytes.
+    fn _copy_to(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        let table = self.shared.now();
+        watch::run(py, None, move |_| {
+            let mut file = IndexFile::open_or_create(&path)?;
+            file.save(table.table(), table.index()).map(drop)
+        })
     }
 
     /// Gives up the file of the last save; the index itself stays usable.

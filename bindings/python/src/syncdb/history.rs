@@ -149,23 +149,33 @@ fn own_fields<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
 /// The fields of a dictionary that has them and both aliases in the order in which messages are written.
 fn aliased_fields<'py>(data: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
     let py = data.py();
+    let names = field_names(py);
     let aliases = [intern!(py, "old_record"), intern!(py, "new_record")];
-    let in_order = data.is_exact_instance_of::<PyDict>()
-        && data.len() == FIELDS.len() + aliases.len()
-        && data
-            .iter()
-            .zip(field_names(py))
-            .all(|((name, _), field)| name.as_ptr() == field.as_ptr());
-    if !in_order || !data.contains(aliases[0])? || !data.contains(aliases[1])? {
+    if !data.is_exact_instance_of::<PyDict>() || data.len() != names.len() + aliases.len() {
         return Ok(None);
+    }
+    // One walk finds the names in their places and what has to be looked into.
+    let expected = (names.iter().map(Py::as_ptr)).chain(aliases.map(|alias| alias.as_ptr()));
+    let [mut key, mut old, mut new] = [None, None, None];
+    for (place, ((name, value), expected)) in data.iter().zip(expected).enumerate() {
+        if name.as_ptr() != expected {
+            return Ok(None);
+        }
+        match place {
+            KEY => key = Some(value),
+            OLD_ROW => old = Some(value),
+            NEW_ROW => new = Some(value),
+            _ => {}
+        }
     }
     let fields = data.copy()?;
     for alias in aliases {
         fields.del_item(alias)?;
     }
-    for name in [intern!(py, "old_data"), intern!(py, "new_data")] {
-        if let Some(row) = data.get_item(name)?
+    for (place, row) in [(OLD_ROW, old), (NEW_ROW, new)] {
+        if let Some(row) = row
             && !row.is_none()
+            && let Some(name) = names.get(place)
         {
             let read = untag(&row)?;
             if !read.is(&row) {
@@ -173,15 +183,33 @@ fn aliased_fields<'py>(data: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, 
             }
         }
     }
-    let name = intern!(py, "primary_key");
-    if let Some(key) = data.get_item(name)? {
-        let values = key_tuple(&key)?
-            .iter()
-            .map(|value| untag(&value))
-            .collect::<PyResult<Vec<_>>>()?;
-        fields.set_item(name, PyTuple::new(py, values)?)?;
+    if let Some(key) = key
+        && !is_plain_key(&key)
+        && let Some(name) = names.get(KEY)
+    {
+        fields.set_item(name, untagged_key(&key)?)?;
     }
     Ok(Some(fields))
+}
+
+/// Places of fields in their order.
+const KEY: usize = 2;
+const OLD_ROW: usize = 6;
+const NEW_ROW: usize = 7;
+
+/// Whether a key of a message is one as it stands.
+fn is_plain_key(key: &Bound<'_, PyAny>) -> bool {
+    key.cast_exact::<PyTuple>()
+        .is_ok_and(|key| key.iter_borrowed().all(|value| is_atom(&value)))
+}
+
+/// The key of a message: a tuple, its values as they were before they were written.
+fn untagged_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let values = key_tuple(key)?
+        .iter()
+        .map(|value| untag(&value))
+        .collect::<PyResult<Vec<_>>>()?;
+    PyTuple::new(key.py(), values)
 }
 
 /// The change of a message: a dictionary becomes a `ChangeRecord`, everything else stays.
@@ -208,14 +236,10 @@ fn of_message<'py>(
                 None => Err(PyKeyError::new_err(name.to_string())),
             },
         };
-    let values = key_tuple(&item(intern!(py, "primary_key"))?)?
-        .iter()
-        .map(|value| untag(&value))
-        .collect::<PyResult<Vec<_>>>()?;
     Fields {
         id: &item(intern!(py, "id"))?,
         table_name: &item(intern!(py, "table_name"))?,
-        primary_key: PyTuple::new(py, values)?.as_any(),
+        primary_key: untagged_key(&item(intern!(py, "primary_key"))?)?.as_any(),
         operation: &item(intern!(py, "operation"))?,
         timestamp: &item(intern!(py, "timestamp"))?,
         client_id: &item(intern!(py, "client_id"))?,
@@ -231,11 +255,11 @@ fn of_message<'py>(
 pub(super) fn read_changes<'py>(changes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     let py = changes.py();
     let class = record_class(py)?;
-    let read = PyList::empty(py);
+    let mut read = Vec::new();
     for element in changes.try_iter()? {
-        read.append(of_message(element?, class)?)?;
+        read.push(of_message(element?, class)?);
     }
-    Ok(read)
+    PyList::new(py, read)
 }
 
 /// Whether a value arrives as it is, and none of its parts needs a form that only the text has.

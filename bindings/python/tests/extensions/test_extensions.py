@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import json
 import threading
 import uuid
+import weakref
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -294,3 +297,105 @@ def test_threads_share_a_table_of_python_storage() -> None:
     for thread in threads:
         thread.join(60)
     assert len(table) == 200
+
+
+class Knowing(Shelf):
+    """Knows a table that knows it."""
+
+    table: Any = None
+
+
+def test_a_table_and_its_storage_that_know_each_other_are_garbage() -> None:
+    """The collector sees through the engine."""
+    schema = Schema("t", [SchemaField("id", "integer", required=True)])
+    storage = Knowing()
+    storage.table = extensions.Table(schema, "id", storage)
+    storage.table.insert({"id": 1})
+    gc.collect()
+    assert storage.table.get(1) == {"id": 1}
+    end = weakref.ref(storage)
+    del storage
+    gc.collect()
+    assert end() is None
+
+
+class Zlib:
+    name, tag = "contract zlib", 212
+
+    def compress(self, raw: bytes) -> bytes:
+        return zlib.compress(raw)
+
+    def decompress(self, packed: bytes, limit: int) -> bytes:
+        stream = zlib.decompressobj()
+        try:
+            raw = stream.decompress(packed, limit) if limit else b""
+        except zlib.error as error:
+            raise ValueError(str(error)) from None
+        if limit and stream.eof:
+            return raw
+        if not limit and stream.decompress(packed, 1) == b"" and stream.eof:
+            return b""
+        raise ValueError("longer than the limit, or cut off")
+
+
+class Lossy(Zlib):
+    name, tag = "contract lossy", 213
+
+    def decompress(self, packed: bytes, limit: int) -> bytes:
+        return super().decompress(packed, limit)[:100]
+
+
+class DottedContract(Dotted):
+    name = "contract dotted"
+
+
+class Backwards(Dotted):
+    name = "contract backwards"
+
+    def compare(self, a: bytes, b: bytes) -> int | None:
+        found = super().compare(a, b)
+        return None if found is None else abs(found)
+
+
+class Forgetful(Shelf):
+    def put(self, key: tuple[Any, ...], record: bytes) -> None:
+        self.records = {key: record}
+
+
+def test_extensions_are_held_to_the_laws_of_the_engine() -> None:
+    """By the contract tests that authors in Rust call: the lawful pass, the broken are told what they break."""
+    for codec in (Zlib, Lossy):
+        extensions.register_codec(codec())
+    for versioning in (DottedContract, Backwards):
+        extensions.register_versioning(versioning())
+    extensions.register_storage("contract dict", Shelf)
+    extensions.register_storage("contract forgetful", Forgetful)
+    extensions.register_operation("contract trim", lambda row: {**row, "name": row["name"].strip()})
+    extensions.register_operation("contract random", lambda row: {**row, "name": str(uuid.uuid4())})
+    samples = [{"name": " a "}, {"name": ""}, {"name": None}, {}]
+    extensions.check_contract("codec", "contract zlib")
+    extensions.check_contract("versioning", "contract dotted")
+    extensions.check_contract("storage", "contract dict")
+    extensions.check_contract("operation", "contract trim", samples)
+    for kind, name, more in [
+        ("codec", "contract lossy", ()),
+        ("versioning", "contract backwards", ()),
+        ("storage", "contract forgetful", ()),
+        ("operation", "contract random", samples),
+    ]:
+        with pytest.raises(AssertionError, match=r"\w+ \w+"):
+            extensions.check_contract(kind, name, more)
+    with pytest.raises(KeyError, match="nobody"):
+        extensions.check_contract("codec", "nobody")
+    with pytest.raises(ValueError, match="samples"):
+        extensions.check_contract("operation", "contract trim")
+    with pytest.raises(ValueError, match="there are laws for"):
+        extensions.check_contract("rule", "even")
+
+
+def test_what_a_format_decodes_is_held_to_the_limits() -> None:
+    """Which Python code does not know: as of the engine's own formats."""
+    with pytest.raises(ValueError, match="bytes in one text"):
+        extensions.decode(b'["' + b"x" * ((16 << 20) + 1) + b'"]', "text")
+    half = b'"' + b"x" * (9 << 20) + b'"'
+    assert [len(text) for text in extensions.decode(b"[" + half + b"," + half + b"]", "text")] == [9 << 20] * 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -253,6 +255,46 @@ except KeyboardInterrupt:
     assert done.returncode == 0, done.stderr
     # How long it takes is measured by the benchmark; here it is only not the minutes of the build.
     assert float(done.stdout) < 30
+
+
+@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("pass_on", [copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])
+def test_indexes_are_pickled_and_copied(
+    make: Callable[..., Any], pass_on: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    """With all they know, built anew nowhere, and apart from the original and its file."""
+    index = make(ROWS, metric="cosine")
+    index.remove(3)
+    index.save(tmp_path / "kept.index")
+    other = pass_on(index)
+    assert (type(other), other.options, other.metric, other.precision) == (
+        type(index),
+        index.options,
+        index.metric,
+        index.precision,
+    )
+    assert other.ids().tolist() == index.ids().tolist()
+    for query in QUERIES[:5]:
+        for mine, theirs in zip(index.search(query, 5), other.search(query, 5)):
+            assert mine.tolist() == theirs.tolist()
+    other.remove(4)
+    assert (4 in index, 4 in other) == (True, False)
+    index.save(tmp_path / "kept.index")
+    assert len(Index.open(tmp_path / "kept.index")) == len(ROWS) - 1
+
+
+def test_a_subclass_is_pickled_with_its_attributes() -> None:
+    """By its own class."""
+    index = Named([[0.0, 1.0], [1.0, 0.0]])
+    index.name = "films"
+    other = pickle.loads(pickle.dumps(index))
+    assert (type(other), other.name, len(other)) == (Named, "films", 2)
+
+
+class Named(ExactIndex):
+    """An index with a name."""
+
+    name: str
 
 
 def test_searches_go_on_beside_writers() -> None:

@@ -24,12 +24,13 @@ use crate::terminal::{Paint, is_coloured};
 #[command(after_help = "Examples:\n  \
     tandem inspect\n  \
     tandem inspect --db world.tdb cities --json\n  \
+    tandem inspect --db data\n  \
     tandem inspect --schema cities > cities.schema.json\n  \
     tandem inspect --frame answer.bin")]
 pub(crate) struct Inspect {
     /// Table to show; all if not given
     table: Option<String>,
-    /// Database file
+    /// Database file, or folder of a durable database
     #[arg(long, default_value = "tandem.tdb")]
     db: PathBuf,
     /// Print the schema of one table as JSON, as `tandem import --schema` reads it
@@ -123,7 +124,7 @@ impl Inspect {
         let (reaches_back_to, changes) = database.log_extent();
         let report = Report {
             file: &self.db,
-            bytes: std::fs::metadata(&self.db)?.len(),
+            bytes: bytes_of(&self.db)?,
             verified: true,
             position: database.seq().0,
             log: Log {
@@ -142,6 +143,19 @@ impl Inspect {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Size of a file, or of all files of a folder.
+fn bytes_of(path: &Path) -> Result<u64> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let mut bytes = 0;
+    for file in std::fs::read_dir(path)? {
+        bytes += file?.metadata()?.len();
+    }
+    Ok(bytes)
 }
 
 /// Prints a frame, with lines and indentation.

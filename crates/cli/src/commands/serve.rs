@@ -10,7 +10,7 @@ use common::{Error, ErrorKind, Result};
 use durable::DatabaseFile;
 use server::config::ServerSection;
 use server::telemetry::write_log;
-use server::{Config, serve, stop_signal};
+use server::{App, Auth, Config, Tenant, serve, stop_signal};
 use syncdb::{Serving, SyncServer, SyncServerOptions};
 use tokio::net::TcpListener;
 
@@ -120,6 +120,31 @@ impl Serve {
         Ok(config)
     }
 
+    /// What is served, to whom.
+    fn app(config: &Config, file: &DatabaseFile, server: &Arc<SyncServer>) -> Result<App> {
+        let tenant = Tenant::new(Tenant::DEFAULT, Arc::clone(server));
+        let Some(options) = &config.auth else {
+            return Ok(App::new([tenant], Auth::Open));
+        };
+        options.check_permissions(file.database())?;
+        let auth = Auth::new(options)?;
+        let has_tokens = !options.keys.is_empty() || options.jwks.is_some();
+        if matches!(auth, Auth::Keys(_)) && !has_tokens {
+            let now = file.database().clock().now();
+            if let Some(first) = tenant.api_keys().create_first(now)? {
+                // It is not shown again, so it is kept before it is shown.
+                file.save()?;
+                writeln!(
+                    stdout(),
+                    "the first API key, shown this once: {}",
+                    first.secret
+                )?;
+            }
+        }
+        let tenant = tenant.audit_entries_max(options.audit_entries_max);
+        Ok(App::new([tenant], auth))
+    }
+
     pub(crate) fn run(self) -> Result<()> {
         if self.print_config {
             write!(stdout(), "{}", Config::print_defaults())?;
@@ -136,9 +161,14 @@ impl Serve {
                 .policies
                 .as_deref()
                 .map_or_else(|| Ok(BTreeMap::new()), policies)?,
+            permissions: match &config.auth {
+                Some(auth) => auth.permissions()?,
+                None => None,
+            },
             ..SyncServerOptions::default()
         };
         let server = Arc::new(SyncServer::with(file.database().clone(), options)?);
+        let app = Self::app(&config, &file, &server)?;
         write_log(config.log.format, config.log.level);
         let scheme = if serve_options.tls.is_some() {
             "https"
@@ -178,7 +208,7 @@ impl Serve {
                     () = input => {}
                 }
             };
-            serve(listener, Arc::clone(&server), serve_options, stop).await
+            serve(listener, app, serve_options, stop).await
         })?;
         // A thread may still wait for input, and must not hold up the end.
         runtime.shutdown_background();

@@ -1,6 +1,7 @@
 //! The built `tandem` binary, run as a user runs it.
 
 mod demo;
+mod durable_folder;
 mod features;
 mod import;
 mod inspect;

@@ -150,3 +150,55 @@ fn sigterm_lets_running_requests_end_and_saves() {
     assert!(server.wait().unwrap().success());
     assert!(place.ok("inspect").contains('t'));
 }
+
+#[test]
+fn with_auth_the_first_key_is_shown_once_and_everybody_else_is_turned_away() {
+    let place = Place::new();
+    std::fs::write(place.path("tandem.toml"), "[auth]\n").unwrap();
+    let begin = || {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_tandem"))
+            .args(["serve", "--config", "tandem.toml"])
+            .args(["--listen", "127.0.0.1:0", "--until-input-ends"])
+            .current_dir(place.path("."))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(server.stdout.take().unwrap());
+        let mut key = None;
+        loop {
+            let mut line = String::new();
+            assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
+            if let Some(shown) = line.strip_prefix("the first API key, shown this once: ") {
+                key = Some(shown.trim().to_owned());
+            }
+            if let Some(url) = line.strip_prefix("listening on ") {
+                return (server, out, key, url.trim().to_owned());
+            }
+        }
+    };
+    let status = |url: &str, key: Option<&str>| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]);
+        if let Some(key) = key {
+            curl.args(["-H", &format!("authorization: Bearer {key}")]);
+        }
+        let ran = curl.arg(format!("{url}/v1/status")).output().unwrap();
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    let (mut server, out, key, url) = begin();
+    let key = key.unwrap();
+    assert_eq!(status(&url, Some(&key)), "200");
+    assert_eq!(status(&url, None), "401");
+    // The key was kept before it was shown: also when the server does not come to its end.
+    server.kill().unwrap();
+    server.wait().unwrap();
+    drop(out);
+    // It is kept, and not shown again.
+    let (mut server, out, again, url) = begin();
+    assert_eq!(again, None);
+    assert_eq!(status(&url, Some(&key)), "200");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    drop(out);
+}

@@ -15,6 +15,8 @@ mod commit;
 )]
 mod database;
 mod history;
+mod journal;
+mod lay_out;
 mod snapshot;
 mod table;
 mod transaction;
@@ -25,6 +27,9 @@ pub use alteration::{Alteration, Derivation, DeriveFunction, RebuildFunction};
 pub use collection::Collection;
 pub use commit::Committed;
 pub use database::{CommitListener, Database, DatabaseOptions};
+pub use journal::{
+    ChangeReplay, JournalEntry, JournalFunction, ReplayEntry, TableEntry, TableReplay, TableRows,
+};
 pub use snapshot::Snapshot;
 pub use transaction::{Savepoint, Transaction};
 pub use view::View;

@@ -32,9 +32,13 @@ pub mod msgpack;
 pub mod parquet;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
+#[cfg(feature = "msgpack")]
+mod record;
 
 pub use format::{CUSTOM_TAG_MIN, Encoding, Format};
 #[cfg(feature = "msgpack")]
 pub use image::{Image, ImageWriter, read_image};
 pub use json::{decode_schema, encode_schema};
+#[cfg(feature = "msgpack")]
+pub use record::{decode_record, encode_record};
 pub use registry::FormatRegistry;

@@ -130,7 +130,9 @@ pub(super) fn read(file: &[u8]) -> Result<(Root, Directory)> {
     let (version, flags, crc) = (after.u16(), after.u16(), after.u32());
     let hashed = crc32fast::hash(prologue.get(..PROLOGUE_BYTES - 4).unwrap_or_default());
     if crc != Some(hashed) {
-        return Err(corrupt("the header is damaged"));
+        return Err(corrupt(&format!(
+            "the header is damaged (bytes 0 to {PROLOGUE_BYTES})"
+        )));
     }
     if version != Some(VERSION) || flags != Some(0) {
         return Err(Error::unsupported(format!(
@@ -143,15 +145,21 @@ pub(super) fn read(file: &[u8]) -> Result<(Root, Directory)> {
         .filter_map(|at| Root::decode(file.get(*at..)?));
     let root = copies
         .max_by_key(|root| root.generation)
-        .ok_or_else(|| corrupt("no root is intact"))?;
-    let bytes = range(file, root.directory_at, root.directory_len)
-        .filter(|_| root.directory_at >= HEADER_BYTES as u64)
-        .ok_or_else(|| corrupt("was cut off: its directory is beyond its end"))?;
+        .ok_or_else(|| corrupt(&format!("no root is intact (those at bytes {ROOTS_AT:?})")))?;
+    let (at, len) = (root.directory_at, root.directory_len);
+    let bytes = range(file, at, len)
+        .filter(|_| at >= HEADER_BYTES as u64)
+        .ok_or_else(|| {
+            corrupt(&format!(
+                "was cut off: its directory is at byte {at}, beyond its end at {}",
+                file.len()
+            ))
+        })?;
+    let unreadable = |what| corrupt(&format!("the directory at byte {at} ({len} bytes) {what}"));
     if crc32fast::hash(bytes) != root.directory_crc {
-        return Err(corrupt("the directory is damaged"));
+        return Err(unreadable("is damaged"));
     }
-    let directory =
-        Directory::decode(bytes).ok_or_else(|| corrupt("the directory makes no sense"))?;
+    let directory = Directory::decode(bytes).ok_or_else(|| unreadable("makes no sense"))?;
     for section in &directory.sections {
         for page in &section.pages {
             let is_aligned = page.at.is_multiple_of(ALIGNMENT as u64);
@@ -159,8 +167,8 @@ pub(super) fn read(file: &[u8]) -> Result<(Root, Directory)> {
                 && range(file, page.at, section.page_bytes.into()).is_some();
             if !(is_aligned && is_inside) {
                 return Err(corrupt(&format!(
-                    "a page of `{}` is said to be outside of the file",
-                    section.name
+                    "a page of `{}` is said to be at byte {}, outside of the file",
+                    section.name, page.at
                 )));
             }
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::access::Access;
+use crate::auth::Scope;
 use crate::call::{Answered, Call};
 use crate::limits::OPERATIONS_MAX;
 use crate::negotiate::{Condition, Media, Reply, etag};
@@ -29,6 +30,7 @@ pub(super) fn group() -> Group {
             ROWS,
             insert,
             Operation::new("insertRows", "Insert a row, or up to 1,000 of them, in one commit")
+                .needs(Scope::Write)
                 .header("Idempotency-Key", "Made again within 24 hours, the request is answered as before and writes nothing")
                 .takes(json!({ "oneOf": [reference("Row"), { "type": "array", "items": reference("Row") }] }))
                 .takes_protobuf()
@@ -49,6 +51,7 @@ pub(super) fn group() -> Group {
             ROW,
             put,
             Operation::new("putRow", "Insert a row, or replace the one under the key")
+                .needs(Scope::Write)
                 .header("If-Match", if_match)
 .header("Idempotency-Key", once)
                 .header("If-None-Match", "`*`: only when there is no row yet")
@@ -63,6 +66,7 @@ pub(super) fn group() -> Group {
             ROW,
             patch,
             Operation::new("patchRow", "Set some columns of a row")
+                .needs(Scope::Write)
                 .header("If-Match", if_match)
 .header("Idempotency-Key", once)
                 .takes(row())
@@ -74,6 +78,7 @@ pub(super) fn group() -> Group {
             ROW,
             delete,
             Operation::new("deleteRow", "Delete a row, and what refers to it where a reference says so")
+                .needs(Scope::Write)
                 .header("If-Match", if_match)
 .header("Idempotency-Key", once)
                 .gives_nothing(204, "It is gone"),

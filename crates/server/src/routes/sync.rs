@@ -46,7 +46,7 @@ fn sync(call: &Call) -> Answered {
     let limits = frame_limits();
     let (server, principal) = (
         call.caller.tenant.sync(),
-        call.caller.principal.name.as_ref(),
+        call.caller.principal.who.as_ref(),
     );
     let from_json = names(&call.headers, header::CONTENT_TYPE, JSON);
     let asked = |media| names(&call.headers, header::ACCEPT, media);

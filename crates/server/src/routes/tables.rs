@@ -10,6 +10,7 @@ use syncdb::migration::{Migration, alter};
 use syncdb::sync::protocol::is_system;
 
 use crate::access::{Access, body_limits};
+use crate::auth::Scope;
 use crate::call::{Answered, Call};
 use crate::negotiate::{Media, Reply};
 use crate::openapi::{Group, Operation, reference};
@@ -36,6 +37,7 @@ pub(super) fn group() -> Group {
             TABLES,
             create,
             Operation::new("createTable", "Create an empty table")
+                .needs(Scope::Admin)
                 .takes(reference("Schema"))
                 .gives(201, "The table", table()),
         )
@@ -51,6 +53,7 @@ pub(super) fn group() -> Group {
             TABLE,
             migrate,
             Operation::new("alterTable", "Alter a table by the steps of a migration: all of them, or none")
+                .needs(Scope::Admin)
                 .takes(reference("Migration"))
                 .gives(200, "The table", table()),
         )
@@ -58,7 +61,8 @@ pub(super) fn group() -> Group {
             Method::DELETE,
             TABLE,
             remove,
-            Operation::new("dropTable", "Drop a table with its rows").gives_nothing(204, "It is gone"),
+            Operation::new("dropTable", "Drop a table with its rows")
+                .needs(Scope::Admin).gives_nothing(204, "It is gone"),
         )
 }
 
@@ -92,13 +96,8 @@ fn describe(call: &Call) -> Answered {
     Ok(Reply::json(StatusCode::OK, &described(&access))?.into_response())
 }
 
-/// Tables are for those who run the application, and only where no lineage says what they are.
+/// Tables are altered only where no lineage says what they are.
 fn check_may_alter(call: &Call) -> Result<&Database, Problem> {
-    if !call.caller.principal.may_alter_tables {
-        return Err(Problem::forbidden(
-            "you may not create, alter or drop tables",
-        ));
-    }
     if call.caller.tenant.sync().serves_versions() {
         return Err(Problem::new(
             StatusCode::CONFLICT,

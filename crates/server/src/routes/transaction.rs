@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::rows::outcome;
 use crate::access::Access;
+use crate::auth::Scope;
 use crate::call::{Answered, Call};
 use crate::limits::OPERATIONS_MAX;
 use crate::negotiate::{Condition, Media, Reply};
@@ -37,6 +38,7 @@ pub(super) fn group() -> Group {
             "transaction",
             "Write to several rows and tables: all in one commit, or nothing",
         )
+        .needs(Scope::Write)
         .header(
             "Idempotency-Key",
             "Made again within 24 hours, the request is answered as before and writes nothing",

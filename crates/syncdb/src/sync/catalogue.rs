@@ -17,7 +17,7 @@ use super::policy::Policy;
 use super::protocol::{Action, Op, Request, SchemaSetId, is_system};
 use super::system::{schema_set, user_tables};
 use crate::migration::{Course, Flow};
-use crate::names::renamed;
+use crate::names::{is_apart, renamed};
 
 /// A table as the clients of one version know it.
 #[derive(Debug, Clone)]
@@ -302,7 +302,7 @@ impl Catalogue {
     /// # Errors
     /// [`common::ErrorKind::NotFound`].
     pub(crate) fn table(&self, db: &Database, version: u32, name: &str) -> Result<Served> {
-        if is_system(name) {
+        if is_system(name) || is_apart(db, name) {
             return Err(Error::not_found(format!(
                 "the server has no table `{name}`"
             )));

@@ -109,6 +109,14 @@ impl Horizon {
         *count = count.saturating_add(1);
     }
 
+    /// Each replica with the commit up to which it has everything, when that was heard, and its version.
+    pub(crate) fn heard(&self) -> Vec<(ReplicaId, Seq, Timestamp, u32)> {
+        let heard = self.heard.lock();
+        let all = heard.iter();
+        all.map(|(replica, one)| (replica.clone(), one.cursor, one.seen, one.version))
+            .collect()
+    }
+
     /// The versions that were heard of since a time, and those that were turned away.
     pub(crate) fn versions(&self, since: Timestamp) -> Vec<VersionInUse> {
         let mut versions: BTreeMap<u32, VersionInUse> = BTreeMap::new();

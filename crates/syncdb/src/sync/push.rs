@@ -9,19 +9,22 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use common::schema::FieldId;
 use common::serialization::Format;
 use common::versioning::{Hlc, HybridClock, ReplicaId};
-use common::{Committed, ErrorKind, Record, RecordId, Result, Seq, Text, Transaction, Value};
+use common::{
+    Committed, Error, ErrorKind, Record, RecordId, Result, Seq, Text, Transaction, Value,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::authority::Authority;
 use super::conflict::Written;
 use super::delta::Delta;
 use super::ledger::LedgerEntry;
+use super::permission::Principal;
 use super::planted::{self, Bug};
 use super::protocol::{
     Action, Mutation, OUTCOME_UNKNOWN, OUTCOMES_KEPT, OUTCOMES_MAX, Op, Outcome, ROW_GONE,
     Rejection, Request,
 };
-use super::scope::ScopeSet;
+use super::scope::{Access, ScopeSet};
 use super::system::{number, read_number};
 use super::wire;
 pub(crate) use revert::{Actor, revert};
@@ -41,7 +44,7 @@ pub(crate) struct Pushed {
 pub(crate) fn push(
     server: &Authority,
     request: &Request,
-    principal: Option<&Text>,
+    principal: Option<&Principal>,
     scopes: &ScopeSet,
     version: u32,
 ) -> Result<Pushed> {
@@ -194,6 +197,30 @@ impl Client {
             },
         })
     }
+
+    /// Checks that nobody speaks as somebody else's replica: they would be told its outcomes and conflicts, and could make the
+    /// server forget what the other has not received.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`].
+    pub(crate) fn check_owner(
+        server: &Authority,
+        principal: Option<&Principal>,
+        replica: &ReplicaId,
+    ) -> Result<()> {
+        let Some(principal) = principal else {
+            return Ok(());
+        };
+        let record = server.tables.clients.try_get(replica.0.clone())?;
+        let owner = record.as_ref().and_then(|record| record.get(3)?.as_text());
+        if owner.is_some_and(|owner| owner != principal.name) {
+            return Err(Error::invalid(format!(
+                "replica `{}` belongs to another principal; begin a replica with an id of its own",
+                replica.0
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// By how many milliseconds a mutation's stamp is corrected: `now`, unless it is not later than what was received before,
@@ -302,7 +329,7 @@ fn said_before(
 struct Push<'a> {
     server: &'a Authority,
     replica: &'a ReplicaId,
-    principal: Option<&'a Text>,
+    principal: Option<&'a Principal>,
     /// The parts of the rows that the replica keeps.
     scopes: &'a ScopeSet,
     /// The version of the application's tables under which it was made.
@@ -410,7 +437,7 @@ impl Push<'_> {
             Value::Text(self.replica.0.clone()),
             number(client_seq),
             number(acknowledged),
-            Value::from(self.principal.cloned()),
+            Value::from(self.principal.map(|principal| principal.name.clone())),
             number(self.mutation.stamp.max(self.client.stamped).0),
         ];
         tx.upsert_values(&tables.clients, client)?;
@@ -470,7 +497,7 @@ impl Push<'_> {
             Some(entry) => (&entry.table, &entry.key),
             None => (&op.table, &op.key),
         };
-        let Some(rights) = scopes.rights(db, self.principal, table)? else {
+        let Some(rights) = scopes.rights(db, Access::Change, self.principal, table)? else {
             return self.try_op(tx, op, conflicts);
         };
         rights.check(tx, key, &op.action)?;

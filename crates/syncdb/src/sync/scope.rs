@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::catalogue::{Catalogue, Served};
 use super::digest::RowHasher;
-use super::permission::{Permission, Permissions};
+use super::permission::{Permission, Permissions, Principal};
 use super::protocol::{Action, Grant, Held, Scope, ScopeId, Want, bit};
 
 /// Compiled scopes that a server keeps.
@@ -151,6 +151,13 @@ impl Compiled {
     }
 }
 
+/// What somebody is about to do with rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    See,
+    Change,
+}
+
 /// Compiles scopes, and remembers them.
 pub(crate) struct Scopes {
     permissions: Option<Permissions>,
@@ -170,29 +177,39 @@ impl Scopes {
         }
     }
 
-    /// What the application lets a principal do with a table.
-    pub(crate) fn of_table(&self, principal: Option<&Text>, table: &Schema) -> Permission {
-        let all = Permission::all;
-        self.permissions
-            .as_ref()
-            .map_or_else(all, |permissions| permissions.permission(principal, table))
+    /// What a principal may do with a table as the current version has it; `None` for everything.
+    pub(crate) fn decide(
+        &self,
+        access: Access,
+        principal: Option<&Principal>,
+        table: &Schema,
+    ) -> Option<Permission> {
+        let may_write = principal.is_none_or(|principal| principal.may_write);
+        let permission = match (&self.permissions, access) {
+            (None, Access::Change) if !may_write => Permission::none(),
+            (None, _) => return None,
+            (Some(permissions), Access::See) => permissions.permission(principal, table),
+            (Some(permissions), Access::Change) => permissions.write_permission(principal, table),
+        };
+        (permission != Permission::all()).then_some(permission)
     }
 
     /// What a principal may do with a table, in the words of the version that `table` is of; `None` for everything.
     fn permission(
         &self,
         db: &Database,
-        principal: Option<&Text>,
+        access: Access,
+        principal: Option<&Principal>,
         table: &Served,
     ) -> Result<Option<Permission>> {
-        let Some(permissions) = self.permissions.as_ref() else {
-            return Ok(None);
-        };
-        let current = self.catalogue.current(db, table.collection.name())?;
-        let permission = permissions.permission(principal, &current.view.own);
-        if permission == Permission::all() {
+        let may_write = principal.is_none_or(|principal| principal.may_write);
+        if self.permissions.is_none() && (may_write || access == Access::See) {
             return Ok(None);
         }
+        let current = self.catalogue.current(db, table.collection.name())?;
+        let Some(permission) = self.decide(access, principal, &current.view.own) else {
+            return Ok(None);
+        };
         if !self.catalogue.has_versions() {
             return Ok(Some(permission));
         }
@@ -206,20 +223,21 @@ impl Scopes {
     pub(crate) fn rights(
         &self,
         db: &Database,
-        principal: Option<&Text>,
+        access: Access,
+        principal: Option<&Principal>,
         table: &str,
     ) -> Result<Option<Rights>> {
         // What is wrong with other tables is said elsewhere.
         let Ok(current) = self.catalogue.current(db, table) else {
             return Ok(None);
         };
-        let Some(permission) = self.permission(db, principal, &current)? else {
+        let Some(permission) = self.permission(db, access, principal, &current)? else {
             return Ok(None);
         };
         // What waits at a replica may have been written under an earlier version than it is of now.
         let mut columns = HashSet::new();
         for served in self.catalogue.in_all(db, table) {
-            if let Some(allowed) = self.permission(db, principal, &served)? {
+            if let Some(allowed) = self.permission(db, access, principal, &served)? {
                 let is_allowed = |field: &&Field| {
                     let names = allowed.columns.as_ref();
                     names.is_none_or(|names| names.contains(&field.name))
@@ -251,7 +269,7 @@ impl Scopes {
     pub(crate) fn compile(
         &self,
         db: &Database,
-        principal: Option<&Text>,
+        principal: Option<&Principal>,
         version: u32,
         want: &Want,
     ) -> Result<Arc<Compiled>> {
@@ -264,12 +282,12 @@ impl Scopes {
                 rows: want.filter.clone(),
                 columns: want.columns.clone(),
             };
-            let permission = match self.permission(db, principal, &table)? {
+            let permission = match self.permission(db, Access::See, principal, &table)? {
                 None => own,
                 Some(allowed) => {
                     // A scope that does not compile by itself is told so; what is forbidden is left out.
                     TableScope::new(&table, &own)?;
-                    both(own, allowed)
+                    own.both(allowed)
                 }
             };
             Ok((table, permission))
@@ -308,7 +326,7 @@ impl Scopes {
     pub(crate) fn of_request(
         &self,
         db: &Database,
-        principal: Option<&Text>,
+        principal: Option<&Principal>,
         version: u32,
         scopes: &[Scope],
         position_holds: bool,
@@ -355,7 +373,7 @@ impl Scopes {
 pub(crate) struct Rights {
     /// The table as the current version has it.
     compiled: Arc<Compiled>,
-    /// The columns that may be written, of all versions.
+    /// The columns that may be seen or written, of all versions.
     columns: HashSet<FieldId>,
     /// Whether there are others.
     is_limited: bool,
@@ -400,23 +418,6 @@ impl Rights {
         }
         Ok(())
     }
-}
-
-/// What both allow.
-fn both(own: Permission, allowed: Permission) -> Permission {
-    let columns = match (own.columns, allowed.columns) {
-        (Some(own), Some(allowed)) => Some(
-            own.into_iter()
-                .filter(|name| allowed.contains(name))
-                .collect(),
-        ),
-        (own, allowed) => own.or(allowed),
-    };
-    let rows = match own.rows {
-        Filter::True => allowed.rows,
-        own => own.and(allowed.rows),
-    };
-    Permission { rows, columns }
 }
 
 fn identity(tables: &[(Served, Permission)]) -> Result<ScopeId> {

@@ -1,10 +1,10 @@
 //! The ledger: who is told, how it is asked, how what lost is brought back.
 
 use common::query::Query;
-use common::{Text, Value, row};
+use common::{Value, row};
 use syncdb::{
-    DeletionPolicy, LedgerOptions, LedgerQuery, Policy, RevertOptions, Reverted, Rule, SetBias,
-    Side, Strategy, Subscription, SyncServerOptions, Visibility,
+    DeletionPolicy, LedgerOptions, LedgerQuery, Policy, Principal, RevertOptions, Reverted, Rule,
+    SetBias, Side, Strategy, Subscription, SyncServerOptions, Visibility,
 };
 
 use super::{Setting, title};
@@ -135,7 +135,7 @@ fn the_principal_is_in_the_ledger() {
     for (db, principal) in [(&a, "alice"), (&b, "bob")] {
         setting.tick();
         db.update("notes", 1, row! { "title": principal }).unwrap();
-        let principal = Text::from(principal);
+        let principal = Principal::new(principal);
         db.sync(&mut |request: &[u8]| setting.server.handle_for(Some(&principal), request))
             .unwrap();
     }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use syncdb::netsim::{Event, LinkOptions, Message, Network, NodeId, TraceEntry, What};
 use syncdb::sync::digest::Digest;
 use syncdb::sync::session::Session;
-use syncdb::{Policy, Rejected, Strategy, SyncDb, SyncServer, SyncServerOptions};
+use syncdb::{Policy, Principal, Rejected, Strategy, SyncDb, SyncServer, SyncServerOptions};
 
 use super::Failure;
 use super::difference;
@@ -520,7 +520,10 @@ impl<'a> World<'a> {
             .as_ref()
             .and(client)
             .map(tables::name);
-        match server.handle_for(principal.map(Text::from).as_ref(), &message.bytes) {
+        match server.handle_for(
+            principal.as_deref().map(Principal::new).as_ref(),
+            &message.bytes,
+        ) {
             Ok(answer) => {
                 let dies = self.server_armed.as_ref().is_some_and(Watched::is_over);
                 // A server that dies while it works answers nothing.

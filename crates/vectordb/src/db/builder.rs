@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -22,6 +22,8 @@ pub(super) struct Builder {
     ended: Condvar,
     watcher: RwLock<Option<Watcher>>,
     is_stopped: AtomicBool,
+    /// Number of builds begun.
+    builds: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -58,6 +60,10 @@ impl Builder {
     /// Stops soon.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn builds(&self) -> usize {
+        self.builds.load(Ordering::Relaxed)
     }
 
     pub(super) fn watch(&self, watcher: Watcher) {
@@ -105,6 +111,7 @@ impl Builder {
     }
 
     fn build(&self, state: &RwLock<State>, number: usize, mut build: Build) -> Result<()> {
+        self.builds.fetch_add(1, Ordering::Relaxed);
         let progress = |done: usize, all: usize| {
             if self.is_stopped.load(Ordering::Acquire) {
                 return ControlFlow::Break(());

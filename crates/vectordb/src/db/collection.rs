@@ -66,6 +66,21 @@ impl VectorCollection {
         self.inner.table.name()
     }
 
+    /// Number of times that an index was built from its vectors since the collection was opened, builds that go on
+    /// included: none where indexes came from a file and nothing much was written.
+    pub fn builds(&self) -> usize {
+        self.inner.follower.builds()
+    }
+
+    /// Takes in what was committed through a transaction, as the next search would, and begins the builds of indexes
+    /// that are due. Does not wait for them.
+    ///
+    /// # Errors
+    /// Only with a storage that can fail.
+    pub fn catch_up(&self) -> Result<()> {
+        self.follow()
+    }
+
     /// Takes in what was committed.
     pub(super) fn follow(&self) -> Result<()> {
         self.inner.follower.follow()

@@ -230,6 +230,11 @@ impl Follower {
         self.builder.wait()
     }
 
+    /// Number of index builds begun so far.
+    pub(super) fn builds(&self) -> usize {
+        self.builder.builds()
+    }
+
     pub(super) fn watch(&self, watcher: Watcher) {
         self.builder.watch(watcher);
     }

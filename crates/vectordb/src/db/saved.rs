@@ -123,29 +123,7 @@ impl VectorDb {
                 beside.display()
             )));
         }
-        let mut image = Image::default();
-        let mut collections = Vec::new();
-        for (number, collection) in self.collections().iter().enumerate() {
-            let columns = collection.with_columns(|columns| {
-                let columns = columns.iter().enumerate();
-                columns
-                    .map(|(at, column)| {
-                        image.under(format!("{number}/{at}/"));
-                        save(column, &mut image)
-                    })
-                    .collect::<Result<Vec<_>>>()
-            })?;
-            collections.push(CollectionMeta {
-                name: collection.name().to_owned(),
-                options: collection.options().clone(),
-                columns,
-            });
-        }
-        let meta = json(&Meta {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            collections,
-        })?;
+        let (meta, image) = self.image()?;
         let Some(open) = file.as_mut() else {
             return Err(Error::closed("the file of the indexes is not open"));
         };
@@ -174,22 +152,128 @@ impl VectorDb {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let db = Self::over(durable::open(path)?);
-        let beside = beside(path);
-        let place = |error: Error| error.at(beside.display());
-        let image = open_pages(&beside, Access::Map)?;
-        let meta: Meta = read_meta(&image, FORMAT, VERSION).map_err(place)?;
+        for saved in SavedCollections::open(&beside(path))?.0 {
+            db.open_saved(&saved.name, saved.options, saved.columns)
+                .map_err(|error| error.at(beside(path).display()))?;
+        }
+        Ok(db)
+    }
+
+    /// Saves what searches need to the file `path`, and no rows: for a database whose rows are kept otherwise. The file
+    /// belongs to this database until it is dropped, changes as a whole or not at all, and saving it again writes only
+    /// what changed of it. Other threads go on meanwhile; builds of indexes are waited for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] while another writer has the file, [`ErrorKind::Io`] when the disk fails or is full.
+    pub fn save_indexes(&self, path: impl AsRef<Path>) -> Result<PagesSaved> {
+        let path = path.as_ref();
+        let mut file = self.file.lock();
+        if !file.as_ref().is_some_and(|file| file.is_at(path)) {
+            *file = None;
+            let open = match PageFile::open_or_create(path) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) =>
+                {
+                    // All of it is made again of the rows, which are elsewhere.
+                    std::fs::remove_file(path)?;
+                    PageFile::open_or_create(path)
+                }
+                open => open,
+            };
+            *file = Some(open?);
+        }
+        let (meta, image) = self.image()?;
+        let Some(open) = file.as_mut() else {
+            return Err(Error::closed("the file of the indexes is not open"));
+        };
+        let saved = open.save(&meta, &image.sections());
+        if saved.is_err() {
+            *file = None;
+        }
+        saved
+    }
+
+    /// As [`VectorDb::open_in`], with indexes that [`VectorDb::save_indexes`] wrote to the file `path`: they are mapped,
+    /// and need no build. Each vector of a row is compared with the one that its index knows, so that an index which is older
+    /// or newer than the rows, or of other rows, is brought up to them. What is not in the file, or damaged there, is built
+    /// from the rows; there need be no file.
+    ///
+    /// # Errors
+    /// As [`VectorDb::open_in`].
+    pub fn open_with_indexes(database: &common::Database, path: impl AsRef<Path>) -> Result<Self> {
+        let saved = SavedCollections::open(path.as_ref()).unwrap_or_default();
+        Self::open_remembered(database, saved)
+    }
+
+    /// All columns that can be saved.
+    fn image(&self) -> Result<(Vec<u8>, Image)> {
+        let mut image = Image::default();
+        let mut collections = Vec::new();
+        for (number, collection) in self.collections().iter().enumerate() {
+            let columns = collection.with_columns(|columns| {
+                let columns = columns.iter().enumerate();
+                columns
+                    .map(|(at, column)| {
+                        image.under(format!("{number}/{at}/"));
+                        save(column, &mut image)
+                    })
+                    .collect::<Result<Vec<_>>>()
+            })?;
+            collections.push(CollectionMeta {
+                name: collection.name().to_owned(),
+                options: collection.options().clone(),
+                columns,
+            });
+        }
+        let meta = json(&Meta {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            collections,
+        })?;
+        Ok((meta, image))
+    }
+}
+
+/// A collection as it was saved.
+struct SavedCollection {
+    name: String,
+    options: CollectionOptions,
+    columns: SavedColumns,
+}
+
+/// The collections of a file.
+#[derive(Default)]
+pub(super) struct SavedCollections(Vec<SavedCollection>);
+
+impl SavedCollections {
+    /// What is in the file; what of a column cannot be read is left out.
+    fn open(path: &Path) -> Result<Self> {
+        let image = open_pages(path, Access::Map)?;
+        let meta: Meta =
+            read_meta(&image, FORMAT, VERSION).map_err(|error| error.at(path.display()))?;
         let mut parts = StoredParts::new(image);
+        let mut all = Vec::new();
         for (number, collection) in meta.collections.into_iter().enumerate() {
             let columns = collection.columns.iter().enumerate().map(|(at, column)| {
                 parts.under(format!("{number}/{at}/"));
                 // The rows have it all: what cannot be read is made again.
                 load(column.as_ref()?, &mut parts).ok()
             });
-            let columns = columns.collect();
-            db.open_saved(&collection.name, collection.options, columns)
-                .map_err(place)?;
+            all.push(SavedCollection {
+                columns: columns.collect(),
+                name: collection.name,
+                options: collection.options,
+            });
         }
-        Ok(db)
+        Ok(Self(all))
+    }
+
+    /// The columns of a collection, if it was saved with these options.
+    pub(super) fn take(&mut self, name: &str, options: &CollectionOptions) -> SavedColumns {
+        let is_it = |saved: &SavedCollection| saved.name == name && saved.options == *options;
+        let at = self.0.iter().position(is_it);
+        at.map(|at| self.0.swap_remove(at).columns)
+            .unwrap_or_default()
     }
 }
 

@@ -3,6 +3,7 @@
 use common::{Error, Result, Row, Text, Value, Vector};
 
 use super::options::CollectionOptions;
+use crate::core::floats;
 use crate::indexing::in_order;
 
 /// The vectors of one row: one without a name for a collection that has one, or several by name.
@@ -46,6 +47,25 @@ impl Vectors {
         let elements = elements.into_iter().collect();
         self.0.push((Some(column.into()), Given::Sparse(elements)));
         self
+    }
+
+    /// Adds a vector for a column as rows hold them: of any dense elements, or sparse.
+    #[must_use]
+    pub fn value(self, column: impl Into<Text>, vector: &Vector) -> Self {
+        match (vector, floats(vector)) {
+            (_, Some(dense)) => self.dense(column, dense.into_owned()),
+            (
+                Vector::Sparse {
+                    indices, values, ..
+                },
+                None,
+            ) => {
+                let elements = indices.iter().copied().zip(values.iter().copied());
+                self.sparse(column, elements)
+            }
+            // Vectors are dense or sparse.
+            _ => self,
+        }
     }
 
     /// Adds the vectors to a row, checked.

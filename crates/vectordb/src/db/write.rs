@@ -37,14 +37,7 @@ impl VectorCollection {
         rows: impl IntoIterator<Item = (I, V, Row)>,
     ) -> Result<Committed> {
         // Checked before the writer's lock is taken: others may write meanwhile.
-        let rows = rows
-            .into_iter()
-            .enumerate()
-            .map(|(i, (id, vectors, metadata))| {
-                self.row(&id.into(), vectors.into(), metadata)
-                    .map_err(|error| error.at(format!("row {i}")))
-            })
-            .collect::<Result<Vec<Row>>>()?;
+        let rows = self.rows(rows)?;
         let mut transaction = self.table().database().begin();
         for (i, row) in rows.into_iter().enumerate() {
             transaction
@@ -54,6 +47,23 @@ impl VectorCollection {
         let committed = transaction.commit()?;
         self.follow_bulk()?;
         Ok(committed)
+    }
+
+    /// Rows of the table, checked as [`VectorCollection::upsert_all`] checks them, for a transaction of the caller's own:
+    /// [`VectorCollection::table`] takes them.
+    ///
+    /// # Errors
+    /// As [`VectorCollection::upsert_all`], but for the rules of metadata, which the transaction checks.
+    pub fn rows<I: Into<RecordId>, V: Into<Vectors>>(
+        &self,
+        rows: impl IntoIterator<Item = (I, V, Row)>,
+    ) -> Result<Vec<Row>> {
+        let rows = rows.into_iter().enumerate();
+        rows.map(|(i, (id, vectors, metadata))| {
+            self.row(&id.into(), vectors.into(), metadata)
+                .map_err(|error| error.at(format!("row {i}")))
+        })
+        .collect()
     }
 
     fn row(&self, id: &RecordId, vectors: Vectors, metadata: Row) -> Result<Row> {

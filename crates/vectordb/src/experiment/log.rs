@@ -18,7 +18,7 @@ const OUTCOMES: &str = "experiment_outcomes";
 /// Table of assignments that are kept: `experiment`, `unit` (the key), and the rest of [`Assignment`] as JSON.
 const ASSIGNMENTS: &str = "experiment_assignments";
 
-/// Who met which variant, and what came of it, in three tables of a database.
+/// Who met which variant, and what came of it, in tables of a database.
 ///
 /// A handle; clones share everything. It reads no clock: times come from the caller.
 ///
@@ -39,6 +39,7 @@ pub struct ExperimentLog {
     assignments: Collection,
     exposures: Collection,
     outcomes: Collection,
+    pub(super) definitions: Collection,
 }
 
 /// A unit's first exposure in an experiment.
@@ -85,9 +86,18 @@ impl ExperimentLog {
             assignments: database.open_collection(assignments.finish()?)?,
             exposures: database.open_collection(exposures.finish()?)?,
             outcomes: database.open_collection(outcomes.finish()?)?,
+            definitions: database.open_collection(super::definitions::schema()?)?,
             database: database.clone(),
         })
     }
+
+    /// The tables of a log.
+    pub const TABLES: [&'static str; 4] = [
+        ASSIGNMENTS,
+        EXPOSURES,
+        OUTCOMES,
+        super::definitions::DEFINITIONS,
+    ];
 
     /// The database underneath.
     pub fn database(&self) -> &Database {

@@ -25,17 +25,18 @@ impl FeatureStore {
                 table.name()
             )));
         }
-        let storage = Arc::new(EventStorage::new(&schema)?);
-        self.read(&table, |record| storage.fill(std::slice::from_ref(record)))?;
-        let kind = StorageKind::Custom(Arc::clone(&storage) as Arc<_>);
-        let name = schema.name.clone();
-        self.inner.database.alter(vec![
-            Alteration::Drop {
-                table: name.clone(),
-            },
-            Alteration::Create { schema, kind },
-        ])?;
+        let storage = self.lay_out(&schema)?;
         self.handle(definition, entity, version, storage)
+    }
+
+    /// Has the events of a table lie as rows of a matrix: a thing of memory, which no file and no log knows of.
+    fn lay_out(&self, schema: &Schema) -> Result<Arc<EventStorage>> {
+        let storage = Arc::new(EventStorage::new(schema)?);
+        let database = &self.inner.database;
+        database.lay_out(&schema.name, Arc::clone(&storage) as Arc<_>)?;
+        // Takes note of what is known of the events that came along.
+        storage.fill(&[])?;
+        Ok(storage)
     }
 
     /// Makes the table of a view, with the events of the view whose place it takes.
@@ -47,15 +48,23 @@ impl FeatureStore {
     ) -> Result<FeatureView> {
         let entity = self.entity(&definition.entity)?;
         let schema = definition.schema(&entity, version)?;
-        let storage = Arc::new(EventStorage::new(&schema)?);
         // From here on nobody writes.
         let mut transaction = self.inner.database.begin();
         let mut alterations = Vec::new();
-        if let Some(before) = before {
-            copy(before, &definition, &schema, &storage)?;
-            let table = schema.name.clone();
-            alterations.push(Alteration::Drop { table });
-        }
+        let (kind, copied) = match before {
+            Some(before) => {
+                let storage = Arc::new(EventStorage::new(&schema)?);
+                copy(before, &definition, &schema, &storage)?;
+                let table = schema.name.clone();
+                alterations.push(Alteration::Drop { table });
+                (
+                    StorageKind::Custom(Arc::clone(&storage) as Arc<_>),
+                    Some(storage),
+                )
+            }
+            // The database makes it, as it would from a file, and it is laid out when it is there.
+            None => (StorageKind::Hash, None),
+        };
         let now = self.inner.database.clock().now();
         let row = row! {
             "name": definition.name.clone(), "version": i64::from(version), "definition": to_json(&definition)?,
@@ -67,9 +76,13 @@ impl FeatureStore {
         self.inner
             .lineage
             .record_in(&mut transaction, &node, &parents)?;
-        let kind = StorageKind::Custom(Arc::clone(&storage) as Arc<_>);
+        let layout = schema.clone();
         alterations.push(Alteration::Create { schema, kind });
         transaction.commit_altered(alterations)?;
+        let storage = match copied {
+            Some(storage) => storage,
+            None => self.lay_out(&layout)?,
+        };
         if let Some(before) = before {
             before.inner.storage.set_replaced();
         }

@@ -64,6 +64,29 @@ impl FeatureStore {
         Ok(version)
     }
 
+    /// All transformers that were kept: name, version, when; the last of a name last.
+    ///
+    /// # Errors
+    /// Only with a storage that can fail.
+    pub fn transformers(&self) -> Result<Vec<(Text, Text, Timestamp)>> {
+        let word = |record: &Record, at: usize| {
+            let word = record.get(at).and_then(Value::as_text);
+            Text::from(word.unwrap_or_default())
+        };
+        let mut found = self.read(&self.inner.transformers, |record| {
+            let created = match record.get(3) {
+                Some(Value::Timestamp(created)) => *created,
+                _ => Timestamp::default(),
+            };
+            Ok((record.seq(), word(record, 0), word(record, 1), created))
+        })?;
+        found.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
+        let found = found.into_iter();
+        Ok(found
+            .map(|(_, name, version, created)| (name, version, created))
+            .collect())
+    }
+
     /// A fitted transformer that was kept: that of a version, or the last one of the name.
     ///
     /// # Errors

@@ -116,6 +116,17 @@ impl FeatureStore {
         Ok(store)
     }
 
+    /// The tables of a store, beside those of its views: see [`ViewDefinition::table`].
+    pub const TABLES: [&'static str; 7] = [
+        ENTITIES,
+        VIEWS,
+        TAGS,
+        TRANSFORMERS,
+        training::TRAINING_SETS,
+        crate::lineage::NODES,
+        crate::lineage::EDGES,
+    ];
+
     /// The database underneath.
     pub fn database(&self) -> &Database {
         &self.inner.database

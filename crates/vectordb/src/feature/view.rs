@@ -23,6 +23,13 @@ const FORGOTTEN_AT_ONCE: usize = 10_000;
 /// Events of a batch that are written between two looks at who may stop it.
 const EVENTS_UNWATCHED: usize = 4_096;
 
+/// Somebody stopped a batch.
+fn stopped(at: usize, all: usize) -> Error {
+    Error::closed(format!(
+        "the batch was stopped after {at} of {all} events; nothing of it is kept"
+    ))
+}
+
 /// A feature view of a store. A handle; clones share everything.
 #[derive(Clone)]
 pub struct FeatureView {
@@ -197,8 +204,8 @@ impl FeatureView {
         self.ingest_watched(batch, on_invalid, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`FeatureView::ingest`], and calls a function from time to time with how many events are done, which may stop
-    /// the work: nothing of the batch is kept then.
+    /// As [`FeatureView::ingest`], and calls a function from time to time with how many events are done, at last before
+    /// the commit, which may stop the work: nothing of the batch is kept then.
     ///
     /// # Errors
     /// As [`FeatureView::ingest`]; [`ErrorKind::Closed`] when it was stopped.
@@ -217,10 +224,7 @@ impl FeatureView {
         for at in 0..batch.keys.len() {
             without.clear();
             if at % EVENTS_UNWATCHED == 0 && watch(at).is_break() {
-                return Err(Error::closed(format!(
-                    "the batch was stopped after {at} of {} events; nothing of it is kept",
-                    batch.keys.len()
-                )));
+                return Err(stopped(at, batch.keys.len()));
             }
             loop {
                 let written = self.write(&mut transaction, batch, &columns, at, &without, now);
@@ -285,9 +289,12 @@ impl FeatureView {
             });
             lineage.record_in(&mut transaction, &run, &all)?;
         }
+        // A commit cannot be stopped: this is the last chance.
+        let all = batch.keys.len();
+        if watch(all).is_break() {
+            return Err(stopped(all, all));
+        }
         report.seq = transaction.commit()?.seq;
-        // It is done: nothing is left to stop.
-        let _ = watch(batch.keys.len());
         Ok(report)
     }
 

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// Table of nodes: `id` (the key), `kind`, `name`, `version`, `parameters` as JSON, `code`, `created_at`, `seq`.
-const NODES: &str = "lineage_nodes";
+pub(crate) const NODES: &str = "lineage_nodes";
 /// Table of edges: `parent` and `child` (the key).
-const EDGES: &str = "lineage_edges";
+pub(crate) const EDGES: &str = "lineage_edges";
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -76,11 +76,10 @@ class VersionVector(native.VersionVectorMethods):
 
     def increment(self) -> None:
         """Counts one more event of the vector's own client."""
-        vector, client_id = self.vector, self.client_id
         try:
-            vector[client_id] += 1
+            self.vector[self.client_id] += 1
         except KeyError:
-            vector[client_id] = 1
+            self.vector[self.client_id] = 1
 
     @classmethod
     def from_dict(cls, data: dict[str, int], client_id: str | None = None) -> VersionVector:

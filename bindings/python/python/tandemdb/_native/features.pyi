@@ -1,6 +1,6 @@
 # What `src/features.rs` gives to `vectordb.features` and `vectordb.lineage`.
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -202,6 +202,16 @@ class Retrieval:
         threads: int = 1,
         deadline: float | None = None,
     ) -> Retrieved: ...
+    def stream(
+        self,
+        batches: Iterable[Any],
+        *,
+        as_of: _AsOf = None,
+        dtype: Literal["float64", "float32"] = "float64",
+        order: Literal["C", "F"] = "C",
+        threads: int = 1,
+        deadline: float | None = None,
+    ) -> Iterator[Retrieved]: ...
     def get_many_async(
         self,
         keys: Any,
@@ -275,7 +285,12 @@ class FeatureStore:
     def versions(self, view: str) -> list[int]: ...
     def definition(self, view: str, version: int) -> dict[str, Any]: ...
     def retrieval(
-        self, views: Any, *, transformer: ColumnTransformer | Steps | None = None, materialised: bool = False
+        self,
+        views: Any,
+        *,
+        transformer: ColumnTransformer | Steps | None = None,
+        materialised: bool = False,
+        observer: Callable[[dict[str, int], float], object] | None = None,
     ) -> Retrieval: ...
     def retrieve(
         self, views: Any, keys: Any, as_of: _AsOf = None, *, transformer: ColumnTransformer | Steps | None = None

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::commit::Committed;
 use super::database::{Database, Inner, Writer};
+use super::journal::TableEntry;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::core::base::{Record, RecordId, Text, Value, ValueInput};
@@ -225,7 +226,23 @@ impl Transaction<'_> {
         let undo = plan.publish();
         let rebuilds = plan.rebuilds;
         drop(open);
-        match self.commit() {
+        let schemas: Vec<Option<Arc<Schema>>> = plan
+            .tables
+            .values()
+            .map(|table| table.as_ref().map(|table| table.schema()))
+            .collect();
+        let tables = plan.tables.iter().zip(&undo.before).zip(&schemas);
+        let tables: Vec<TableEntry<'_>> = tables
+            .filter_map(|(((name, after), (_, before)), schema)| {
+                TableEntry::of_alteration(
+                    name,
+                    before.as_deref(),
+                    after.as_deref(),
+                    schema.as_deref(),
+                )
+            })
+            .collect();
+        match self.commit_with(&tables) {
             Ok(committed) => {
                 if rebuilds {
                     // Its positions are those of columns that are no more.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering as AtomicOrdering;
 
 use super::commit::Committed;
 use super::database::Database;
+use super::journal::TableEntry;
 use super::table::Table;
 use crate::core::base::{Record, RecordId, Row, Value, ValueInput};
 use crate::core::schema::{IndexSpec, Schema, Validator};
@@ -233,7 +234,13 @@ impl Collection {
     pub fn create_index(&self, spec: IndexSpec) -> Result<()> {
         let _writer = self.db.inner.lock_writer()?;
         self.table.check_alive()?;
-        self.table.create_index(spec)
+        let index = spec.name.clone();
+        self.table.create_index(spec, |schema| {
+            self.db.inner.tell_tables(&[TableEntry::IndexCreated {
+                schema,
+                index: &index,
+            }])
+        })
     }
 
     /// Drops a secondary index.
@@ -242,7 +249,12 @@ impl Collection {
     /// [`crate::ErrorKind::NotFound`], with the names there are.
     pub fn drop_index(&self, name: &str) -> Result<()> {
         let _writer = self.db.inner.lock_writer()?;
-        self.table.drop_index(name)
+        self.table.drop_index(name, || {
+            self.db.inner.tell_tables(&[TableEntry::IndexDropped {
+                table: &self.table.name,
+                index: name,
+            }])
+        })
     }
 }
 

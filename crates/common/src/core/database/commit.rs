@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::database::Inner;
+use super::journal::{JournalEntry, TableEntry};
 use super::table::Table;
 use super::write_set::{Pending, WriteSet};
-use crate::core::base::{Metadata, Record, RecordId, Seq, Slot, Timestamp, Value};
+use crate::core::base::{Metadata, Record, RecordId, Seq, Slot, Text, Timestamp, Value};
 use crate::core::schema::ReferenceAction;
 use crate::core::storage::{Index, Write};
 use crate::core::versioning::{Change, ChangeKind, ColumnSet, Hlc};
@@ -40,13 +41,23 @@ struct Step<'a> {
 }
 
 impl Inner {
-    /// Checks, applies, logs and publishes the writes; the caller holds the writer's lock.
-    pub(super) fn commit(&self, set: &WriteSet, seq: Seq, now: Timestamp) -> Result<Committed> {
+    /// Checks, applies, logs and publishes the writes; the caller holds the writer's lock. The journal is told of them
+    /// together with what happens to tables.
+    pub(super) fn commit(
+        &self,
+        set: &WriteSet,
+        seq: Seq,
+        now: Timestamp,
+        tables: &[TableEntry<'_>],
+    ) -> Result<Committed> {
         let steps: SmallVec<[Step<'_>; 1]> = set
             .last_writes()
             .filter_map(|write| step_of(set, write))
             .collect();
         if steps.is_empty() {
+            if !tables.is_empty() {
+                self.tell_tables(tables)?;
+            }
             return Ok(Committed {
                 seq: self.committed(),
                 stamp: Hlc::default(),
@@ -56,6 +67,18 @@ impl Inner {
         self.check_constraints(set, &steps)?;
         let stamp = self.clock.tick_at(now);
         let changes = changes_of(&steps, seq, stamp, now);
+        // Last of what may fail: a database with a journal has storages in memory only, which do not.
+        self.tell(&|journal| {
+            let names = steps.iter().map(|step| &step.table.name);
+            let changes: SmallVec<[(&Text, &Change); 4]> = names.zip(&changes).collect();
+            let entry = JournalEntry {
+                seq,
+                stamp,
+                tables,
+                changes: &changes,
+            };
+            entry.send(journal)
+        })?;
 
         // A short commit to memory while no snapshot is open keeps nothing aside: whoever opens a snapshot, or
         // meets one of its records, waits for this lock, and so for at most `WAIT_WRITES_MAX` writes.

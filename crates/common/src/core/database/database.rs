@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::collection::Collection;
 use super::commit::Committed;
+use super::journal::{JournalFunction, TableEntry};
 use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
@@ -74,6 +75,8 @@ pub(super) struct Inner {
     pub(super) open: Mutex<BTreeMap<Seq, usize>>,
     pub(super) clock: HybridClock,
     pub(super) rules: RuleRegistry,
+    /// Told of every change before it takes effect.
+    pub(super) journal: OnceLock<JournalFunction>,
     poisoned: RwLock<Option<String>>,
     is_poisoned: AtomicBool,
     listeners: RwLock<Vec<(u64, CommitListener)>>,
@@ -139,6 +142,7 @@ impl Database {
                 open: Mutex::new(BTreeMap::new()),
                 clock: HybridClock::new(options.clock),
                 rules: options.rules,
+                journal: OnceLock::new(),
                 poisoned: RwLock::new(None),
                 is_poisoned: AtomicBool::new(false),
                 listeners: RwLock::new(Vec::new()),
@@ -215,6 +219,10 @@ impl Database {
             &self.inner.rules,
             Arc::clone(&self.inner.kept_aside),
         )?);
+        self.inner.tell_tables(&[TableEntry::Created {
+            schema: &table.schema(),
+            kind: &table.kind,
+        }])?;
         writer.next_table += 1;
         if table.has_references {
             self.inner.has_references.store(true, Ordering::Relaxed);
@@ -231,10 +239,11 @@ impl Database {
     /// saved database is opened. The log goes on after the highest seq loaded.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Conflict`] when the table is not empty or the log has begun; otherwise as
+    /// [`crate::ErrorKind::Conflict`] when the table is not empty, the log has begun or there is a journal; otherwise as
     /// [`Collection::insert_values`]. Nothing is loaded then.
     pub fn load(&self, collection: &Collection, records: &[Record]) -> Result<()> {
         let _writer = self.inner.lock_writer()?;
+        self.inner.check_unjournaled()?;
         let table = &collection.table;
         if !table.storage.is_empty() || !self.inner.log.read().is_empty() {
             return Err(Error::conflict(format!(
@@ -273,6 +282,7 @@ impl Database {
     /// [`crate::ErrorKind::Invalid`] when a record loaded is newer.
     pub fn resume_at(&self, seq: Seq) -> Result<()> {
         let _writer = self.inner.lock_writer()?;
+        self.inner.check_unjournaled()?;
         let mut log = self.inner.log.write();
         if !log.is_empty() {
             return Err(Error::conflict("the log has begun already"));
@@ -335,6 +345,9 @@ impl Database {
                 referrer.name
             )));
         }
+        self.inner.tell_tables(&[TableEntry::Dropped {
+            table: &collection.table.name,
+        }])?;
         collection.table.dropped.store(true, Ordering::Relaxed);
         self.inner.tables.write().by_name.remove(name);
         Ok(())

@@ -222,8 +222,13 @@ impl Table {
         })
     }
 
-    /// Builds an index and puts it to use; the caller holds the writer's lock.
-    pub(super) fn create_index(&self, spec: IndexSpec) -> Result<()> {
+    /// Builds an index and puts it to use, unless `before` fails, which is given the schema with the index; the caller
+    /// holds the writer's lock.
+    pub(super) fn create_index(
+        &self,
+        spec: IndexSpec,
+        before: impl FnOnce(&Schema) -> Result<()>,
+    ) -> Result<()> {
         let schema = self.schema();
         let mut changed = Schema::clone(&schema);
         changed.indexes.push(spec.clone());
@@ -233,6 +238,7 @@ impl Table {
         if index.spec().unique {
             self.check_unique(&index)?;
         }
+        before(&changed)?;
         let unique = index.spec().unique;
         let indexes: Arc<[_]> = self
             .indexes()
@@ -246,8 +252,8 @@ impl Table {
         Ok(())
     }
 
-    /// Takes an index out of use; the caller holds the writer's lock.
-    pub(super) fn drop_index(&self, name: &str) -> Result<()> {
+    /// Takes an index out of use, unless `first` fails; the caller holds the writer's lock.
+    pub(super) fn drop_index(&self, name: &str, first: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut changed = Schema::clone(&self.schema());
         let before = changed.indexes.len();
         changed.indexes.retain(|spec| spec.name != name);
@@ -263,6 +269,7 @@ impl Table {
                 known.join(", ")
             )));
         }
+        first()?;
         let kept: Arc<[_]> = self
             .indexes()
             .iter()

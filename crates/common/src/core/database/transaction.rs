@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::collection::Collection;
 use super::commit::Committed;
 use super::database::{Database, Inner, Writer};
+use super::journal::TableEntry;
 use super::table::Table;
 use super::view::View;
 use super::write_set::WriteSet;
@@ -378,6 +379,11 @@ impl<'db> Transaction<'db> {
     /// [`crate::ErrorKind::Closed`] when the database refuses writes; what a storage of the application's own
     /// fails with. Nothing is changed then.
     pub fn commit(self) -> Result<Committed> {
+        self.commit_with(&[])
+    }
+
+    /// Commits, and tells the journal of `tables` in the same entry.
+    pub(super) fn commit_with(self, tables: &[TableEntry<'_>]) -> Result<Committed> {
         let Self {
             db,
             set,
@@ -387,7 +393,7 @@ impl<'db> Transaction<'db> {
             derives: _,
         } = self;
         db.inner.check_usable()?;
-        let committed = db.inner.commit(&set, seq, now)?;
+        let committed = db.inner.commit(&set, seq, now, tables)?;
         drop(writer);
         db.inner.notify(&committed);
         Ok(committed)

@@ -17,8 +17,9 @@ use std::io::Write;
 
 use super::guard::Guard;
 use super::json::{decode_schema, encode_schema};
+use super::record::{encode_record, metadata};
 use super::{msgpack, rows};
-use crate::core::base::{Metadata, Record, Seq, Timestamp};
+use crate::core::base::{Metadata, Record, Seq};
 use crate::core::schema::Schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COLLECTIONS_MAX, Limits, ROWS_MAX};
@@ -185,7 +186,7 @@ impl<W: Write> ImageWriter<W> {
             return Err(rows::at_row(error, schema, *row));
         }
         let before = self.block.bytes.len();
-        if let Err(error) = write_record(record, &mut self.block.bytes) {
+        if let Err(error) = encode_record(record, &mut self.block.bytes) {
             // Half a row would make the block unreadable for a caller who goes on.
             self.block.bytes.truncate(before);
             return Err(rows::at_row(error, schema, *row));
@@ -246,20 +247,6 @@ impl<W: Write> ImageWriter<W> {
         self.out.flush()?;
         Ok(self.out)
     }
-}
-
-fn write_record(record: &Record, out: &mut Vec<u8>) -> Result<()> {
-    let Metadata {
-        seq,
-        created,
-        updated,
-        revision,
-    } = record.metadata();
-    msgpack::unsigned(seq.0, out)?;
-    msgpack::integer(created.0, out)?;
-    msgpack::integer(updated.0, out)?;
-    msgpack::unsigned(revision.into(), out)?;
-    msgpack::cells(record, out)
 }
 
 /// Reads an image.
@@ -461,13 +448,7 @@ fn read_rows<'a>(
                 "a table has at most {ROWS_MAX} rows"
             )));
         }
-        let metadata = Metadata {
-            seq: Seq(reader.unsigned()?),
-            created: Timestamp(reader.integer()?),
-            updated: Timestamp(reader.integer()?),
-            revision: u32::try_from(reader.unsigned()?)
-                .map_err(|_| Error::corrupt("a revision fits 32 bits"))?,
-        };
+        let metadata = metadata(&mut reader)?;
         let values =
             reader
                 .cells(schema)

@@ -240,6 +240,11 @@ impl ChangeTracker {
         self.before_from
     }
 
+    /// Notes that no record before a change is kept so far.
+    pub(crate) const fn forget_before(&mut self) {
+        self.before_from = self.last;
+    }
+
     /// Number of changes of commits after `seq`, as far as they are kept.
     pub fn count_after(&self, seq: Seq) -> usize {
         let before = self.changes.partition_point(|of, _| of <= seq);

@@ -12,6 +12,7 @@ use common::{
 use super::versions::underived;
 use super::{Actor, Push, revert};
 use crate::migration::Flow;
+use crate::names::is_apart;
 use crate::sync::authority::Authority;
 use crate::sync::catalogue::Ages;
 use crate::sync::columns::{RowWrites, forget, is_nobody};
@@ -78,7 +79,7 @@ impl Push<'_> {
         op: &Op,
         conflicts: &mut Vec<LedgerEntry>,
     ) -> Result<()> {
-        if is_system(&op.table) {
+        if is_system(&op.table) || is_apart(&self.server.db, &op.table) {
             return Err(Error::invalid(format!(
                 "table `{}` belongs to the server",
                 op.table
@@ -136,7 +137,7 @@ impl Push<'_> {
             (Action::Revert { entry, force }, _) => {
                 let actor = Actor {
                     written: self.written.clone(),
-                    principal: self.principal.cloned(),
+                    principal: self.principal.map(|principal| principal.name.clone()),
                 };
                 let first = conflicts.len();
                 let reverted = revert(self.server, tx, *entry, *force, &actor, first)?;
@@ -711,7 +712,7 @@ impl Push<'_> {
     ) -> Result<LedgerEntry> {
         let actor = Actor {
             written: self.written.clone(),
-            principal: self.principal.cloned(),
+            principal: self.principal.map(|principal| principal.name.clone()),
         };
         entry(
             self.server,

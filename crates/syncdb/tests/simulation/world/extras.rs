@@ -40,7 +40,10 @@ impl World<'_> {
         }
         let rights = self.rights.clone();
         options.permissions(Permissions::new(move |principal, table| {
-            let client = principal.and_then(|name| name.strip_prefix("client-")?.parse().ok());
+            let client = principal.and_then(|principal| {
+                let number = principal.name.strip_prefix("client-")?;
+                number.parse().ok()
+            });
             match client.and_then(|client: usize| rights.lock()[client].clone()) {
                 Some(places) if table.name == "tasks" => {
                     Permission::rows(scope::in_places(&places))

@@ -169,6 +169,21 @@ impl<'a> Reader<'a> {
         Ok(values)
     }
 
+    /// So many values, of any kind.
+    pub(in super::super) fn values(&mut self, count: usize) -> Result<Vec<Value>> {
+        self.guard.elements(count, 24)?;
+        let mut values = Vec::with_capacity(reserve::<Value>(count));
+        for _ in 0..count {
+            values.push(self.value(0)?);
+        }
+        Ok(values)
+    }
+
+    /// What has not been read.
+    pub(in super::super) const fn into_rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Any value; `depth` lists and maps are around it.
     pub(in super::super) fn value(&mut self, depth: usize) -> Result<Value> {
         let marker = self.marker()?;

@@ -58,6 +58,14 @@ struct Bits<'a> {
 
 impl Bits<'_> {
     fn fill(&mut self) {
+        // Eight at once; those for which there is no room are read again.
+        if let Some(eight) = self.input.first_chunk() {
+            self.held |= u64::from_le_bytes(*eight) << self.count;
+            let bytes = (63 - self.count) / 8;
+            self.input = self.input.get(bytes as usize..).unwrap_or_default();
+            self.count += bytes * 8;
+            return;
+        }
         while self.count <= 56
             && let Some((byte, rest)) = self.input.split_first()
         {
@@ -93,39 +101,45 @@ struct Code {
 }
 
 impl Code {
-    /// The canonical code of these lengths; none if it is no whole code, and not one symbol or none either where
-    /// `may_lack` says so.
-    fn new(lengths: &[u8], may_lack: bool) -> Option<Self> {
-        let mut counts = [0_usize; BITS_MAX + 1];
-        for length in lengths {
-            *counts.get_mut(usize::from(*length))? += 1;
+    /// The canonical code of symbols with these lengths, none of them 0, by symbol; none if it is no whole code, and not
+    /// one symbol or none either where `may_lack` says so.
+    ///
+    /// The work is in proportion to the symbols that occur, of which a short stream has few.
+    fn new(used: &[(u16, u8)], may_lack: bool) -> Option<Self> {
+        let mut starts = [0_usize; BITS_MAX + 2];
+        for (_, length) in used {
+            *starts.get_mut(usize::from(*length) + 1)? += 1;
         }
-        counts[0] = 0;
-        let longest = counts.iter().rposition(|count| *count > 0).unwrap_or(1);
-        let mut next = [0_usize; BITS_MAX + 2];
-        let (mut code, mut used) = (0, 0);
-        for (length, count) in counts.iter().enumerate().skip(1) {
-            *next.get_mut(length)? = code;
-            code = (code + count) << 1;
-            used += count << (BITS_MAX - length);
+        let longest = starts.iter().rposition(|count| *count > 0).unwrap_or(2) - 1;
+        let mut taken = 0;
+        for (length, count) in starts.iter().skip(1).enumerate() {
+            taken += count << (BITS_MAX - length);
         }
-        let symbols: usize = counts.iter().sum();
-        if used > 1 << BITS_MAX || (used < 1 << BITS_MAX && !(may_lack && symbols <= 1)) {
+        if taken > 1 << BITS_MAX || (taken < 1 << BITS_MAX && !(may_lack && used.len() <= 1)) {
             return None;
         }
-        let mut table = vec![0_u16; 1 << longest];
-        for (symbol, length) in lengths.iter().enumerate() {
-            let bits = usize::from(*length);
-            if bits == 0 {
-                continue;
-            }
-            let place = next.get_mut(bits)?;
-            let code = place.reverse_bits() >> (usize::BITS - u32::from(*length));
+        // By length, and by symbol among equal lengths.
+        let mut sorted = vec![0_u16; used.len()];
+        for at in 1..starts.len() {
+            *starts.get_mut(at)? += *starts.get(at - 1)?;
+        }
+        let mut place = starts;
+        for (symbol, length) in used {
+            let place = place.get_mut(usize::from(*length))?;
+            *sorted.get_mut(*place)? = symbol << 4 | u16::from(*length);
             *place += 1;
-            let entry = u16::try_from(symbol << 4 | bits).ok()?;
-            for slot in table.get_mut(code..)?.iter_mut().step_by(1 << bits) {
-                *slot = entry;
+        }
+        // Twice as long for each bit: what stands there stands there again, whatever the next bit is.
+        let mut table = Vec::with_capacity(1 << longest);
+        table.push(0_u16);
+        let mut code = 0_usize;
+        for length in 1..=longest {
+            table.extend_from_within(..);
+            for entry in sorted.get(*starts.get(length)?..*starts.get(length + 1)?)? {
+                *table.get_mut(code.reverse_bits() >> (usize::BITS as usize - length))? = *entry;
+                code += 1;
             }
+            code <<= 1;
         }
         Some(Self {
             mask: (1 << longest) - 1,
@@ -133,6 +147,7 @@ impl Code {
         })
     }
 
+    #[inline]
     fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
         if bits.count < 16 {
             bits.fill();
@@ -156,15 +171,17 @@ struct Codes {
 
 /// Those that need no description.
 static FIXED: LazyLock<Option<Codes>> = LazyLock::new(|| {
-    let lengths: [u8; 288] = std::array::from_fn(|symbol| match symbol {
+    let length = |symbol| match symbol {
         0..=143 => 8,
         144..=255 => 9,
         256..=279 => 7,
         _ => 8,
-    });
+    };
+    let literals: Vec<_> = (0..288).map(|symbol| (symbol, length(symbol))).collect();
+    let distances: Vec<_> = (0..32).map(|symbol| (symbol, 5)).collect();
     Some(Codes {
-        literals: Code::new(&lengths, false)?,
-        distances: Code::new(&[5; 32], false)?,
+        literals: Code::new(&literals, false)?,
+        distances: Code::new(&distances, false)?,
     })
 });
 
@@ -177,24 +194,40 @@ impl Codes {
         for place in ORDER.get(..listed)? {
             *lengths.get_mut(*place)? = u8::try_from(bits.take(3)?).ok()?;
         }
-        let code = Code::new(&lengths, false)?;
-        let mut all = Vec::with_capacity(literals + distances);
-        while all.len() < literals + distances {
+        let mut used: Vec<(u16, u8)> = Vec::with_capacity(64);
+        used.extend((0..).zip(lengths).filter(|(_, length)| *length > 0));
+        let code = Code::new(&used, false)?;
+
+        // Both codes one after the other; a run may go from one into the other.
+        used.clear();
+        let (mut at, mut last) = (0, None);
+        while at < literals + distances {
             let (length, times) = match code.symbol(bits)? {
-                16 => (*all.last()?, 3 + bits.take(2)?),
+                16 => (last?, 3 + bits.take(2)?),
                 17 => (0, 3 + bits.take(3)?),
                 18 => (0, 11 + bits.take(7)?),
                 length => (u8::try_from(length).ok()?, 1),
             };
-            all.extend(std::iter::repeat_n(length, times));
+            last = Some(length);
+            if length > 0 {
+                for symbol in at..at + times {
+                    used.push((u16::try_from(symbol).ok()?, length));
+                }
+            }
+            at += times;
         }
-        let (first, second) = all.split_at_checked(literals)?;
-        if second.len() != distances {
+        if at != literals + distances {
             return None;
         }
+        let first = u16::try_from(literals).ok()?;
+        let boundary = used.partition_point(|(symbol, _)| *symbol < first);
+        let (literals, distances) = used.split_at_mut(boundary);
+        for (symbol, _) in &mut *distances {
+            *symbol -= first;
+        }
         Some(Self {
-            literals: Code::new(first, false)?,
-            distances: Code::new(second, true)?,
+            literals: Code::new(literals, false)?,
+            distances: Code::new(distances, true)?,
         })
     }
 

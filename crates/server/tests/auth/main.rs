@@ -1,0 +1,15 @@
+//! Who may ask what of a server on a real socket: tokens, keys, scopes, permissions, tenants, the audit.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod administration;
+mod isolation;
+mod issuer;
+mod jwks;
+mod matrix;
+mod permissions;
+mod replay;
+mod site;

@@ -1,0 +1,13 @@
+//! Vectors, features, transformers and experiments, served over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod experiments;
+mod features;
+mod hostile;
+mod killed;
+mod manual;
+mod permitted;
+mod reopen;
+mod running;
+mod vectors;
