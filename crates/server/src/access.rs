@@ -190,6 +190,10 @@ impl Access {
     /// # Errors
     /// A problem that names the column that is not there, or whose value is not of its type.
     pub(crate) fn given(&self, json: &[u8]) -> Result<Row, Problem> {
+        #[expect(
+            clippy::zero_sized_map_values,
+            reason = "the names alone, as serde reads them"
+        )]
         let names: BTreeMap<Cow<'_, str>, IgnoredAny> =
             serde_json::from_slice(json).map_err(|error| {
                 let name = &self.schema.name;

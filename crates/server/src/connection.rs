@@ -58,8 +58,6 @@ pub(crate) fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(options.header_timeout)
-        .keep_alive_timeout(options.stall_timeout)
         .max_concurrent_streams(options.streams_max)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(RESETS_MAX)

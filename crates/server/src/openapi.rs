@@ -109,7 +109,7 @@ impl Group {
         document.tags.push(self.tag);
         for route in self.routes {
             let method = route.method.as_str().to_ascii_lowercase();
-            let operation = route.operation.to_json(self.tag, route.path);
+            let operation = route.operation.into_json(self.tag, route.path);
             let item = document.paths.entry(route.path).or_default();
             item.insert(method, operation);
             router = router.route(route.path, route.handler);
@@ -164,6 +164,11 @@ impl Document {
 /// A schema of the document by its name.
 pub(crate) fn reference(name: &str) -> Json {
     json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// What is said of a body of JSON.
+fn content(schema: Json) -> Json {
+    Json::Object(Map::from_iter([("schema".to_owned(), schema)]))
 }
 
 /// What is to be known about a route.
@@ -229,8 +234,7 @@ impl Operation {
     /// A body of JSON.
     #[must_use]
     pub(crate) fn takes(mut self, schema: Json) -> Self {
-        self.body
-            .insert(JSON.to_owned(), json!({ "schema": schema }));
+        self.body.insert(JSON.to_owned(), content(schema));
         self
     }
 
@@ -250,7 +254,7 @@ impl Operation {
     /// An answer of JSON.
     #[must_use]
     pub(crate) fn gives(self, status: u16, description: &str, schema: Json) -> Self {
-        let content = json!({ JSON: { "schema": schema } });
+        let content = json!({ JSON: content(schema) });
         self.answer(
             status,
             json!({ "description": description, "content": content }),
@@ -291,7 +295,8 @@ impl Operation {
         self
     }
 
-    fn to_json(mut self, tag: &str, path: &str) -> Json {
+    #[expect(clippy::indexing_slicing, reason = "the object is made here")]
+    fn into_json(mut self, tag: &str, path: &str) -> Json {
         for name in path.split(['{', '}']).skip(1).step_by(2) {
             let description = match name {
                 "table" => "Name of the table",

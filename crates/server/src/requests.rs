@@ -193,11 +193,11 @@ fn broken(error: &Error) -> Problem {
         return problem;
     }
     for violation in &mut problem.violations {
-        violation.message = match violation.rule.as_str() {
+        let message = match violation.rule.as_str() {
             "unique" => "is another row's value in a unique index",
             _ => "is against a reference between tables",
-        }
-        .to_owned();
+        };
+        message.clone_into(&mut violation.message);
     }
     let found: Vec<String> = problem
         .violations

@@ -98,7 +98,7 @@ impl AsyncWrite for IdleTimeout {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
-        if matches!(polled, Poll::Ready(Ok(1..))) {
+        if matches!(polled, Poll::Ready(Ok(PART_OF_ANSWER..))) {
             this.activity.wrote();
         }
         this.write.check(context, polled)
@@ -121,7 +121,7 @@ impl AsyncWrite for IdleTimeout {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        if matches!(polled, Poll::Ready(Ok(1..))) {
+        if matches!(polled, Poll::Ready(Ok(PART_OF_ANSWER..))) {
             this.activity.wrote();
         }
         this.write.check(context, polled)
@@ -145,6 +145,8 @@ pub(crate) struct Activity {
     released: AtomicBool,
 }
 
+/// Fewest bytes in one write that are part of an answer which takes its time; fewer are an answer to a ping of HTTP/2.
+const PART_OF_ANSWER: usize = 1_024;
 /// Longest that a peer may take for answers after the last request, as long as it goes on taking bytes.
 const TAKING_MAX: Duration = Duration::from_mins(10);
 

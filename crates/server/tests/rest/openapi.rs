@@ -12,7 +12,7 @@ fn every_route_of_the_document_is_there_and_takes_no_other_method() {
     let methods = ["get", "post", "put", "patch", "delete"];
     for (path, item) in paths {
         let item = item.as_object().unwrap();
-        let concrete = path.replace('{', "").replace('}', "");
+        let concrete = path.replace(['{', '}'], "");
         for method in methods {
             let Some(operation) = item.get(method) else {
                 let answer = running.send(&method.to_uppercase(), &concrete, &[], b"x");

@@ -1,6 +1,6 @@
 //! Peers that take their time: each is let go, and others are answered meanwhile.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -62,5 +62,44 @@ fn t47_slow_peers_are_let_go_and_others_are_answered() {
     for thread in threads {
         thread.join().unwrap();
     }
+    running.end();
+}
+
+/// R16: a peer of HTTP/2 that asks for nothing, and pings and answers pings all the time.
+#[test]
+fn t47_a_peer_that_only_pings_is_let_go() {
+    let short = Duration::from_millis(400);
+    let options = ServeOptions {
+        header_timeout: short,
+        stall_timeout: short,
+        ..ServeOptions::default()
+    };
+    let running = run_with(notes(), SyncServerOptions::default(), options);
+    let mut stream = TcpStream::connect(running.address).unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
+    let mut reading = stream.try_clone().unwrap();
+    let pings = std::thread::spawn(move || {
+        let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0], b"12345678".as_slice()].concat();
+        let mut sent = 0;
+        while stream.write_all(&ping).is_ok() {
+            sent += 1;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        sent
+    });
+    // Reads all that comes until the server closes the connection.
+    reading
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let mut answers = Vec::new();
+    match reading.read_to_end(&mut answers) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+    assert!(pings.join().unwrap() > 1);
+    // It was HTTP/2, and pings were answered.
+    assert!(answers.windows(8).any(|bytes| bytes == b"12345678"));
     running.end();
 }

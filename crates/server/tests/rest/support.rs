@@ -111,7 +111,7 @@ pub(crate) fn run_with(db: Database, sync: SyncServerOptions, options: ServeOpti
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_mins(1)))
         .max_redirects(0)
         .build();
     Running {
