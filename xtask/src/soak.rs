@@ -234,9 +234,9 @@ fn churn(context: &Context, rows: u64) -> Result<bool> {
 }
 
 /// A test of durable storage at another length.
-fn durable(context: &Context, test: &str, setting: &str, runs: u64) -> Result<bool> {
+fn durable(context: &Context, suite: &str, setting: &str, runs: u64) -> Result<bool> {
     let mut command = tools::nextest(context)?;
-    command.args(["run", "--package", "tandemdb-durable", "--test", test]);
+    command.args(["run", "--package", "tandemdb-durable", "--test", suite]);
     command.args([
         "--success-output=immediate",
         "--cargo-profile",
@@ -244,7 +244,7 @@ fn durable(context: &Context, test: &str, setting: &str, runs: u64) -> Result<bo
         "t23",
     ]);
     command.env(setting, runs.to_string());
-    let (status, text) = context.run_any(test, &mut command)?;
+    let (status, text) = context.run_any(suite, &mut command)?;
     for line in text
         .lines()
         .filter(|line| line.contains("crash images") || line.contains("acknowledged,"))

@@ -70,7 +70,7 @@ fn r6_t23_t42_killed_at_random_moments_nothing_acknowledged_is_lost() {
     let kills = env::var("TANDEMDB_KILLS").map_or(20, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let mut acked: BTreeMap<i64, i64> = BTreeMap::new();
-    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut torn = 0;
     for kill in 0..kills {
         let mut child = Command::new(env::current_exe().unwrap())
@@ -79,10 +79,10 @@ fn r6_t23_t42_killed_at_random_moments_nothing_acknowledged_is_lost() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        let moment = seed % 300;
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let moment = random % 300;
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = 0;
         while let Some(Ok(line)) = lines.next() {

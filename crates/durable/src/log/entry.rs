@@ -453,7 +453,9 @@ mod tests {
             let (from, _) = again.log_extent();
             let [known, found] = [&database, &again].map(|db| {
                 let mut changes = db.changes_since(from, usize::MAX).unwrap();
-                changes.iter_mut().for_each(|change| change.before = None);
+                for change in &mut changes {
+                    change.before = None;
+                }
                 changes
             });
             prop_assert_eq!(known, found);
@@ -495,7 +497,7 @@ mod tests {
             table.update(1, row! { "c1": 5 }).map(drop),
             table.delete(1).map(drop),
         ];
-        assert!(refused.iter().all(|result| result.is_err()));
+        assert!(refused.iter().all(Result::is_err));
         assert_eq!((table.len(), database.seq()), (1, Seq(1)));
         assert_eq!(database.changes_since(Seq(0), 9).unwrap().len(), 1);
         let own = database.replay(decode(&[1, 0, 0, 0], &Limits::default()).unwrap());

@@ -1,5 +1,15 @@
 //! From the files of a folder to the database they hold.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::io;
 use std::path::Path;
 

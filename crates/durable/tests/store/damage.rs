@@ -95,3 +95,24 @@ fn a_damaged_log_is_cut_only_when_asked_and_the_bytes_are_kept() {
     let untouched = repair_with(&whole, Path::new(FOLDER)).unwrap();
     assert!(untouched.kept.is_empty() && whole.image() == image);
 }
+
+#[test]
+fn t43_after_a_kill_damage_to_what_was_safe_is_told_from_a_torn_end() {
+    let mut image = closed_disk();
+    image.remove(Path::new("data/db/closed")).unwrap();
+    let last = Path::new("data/db/log-0000000000000003");
+    let middle = image[last].len() / 2;
+    let mut damaged = image.clone();
+    damaged.get_mut(last).unwrap()[middle] ^= 4;
+    let error = open(&Disk::of(&damaged)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        error.to_string().contains("was safe on the disk"),
+        "{error}"
+    );
+    // The end of the last batch alone is what a power cut leaves.
+    let end = image[last].len() - 1;
+    image.get_mut(last).unwrap()[end] ^= 4;
+    let store = open(&Disk::of(&image)).unwrap();
+    assert!(store.recovery().torn_bytes > 0);
+}

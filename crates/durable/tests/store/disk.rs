@@ -262,8 +262,9 @@ impl Inode {
         let before = self.with(|i| i + 1 < self.pending.len(), None);
         if let Some((at, bytes)) = self.pending.last() {
             let from = at + hole * 512;
-            for i in from..(from + 512).min(at + bytes.len()) {
-                content[i] = before.get(i).copied().unwrap_or(0);
+            let end = (from + 512).min(at + bytes.len());
+            for (i, byte) in content.iter_mut().enumerate().take(end).skip(from) {
+                *byte = before.get(i).copied().unwrap_or(0);
             }
         }
         content

@@ -125,8 +125,9 @@ fn step(store: &DurableDatabase, step: usize, seed: usize) -> Result<()> {
         _ => {
             let (a, b) = (db.collection("a")?, db.collection("b")?);
             // Rows of more than one sector among small ones.
-            let text =
-                "x".repeat((step * 131 + seed * 977) % if step % 9 == 0 { 4_000 } else { 300 });
+            let text = "x".repeat(
+                (step * 131 + seed * 977) % if step.is_multiple_of(9) { 4_000 } else { 300 },
+            );
             let is_wide = |t: &common::Collection| t.schema().fields.len() == 3;
             let row = |t: &common::Collection, id: i64| {
                 let row = row! { "id": id, "text": text.as_str() };
@@ -139,10 +140,11 @@ fn step(store: &DurableDatabase, step: usize, seed: usize) -> Result<()> {
             db.transaction(|tx| {
                 tx.upsert(&a, row(&a, id % 7))?;
                 tx.upsert(&b, row(&b, id % 5))?;
-                if step % 3 == 0 {
+                if step.is_multiple_of(3) {
                     tx.upsert(&a, row(&a, id))?;
                 }
-                if step % 4 == 0 && a.get((id - 4) % 7).is_some() && (id - 4) % 7 != id % 7 {
+                if step.is_multiple_of(4) && a.get((id - 4) % 7).is_some() && (id - 4) % 7 != id % 7
+                {
                     tx.delete(&a, (id - 4) % 7)?;
                 }
                 if step % 6 == 1 {
