@@ -7,9 +7,7 @@ use common::utils::time::ManualClock;
 use common::{Database, ErrorKind, Timestamp, row};
 use futures_util::SinkExt as _;
 use server::auth::{ApiKeyOptions, ApiKeys, Scope};
-use server::client::{
-    ClientOptions, LiveReplica, LiveReplicaOptions, WebSocketTransport,
-};
+use server::client::{ClientOptions, LiveReplica, LiveReplicaOptions, WebSocketTransport};
 use server::{App, Auth, AuthOptions, ServeOptions, Tenant, serve};
 use syncdb::{SyncDb, SyncServer};
 use tokio::net::TcpStream;
@@ -34,7 +32,9 @@ fn a_connection_ends_with_its_credentials_whether_it_is_idle_or_asks() {
     let keys = ApiKeys::new(db.clone());
     let mut wanted = ApiKeyOptions::new("phone", [Scope::Read]);
     wanted.expires = Some(Timestamp(1_000 * SECOND + SECOND / 5));
-    let key = keys.create(&wanted, None, Timestamp(1_000 * SECOND)).unwrap();
+    let key = keys
+        .create(&wanted, None, Timestamp(1_000 * SECOND))
+        .unwrap();
     let tenant = Tenant::new(Tenant::DEFAULT, Arc::new(SyncServer::new(db).unwrap()));
     let auth = Auth::with_clock(&AuthOptions::default(), clock.clone()).unwrap();
     let app = App::new([tenant], auth);
@@ -75,7 +75,12 @@ fn a_connection_ends_with_its_credentials_whether_it_is_idle_or_asks() {
     // Trying again with the same does not help, so a replica that is kept in sync gives up.
     let options = ClientOptions::default().credentials(key.secret).unwrap();
     let transport = WebSocketTransport::with(&format!("http://{address}"), options).unwrap();
-    let live = LiveReplica::start(Arc::new(phone), transport, LiveReplicaOptions::default(), drop);
+    let live = LiveReplica::start(
+        Arc::new(phone),
+        transport,
+        LiveReplicaOptions::default(),
+        drop,
+    );
     let error = live.unwrap().wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     runtime.shutdown_background();
