@@ -7,9 +7,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ::server::client::{
-    Backoff, ClientOptions, LiveEvent, LiveReplica, LiveReplicaOptions, WebSocketTransport,
-};
 use ::server::http::HttpTransport;
 use ::server::{ServeOptions, serve};
 use common::utils::id_generator::{Rng as _, SystemRng};
@@ -21,7 +18,7 @@ use syncdb::{SyncServer, Transport};
 use tokio::sync::oneshot;
 
 use super::db::PySyncDb;
-use super::error::{OrRaise, detached, raised};
+use super::error::{OrRaise, detached};
 use super::record::SyncReport;
 use super::server::PySyncServer;
 use super::sync::{POLL, Progress, budget_of, check_signals, run_with};
@@ -324,42 +321,7 @@ impl Transport for Interruptible<'_> {
     }
 }
 
-/// Whom to tell what happens to a replica that is kept in sync.
-struct Told {
-    synced: Option<Py<PyAny>>,
-    progress: Option<Py<PyAny>>,
-    offline: Option<Py<PyAny>>,
-}
-
-impl Told {
-    fn tell(&self, event: LiveEvent) -> Result<()> {
-        let told = Python::try_attach(|py| {
-            let called = match event {
-                LiveEvent::Synced(report) => {
-                    let synced = self.synced.as_ref();
-                    synced.map(|synced| synced.call1(py, (SyncReport(report),)))
-                }
-                LiveEvent::Progress { done, total } => {
-                    let progress = self.progress.as_ref();
-                    progress.map(|progress| progress.call1(py, (done, total)))
-                }
-                LiveEvent::Offline { error, wait } => {
-                    let offline = self.offline.as_ref();
-                    let said = (error.to_string(), wait.as_secs_f64());
-                    offline.map(|offline| offline.call1(py, said))
-                }
-                _ => None,
-            };
-            called.transpose().map(drop)
-        });
-        told.unwrap_or(Ok(())).map_err(raised)
-    }
-}
-
-/// Syncs a replica with the server at a URL, which begins with `http://` or `https://`.
-///
-/// `token` is a token or an API key that the server takes. `authorities` are certificates in PEM that servers' are signed by, in
-/// place of those that the system trusts.
+/// Syncs a replica with the server at a URL.
 ///
 /// An exchange that fails on the way is made again up to `retries` times, after `backoff_seconds` at first and twice as long each
 /// time, less up to a half by chance; the session goes on where it was. `timeout_seconds` is for one exchange.
@@ -367,7 +329,6 @@ impl Told {
 pub(super) struct HttpClient {
     db: Py<PySyncDb>,
     url: String,
-    options: ClientOptions,
     transport: HttpTransport,
     retries: u32,
     backoff: Duration,
@@ -376,8 +337,7 @@ pub(super) struct HttpClient {
 #[pymethods]
 impl HttpClient {
     #[new]
-    #[pyo3(signature = (db, url, *, retries=3, backoff_seconds=0.2, timeout_seconds=60.0, token=None, authorities=None))]
-    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
+    #[pyo3(signature = (db, url, *, retries=3, backoff_seconds=0.2, timeout_seconds=60.0))]
     fn new(
         py: Python<'_>,
         db: Py<PySyncDb>,
@@ -385,22 +345,12 @@ impl HttpClient {
         retries: u32,
         backoff_seconds: f64,
         timeout_seconds: f64,
-        token: Option<&str>,
-        authorities: Option<&[u8]>,
     ) -> PyResult<Self> {
         let timeout = seconds(timeout_seconds, "timeout_seconds").or_raise(py)?;
-        let mut options = ClientOptions::default().timeout(timeout);
-        if let Some(token) = token {
-            options = options.credentials(token).or_raise(py)?;
-        }
-        if let Some(pem) = authorities {
-            options = options.authorities(pem);
-        }
-        let transport = HttpTransport::with(url, &options).or_raise(py)?;
+        let transport = HttpTransport::with_timeout(url, timeout).or_raise(py)?;
         Ok(Self {
             db,
             url: url.to_owned(),
-            options,
             transport,
             retries,
             backoff: seconds(backoff_seconds, "backoff_seconds").or_raise(py)?,
@@ -464,62 +414,6 @@ impl HttpClient {
             run_with(&db, &budget, &mut transport, &mut progress, &mut again)
         })?;
         Ok(SyncReport(report))
-    }
-
-    /// Keeps the replica in sync over a WebSocket until it is cancelled: sends what is written here at once, takes what others
-    /// change when the server tells of it, and where the server is not reached waits and tries again. Watches of the replica are
-    /// told of what arrives. Returns when `cancel` is used; Ctrl-C ends it with `KeyboardInterrupt`. Raises where trying again
-    /// does not help, as with a token that is refused.
-    ///
-    /// `synced(report)` is called after each sync, `progress(done, total)` while one runs, and `offline(why, seconds)` when
-    /// the server is not reached and is tried again after so long.
-    #[pyo3(signature = (*, synced=None, progress=None, offline=None, cancel=None))]
-    fn keep_in_sync(
-        &self,
-        py: Python<'_>,
-        synced: Option<Py<PyAny>>,
-        progress: Option<Py<PyAny>>,
-        offline: Option<Py<PyAny>>,
-        cancel: Option<&Bound<'_, Cancel>>,
-    ) -> PyResult<()> {
-        let db = self.db.get().db(py)?;
-        let cancelled = cancel.map(|cancel| Arc::clone(&cancel.get().0));
-        let told = Told {
-            synced,
-            progress,
-            offline,
-        };
-        detached(py, || {
-            let transport = WebSocketTransport::with(&self.url, self.options.clone())?;
-            let options = LiveReplicaOptions {
-                backoff: Backoff {
-                    first: self.backoff,
-                    ..Backoff::default()
-                },
-                ..LiveReplicaOptions::default()
-            };
-            let (events, happened) = channel();
-            let live = LiveReplica::start(db, transport, options, move |event| {
-                // Nobody listens any more once it is stopped.
-                let _ = events.send(event);
-            })?;
-            loop {
-                let heard = match happened.recv_timeout(POLL) {
-                    Ok(event) => told.tell(event),
-                    Err(RecvTimeoutError::Timeout) => check_signals(),
-                    // It has ended by itself.
-                    Err(RecvTimeoutError::Disconnected) => return live.wait(),
-                };
-                if let Err(error) = heard {
-                    live.stop()?;
-                    return Err(error);
-                }
-                let cancelled = cancelled.as_ref();
-                if cancelled.is_some_and(|cancelled| cancelled.load(Ordering::Acquire)) {
-                    return live.stop();
-                }
-            }
-        })
     }
 
     fn __repr__(&self) -> String {

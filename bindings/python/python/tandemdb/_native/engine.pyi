@@ -591,8 +591,6 @@ class HttpClient:
         retries: int = 3,
         backoff_seconds: float = 0.2,
         timeout_seconds: float = 60.0,
-        token: str | None = None,
-        authorities: bytes | None = None,
     ) -> Self: ...
     @property
     def db(self) -> SyncDb: ...
@@ -605,14 +603,6 @@ class HttpClient:
         budget: Mapping[str, Any] | None = None,
         cancel: Cancel | None = None,
     ) -> SyncReport: ...
-    def keep_in_sync(
-        self,
-        *,
-        synced: Callable[[SyncReport], Any] | None = None,
-        progress: _Progress | None = None,
-        offline: Callable[[str, float], Any] | None = None,
-        cancel: Cancel | None = None,
-    ) -> None: ...
 
 @final
 class Step:
