@@ -47,7 +47,7 @@ impl ReplicaFile {
             replica
         } else {
             let chosen = || format!("tandem-{}", IdGenerator::system().uuid_v4());
-            SyncDb::open(database, name.map_or_else(chosen, str::to_owned))?
+            SyncDb::open(database, name.map_or_else(chosen, str::to_owned).as_str())?
         };
         let saved = file.existed().then(|| replica.database().seq());
         Ok(Self {
