@@ -36,7 +36,7 @@ fn written(
 ) -> Result<Written, Problem> {
     let record = tx.get(&access.collection, id.clone())?;
     let record = record.ok_or_else(|| access.no_row(&id))?;
-    let was = before.map(|before| before.values());
+    let was = before.map(Record::values);
     if !access.sees(&record) || !access.may_change(was, Some(record.values())) {
         return Err(outside(access));
     }

@@ -42,7 +42,7 @@ fn idle(address: SocketAddr, request: &[u8]) -> TcpStream {
     match u8::try_from(length) {
         Ok(short @ ..=125) => frame.push(0x80 | short),
         _ => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7E);
             frame.extend(length.to_be_bytes());
         }
     }

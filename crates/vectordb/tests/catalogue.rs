@@ -1,9 +1,5 @@
 //! Collections that a database remembers, with and without a file of their indexes.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use common::schema::{Field, FieldType, Schema};
 use common::{Database, ErrorKind, row};

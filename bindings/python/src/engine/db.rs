@@ -432,7 +432,7 @@ impl PySyncDb {
         &self,
         py: Python<'_>,
         server: &Bound<'_, PyAny>,
-        principal: Option<String>,
+        principal: Option<&str>,
         progress: Option<Py<PyAny>>,
         budget: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<SyncReport> {

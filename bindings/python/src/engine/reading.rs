@@ -85,7 +85,7 @@ fn bound(py: Python<'_>, filter: &Filter, params: Option<&Bound<'_, PyDict>>) ->
 
 /// The parts of a query, as methods take them.
 ///
-/// The classes that have `query` and `count` spell their keywords each: PyO3 makes signature, defaults and what `help()`
+/// The classes that have `query` and `count` spell their keywords each: `PyO3` makes signature, defaults and what `help()`
 /// shows from a method's own parameters, has none that stands for several keywords, and takes no methods from a macro in a
 /// `#[pymethods]` block. What they mean is here alone.
 pub(super) struct Parts<'a, 'py> {

@@ -136,7 +136,7 @@ impl PyNetwork {
         client: &str,
         server_node: &str,
         server: &Bound<'_, PyAny>,
-        principal: Option<String>,
+        principal: Option<&str>,
         timeout_seconds: f64,
     ) -> PyResult<PyConnection> {
         let py = server.py();

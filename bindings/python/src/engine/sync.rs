@@ -25,11 +25,11 @@ pub(super) fn budget_of(budget: Option<&Bound<'_, PyAny>>) -> PyResult<SyncBudge
 /// A transport to a server in this process, or by a function.
 pub(super) fn transport_of(
     server: &Bound<'_, PyAny>,
-    principal: Option<String>,
+    principal: Option<&str>,
 ) -> PyResult<AnyTransport> {
     if let Ok(server) = server.cast::<PySyncServer>() {
         let server = server.get().server(server.py())?;
-        let principal = principal.as_deref().map(Principal::from);
+        let principal = principal.map(Principal::from);
         return Ok(Box::new(move |request: &[u8]| {
             server.handle_for(principal.as_ref(), request)
         }));

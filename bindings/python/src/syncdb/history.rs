@@ -155,7 +155,7 @@ fn aliased_fields<'py>(data: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, 
         return Ok(None);
     }
     // One walk finds the names in their places and what has to be looked into.
-    let expected = (names.iter().map(Py::as_ptr)).chain(aliases.map(|alias| alias.as_ptr()));
+    let expected = (names.iter().map(Py::as_ptr)).chain(aliases.map(Bound::as_ptr));
     let [mut key, mut old, mut new] = [None, None, None];
     for (place, ((name, value), expected)) in data.iter().zip(expected).enumerate() {
         if name.as_ptr() != expected {

@@ -11,7 +11,7 @@ use crate::source;
 /// How a server is reached.
 #[derive(Debug, Default, Args)]
 pub(super) struct Reach {
-    /// Token or API key that the server takes; better in the variable TANDEM_TOKEN, which others on the machine do not see
+    /// Token or API key that the server takes; better in the variable `TANDEM_TOKEN`, which others on the machine do not see
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// Certificates in PEM of the authorities that servers' are signed by, in place of those that the system trusts

@@ -216,7 +216,7 @@ fn sentence(report: &SyncReport, file: &ReplicaFile) -> String {
         (rejected, "rejected"),
     ] {
         if count > 0 {
-            line.push_str(&format!(", {count} {what}"));
+            line = format!("{line}, {count} {what}");
         }
     }
     let state = if report.converged {

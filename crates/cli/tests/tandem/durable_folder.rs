@@ -1,4 +1,5 @@
 //! `tandem verify`, `backup`, `restore`, `repair`, and what other commands make of the folder of a durable database.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! `tandem serve` as a new user tries it: the lines of the README, and options from a file.
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
+    clippy::zombie_processes,
     reason = "a test fails by panicking"
 )]
 

@@ -43,7 +43,7 @@ pub(crate) fn roots(options: &ClientOptions) -> Result<Vec<CertificateDer<'stati
     }
 }
 
-/// What a client of WebSockets begins its connections with.
+/// What a client of `WebSockets` begins its connections with.
 pub(super) fn config(options: &ClientOptions) -> Result<Arc<ClientConfig>> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(roots(options)?);

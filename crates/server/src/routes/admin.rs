@@ -26,6 +26,7 @@ const ENTRIES_MAX: usize = 1_000;
 /// Entries of an answer when nothing is said.
 const ENTRIES_DEFAULT: usize = 100;
 
+#[expect(clippy::too_many_lines, reason = "a list of routes")]
 pub(super) fn group() -> Group {
     let object = || json!({ "type": "object" });
     Group::new("administration")

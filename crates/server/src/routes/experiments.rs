@@ -152,10 +152,10 @@ struct Unit {
     attributes: Option<Box<RawValue>>,
 }
 
-/// Units of a request, and what is done with them beside their assignment.
+/// Question of a request, and what is done with them beside their assignment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Units {
+struct Question {
     units: Vec<Unit>,
     /// Whether assignments are kept, whatever becomes of shares and targets.
     #[serde(default)]
@@ -216,7 +216,7 @@ impl Ready {
 fn assign(call: &Call) -> Answered {
     let caller = &call.caller;
     let name = call.parameter("name");
-    let asked: Units = parse(&call.body)?;
+    let asked: Question = parse(&call.body)?;
     let access = if asked.sticky {
         Access::Write
     } else {
@@ -239,7 +239,7 @@ fn expose(call: &Call) -> Answered {
     let caller = &call.caller;
     let name = call.parameter("name");
     let log = log_of(caller, Access::Write)?;
-    let asked: Units = parse(&call.body)?;
+    let asked: Question = parse(&call.body)?;
     check_count("units", asked.units.len(), ROWS_MAX)?;
     let ready = Ready::new(log, name)?;
     let at = moment(&ready.log, "at", asked.at.as_deref())?;

@@ -90,11 +90,13 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 }
 
 /// An answer as JSON.
+#[expect(clippy::unnecessary_wraps, reason = "what handlers end with")]
 pub(super) fn json(value: &impl Serialize) -> Answered {
     Ok(Json(value).into_response())
 }
 
 /// The answer to what made something.
+#[expect(clippy::unnecessary_wraps, reason = "what handlers end with")]
 pub(super) fn created(value: &impl Serialize) -> Answered {
     Ok((StatusCode::CREATED, Json(value)).into_response())
 }

@@ -53,9 +53,10 @@ fn r15_clients_that_never_read_are_let_go_and_the_others_go_on() {
     // Nothing that packs well: an answer is more than the system's buffers take.
     let rng = SeededRng::new(15);
     for id in 0..2_000 {
-        let text: String = (0..64)
+        let words: Vec<String> = (0..64)
             .map(|_| format!("{:016x}", rng.next_u64()))
             .collect();
+        let text = words.concat();
         running.write(id, &text);
     }
     let healthy = Arc::new(SyncDb::client("healthy").unwrap());

@@ -1,5 +1,9 @@
 //! Live connections on real sockets: word of changes, strangers, slow and silent peers, cuts, the end.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod credentials;
 mod cuts;

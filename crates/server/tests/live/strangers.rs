@@ -112,10 +112,10 @@ fn a_message_beyond_the_limit_ends_the_connection_before_it_is_held() {
         frame.extend(10_001_u16.to_be_bytes());
         frame.extend([0; 4]);
         assert_eq!(after_handshake(&running, &frame).await, Some(1009));
-        let mut pieces = vec![0x02, 0x80 | 100, 0, 0, 0, 0];
+        let mut pieces = vec![0x02, 0x80 | 0x64, 0, 0, 0, 0];
         pieces.extend([7; 100]);
         for _ in 0..100 {
-            pieces.extend([0x00, 0x80 | 100, 0, 0, 0, 0]);
+            pieces.extend([0x00, 0x80 | 0x64, 0, 0, 0, 0]);
             pieces.extend([7; 100]);
         }
         assert_eq!(after_handshake(&running, &pieces).await, Some(1009));

@@ -111,6 +111,7 @@ fn t28_tiny_vectors_are_ranked_right() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of what is refused")]
 fn t29_numbers_of_configurations_are_refused() {
     let server = made("euclidean");
     let collection = |vectors: &str| format!(r#"{{"name": "d", "vectors": [{vectors}]}}"#);

@@ -36,9 +36,9 @@ impl Site {
         let places = vectors
             .create_collection("places", places, [text("owner"), text("secret").nullable()])
             .unwrap();
-        for (id, owner) in [(1, "ann"), (2, "bob"), (3, "ann"), (4, "bob")] {
+        for (id, owner) in [(1_u8, "ann"), (2, "bob"), (3, "ann"), (4, "bob")] {
             let row = row! { "owner": owner, "secret": format!("canary of {owner}") };
-            places.upsert(id, [f32::from(id as u8)], row).unwrap();
+            places.upsert(i64::from(id), [f32::from(id)], row).unwrap();
         }
         let store = FeatureStore::open(&database).unwrap();
         let user = Entity::new("user", [("user_id", FieldType::Int)]);

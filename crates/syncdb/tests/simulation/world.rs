@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::Database;
 use common::utils::id_generator::SeededRng;
 use common::utils::time::Clock;
-use common::{Database, Text};
 use parking_lot::Mutex;
 use syncdb::netsim::{Event, LinkOptions, Message, Network, NodeId, TraceEntry, What};
 use syncdb::sync::digest::Digest;
