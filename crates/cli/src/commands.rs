@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod inspect;
+mod kept;
 pub(crate) mod migrate;
 pub(crate) mod query;
 mod query_text;

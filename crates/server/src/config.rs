@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{Error, Result};
+use durable::Durability;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthOptions;
@@ -71,8 +72,10 @@ section! {
     ServerSection {
         /// Address and port. Port 0 is a free one, which is printed.
         listen: String = "127.0.0.1:8080".to_owned();
-        /// Database file; created if it does not exist.
-        db: PathBuf = "tandem.tdb".into();
+        /// Folder that keeps the database, on the disk with every commit; created if it does not exist. Default: tandem-data.
+        data: Option<PathBuf> = None;
+        /// Database file in place of a folder: in memory until the server ends, then written; created if it does not exist.
+        db: Option<PathBuf> = None;
         /// How conflicts are resolved: a JSON file with a policy for each table. Default: by the last writer.
         policies: Option<PathBuf> = None;
         /// Versions of the tables to be served side by side: a lineage as JSON. Default: the tables as they are.
@@ -83,6 +86,58 @@ section! {
         accepted_from: Option<u32> = None;
         /// The version of replicas that carry no lineage. Default: the latest.
         current: Option<u32> = None;
+    }
+}
+
+impl ServerSection {
+    /// The folder where nothing is said.
+    pub const DATA: &str = "tandem-data";
+}
+
+/// When a commit counts as safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sync {
+    /// When the disk has confirmed it: a power cut loses nothing that was answered.
+    #[default]
+    EveryCommit,
+    /// When the operating system has it: a killed server loses nothing that was answered, a power cut up to `sync_seconds`.
+    Interval,
+    /// As before, and the disk is asked at snapshots and at the end only.
+    Never,
+}
+
+section! {
+    /// How the folder of the database is kept.
+    StorageSection {
+        /// When a write is answered: "every_commit" (the disk has confirmed it), "interval" (the disk is asked every
+        /// `sync_seconds`), "never" (the disk is asked at snapshots and at the end).
+        sync: Sync = Sync::EveryCommit;
+        /// Seconds: between two syncs with "interval".
+        sync_seconds: f64 = 1.0;
+        /// Bytes: of log after which a snapshot is made beside the writers.
+        checkpoint_bytes: u64 = 64 << 20;
+        /// Folder that gets a copy of the log before it is removed, so that `tandem restore` can go to any commit since a
+        /// backup. Default: none.
+        archive: Option<PathBuf> = None;
+    }
+}
+
+impl StorageSection {
+    /// When a commit counts as safe.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for an interval that makes no sense.
+    pub fn durability(&self) -> Result<Durability> {
+        Ok(match self.sync {
+            Sync::EveryCommit => Durability::EveryCommit,
+            Sync::Interval => {
+                Durability::Every(seconds("sync_seconds", self.sync_seconds, true).map_err(
+                    |error| Error::invalid(error.message().replace("[timeouts]", "[storage]")),
+                )?)
+            }
+            Sync::Never => Durability::None,
+        })
     }
 }
 
@@ -166,6 +221,8 @@ section! {
 pub struct Config {
     /// What is served, and where.
     pub server: ServerSection,
+    /// How the folder of the database is kept.
+    pub storage: StorageSection,
     /// Encryption.
     pub tls: TlsSection,
     /// What one peer or request may take.
@@ -174,7 +231,7 @@ pub struct Config {
     pub timeouts: TimeoutsSection,
     /// What is written to standard error.
     pub log: LogSection,
-    /// How callers show who they are, and what they may do. Without it everybody may do everything, on a loopback address only.
+    /// How callers show who they are, and what they may do. Without it they show API keys, of which the first is printed.
     pub auth: Option<AuthOptions>,
 }
 
@@ -217,14 +274,14 @@ impl Config {
             "# Options of `tandem serve --config FILE`. Each stands here with its default; flags of the command line go first.\n",
         );
         ServerSection::print(&mut out, "server");
+        StorageSection::print(&mut out, "storage");
         TlsSection::print(&mut out, "tls");
         LimitsSection::print(&mut out, "limits");
         TimeoutsSection::print(&mut out, "timeouts");
         LogSection::print(&mut out, "log");
         out.push_str(
-            "\n# Who may ask, and what: tokens, API keys, permissions, as docs/security.md has them. Without this section everybody \
-             may do\n# everything, and the server listens on a loopback address only. With it and nothing in it, callers need an \
-             API key.\n# [auth]\n",
+            "\n# Who may ask, and what: tokens, API keys, permissions, as docs/security.md has them. Without this section, and with it \
+             and\n# nothing in it, callers need an API key; the first one is printed once.\n# [auth]\n",
         );
         out
     }
@@ -237,6 +294,7 @@ impl Config {
         if let Some(auth) = &self.auth {
             auth.permissions().map_err(|error| error.at("[auth]"))?;
         }
+        self.storage.durability()?;
         let (limits, timeouts) = (&self.limits, &self.timeouts);
         let tls = match (&self.tls.certificate, &self.tls.key) {
             (None, None) => None,

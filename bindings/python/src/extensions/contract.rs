@@ -26,6 +26,7 @@ use crate::interchange::watch;
 /// Not for formats: the engine has values, such as sparse vectors, that Python's objects do not tell apart.
 #[pyfunction]
 #[pyo3(signature = (kind, name, samples = Vec::new()), text_signature = "(kind, name, samples=())")]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over")]
 pub(super) fn check_contract(
     py: Python<'_>,
     kind: &str,

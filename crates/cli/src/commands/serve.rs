@@ -1,4 +1,4 @@
-//! `tandem serve`: a database file over HTTP.
+//! `tandem serve`: a database over HTTP.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _, stdin, stdout};
@@ -7,30 +7,35 @@ use std::sync::Arc;
 
 use clap::Args;
 use common::{Error, ErrorKind, Result};
-use durable::DatabaseFile;
 use server::config::ServerSection;
 use server::telemetry::write_log;
-use server::{App, Auth, Config, Tenant, serve, stop_signal};
-use syncdb::{Serving, SyncServer, SyncServerOptions};
+use server::{App, Auth, AuthOptions, Config, Tenant, serve, stop_signal};
+use syncdb::{Serving, SyncServerOptions};
 use tokio::net::TcpListener;
 
+use super::kept::Kept;
 use super::migrate::lineage;
 use super::synced::policies;
 
-/// Serve the tables of a database file over HTTP: to replicas, and to whoever asks
+/// Serve the tables of a database over HTTP: to replicas, and to whoever asks
 ///
-/// Prints the address once it listens. Ends on SIGTERM or ctrl-c, lets running requests finish, and then writes
-/// what was changed to the file; what came in is in memory only until then.
+/// The database is kept in a folder: what is answered is on the disk, and a server that is killed loses nothing. With
+/// `--db`, it is a file that is written at the end only. Prints the address once it listens. Ends on SIGTERM or
+/// ctrl-c, and lets running requests finish.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tandem serve --db world.tdb --listen 127.0.0.1:8080\n  \
+    tandem serve    (the folder tandem-data, on 127.0.0.1:8080; prints the first API key)\n  \
+    tandem serve --open    (no credentials, for a first try)\n  \
+    tandem serve --data /var/lib/tandem --listen 127.0.0.1:8080\n  \
+    tandem serve --db world.tdb    (a file, written at the end)\n  \
     tandem serve --listen 127.0.0.1:0    (a free port, printed)\n  \
     tandem serve --print-config > tandem.toml\n  \
     tandem serve --config tandem.toml --listen 127.0.0.1:9000    (flags go first)\n  \
     echo '{\"posts\": {\"columns\": {\"likes\": \"counter\", \"tags\": {\"set\": \"add_wins\"}}}}' > policies.json\n  \
     tandem serve --policies policies.json\n  \
     tandem serve --lineage lineage.json --served-from 2    (versions 2 and later side by side)\n\n\
-    Paths: /openapi.json lists them all. There is no access control yet: listen on the loopback address only.")]
+    Paths: /openapi.json lists them all. Callers show an API key or a token, see docs/security.md; the \
+    first key is printed once.")]
 pub(crate) struct Serve {
     /// File of options, as `--print-config` prints one; flags beside it go first
     #[arg(long, value_name = "FILE")]
@@ -38,8 +43,12 @@ pub(crate) struct Serve {
     /// Print a file of all options with their defaults, and end
     #[arg(long)]
     print_config: bool,
-    /// Database file; created if it does not exist [default: tandem.tdb]
-    #[arg(long)]
+    /// Folder that keeps the database, on the disk with every commit; created if it does not exist [default:
+    /// tandem-data]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "db")]
+    data: Option<PathBuf>,
+    /// Database file in place of a folder: in memory until the end; created if it does not exist
+    #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
     /// How conflicts are resolved: a JSON file with a policy for each table that is not to have the default
     #[arg(long, value_name = "FILE")]
@@ -59,6 +68,9 @@ pub(crate) struct Serve {
     /// Address and port [default: 127.0.0.1:8080]
     #[arg(long)]
     listen: Option<String>,
+    /// Let everybody do everything, without credentials; only on a loopback address
+    #[arg(long)]
+    open: bool,
     /// End as well when standard input is closed: so that a server never outlives the program that started it
     #[arg(long)]
     until_input_ends: bool,
@@ -104,9 +116,17 @@ impl Serve {
         if let Some(listen) = &self.listen {
             section.listen.clone_from(listen);
         }
-        if let Some(db) = &self.db {
-            section.db.clone_from(db);
+        if self.db.is_some() || self.data.is_some() {
+            section.db.clone_from(&self.db);
+            section.data.clone_from(&self.data);
         }
+        if self.open {
+            config.auth = Some(AuthOptions {
+                open: true,
+                ..AuthOptions::default()
+            });
+        }
+        let section = &mut config.server;
         let or = |flag: &Option<PathBuf>, option: &mut Option<PathBuf>| {
             if flag.is_some() {
                 option.clone_from(flag);
@@ -121,19 +141,16 @@ impl Serve {
     }
 
     /// What is served, to whom.
-    fn app(config: &Config, file: &DatabaseFile, server: &Arc<SyncServer>) -> Result<App> {
-        let tenant = Tenant::new(Tenant::DEFAULT, Arc::clone(server));
-        let Some(options) = &config.auth else {
-            return Ok(App::new([tenant], Auth::Open));
-        };
-        options.check_permissions(file.database())?;
-        let auth = Auth::new(options)?;
+    fn app(config: &Config, kept: &Kept, tenant: Tenant) -> Result<App> {
+        let options = config.auth.clone().unwrap_or_default();
+        options.check_permissions(kept.database())?;
+        let auth = Auth::new(&options)?;
         let has_tokens = !options.keys.is_empty() || options.jwks.is_some();
         if matches!(auth, Auth::Keys(_)) && !has_tokens {
-            let now = file.database().clock().now();
+            let now = kept.database().clock().now();
             if let Some(first) = tenant.api_keys().create_first(now)? {
                 // It is not shown again, so it is kept before it is shown.
-                file.save()?;
+                kept.keep()?;
                 writeln!(
                     stdout(),
                     "the first API key, shown this once: {}",
@@ -154,7 +171,7 @@ impl Serve {
         let serve_options = config.options()?;
         let section = &config.server;
         let serving = serving(section)?;
-        let file = DatabaseFile::open_or_create(&section.db)?;
+        let kept = Kept::open(&config)?;
         let options = SyncServerOptions {
             serving,
             policies: section
@@ -167,8 +184,9 @@ impl Serve {
             },
             ..SyncServerOptions::default()
         };
-        let server = Arc::new(SyncServer::with(file.database().clone(), options)?);
-        let app = Self::app(&config, &file, &server)?;
+        let tenant = kept.tenant(options)?;
+        let server = Arc::clone(tenant.sync());
+        let app = Self::app(&config, &kept, tenant)?;
         write_log(config.log.format, config.log.level);
         let scheme = if serve_options.tls.is_some() {
             "https"
@@ -214,13 +232,7 @@ impl Serve {
         runtime.shutdown_background();
         // Opened again, the file has no log to find it in.
         server.account_for_direct_writes()?;
-        let saved = file.save()?;
-        writeln!(
-            stdout(),
-            "saved {} bytes to {}",
-            saved.bytes,
-            section.db.display()
-        )?;
+        writeln!(stdout(), "{}", kept.end()?)?;
         Ok(())
     }
 }

@@ -153,7 +153,8 @@ fn a_server_and_a_replica_work_by_hand() {
         command
     };
     let mut server = tandem()
-        .args(["serve", "--listen", "127.0.0.1:0", "--until-input-ends"])
+        .args(["serve", "--open", "--db", "tandem.tdb"])
+        .args(["--listen", "127.0.0.1:0", "--until-input-ends"])
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();

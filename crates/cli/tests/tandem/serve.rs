@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::Place;
 
-/// A server on a free port, and its address.
-fn serve(place: &Place, arguments: &[&str]) -> (Child, String) {
+/// A server on a free port, its address, and its first key where it shows one.
+fn serve(place: &Place, arguments: &[&str]) -> (Child, String, String) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_tandem"))
         .arg("serve")
         .args(arguments)
@@ -22,19 +22,23 @@ fn serve(place: &Place, arguments: &[&str]) -> (Child, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
     let mut out = BufReader::new(server.stdout.take().unwrap());
-    out.read_line(&mut line).unwrap();
-    let address = line
-        .trim()
-        .strip_prefix("listening on http://")
-        .unwrap()
-        .to_owned();
+    let mut key = String::new();
+    let address = loop {
+        let mut line = String::new();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
+        if let Some(shown) = line.strip_prefix("the first API key, shown this once: ") {
+            shown.trim().clone_into(&mut key);
+        }
+        if let Some(address) = line.strip_prefix("listening on http://") {
+            break address.trim().to_owned();
+        }
+    };
     // What it says at the end must find a reader.
     std::thread::spawn(
         move || while out.read_line(&mut String::new()).is_ok_and(|read| read > 0) {},
     );
-    (server, address)
+    (server, address, key)
 }
 
 fn end(mut server: Child) {
@@ -54,12 +58,16 @@ fn the_lines_of_the_readme_do_what_it_says() {
         .collect();
     assert_eq!(lines.len(), 5);
     let place = Place::new();
-    let (server, address) = serve(&place, &[]);
+    let (server, address, key) = serve(&place, &[]);
     let answers: Vec<String> = lines
         .iter()
         .map(|line| {
             let line = line.replace("localhost:8080", &address);
-            let ran = Command::new("sh").args(["-c", &line]).output().unwrap();
+            let ran = Command::new("sh")
+                .args(["-c", &line])
+                .env("KEY", format!("authorization: Bearer {key}"))
+                .output()
+                .unwrap();
             assert!(ran.status.success(), "{line}");
             String::from_utf8(ran.stdout).unwrap()
         })
@@ -82,9 +90,11 @@ fn the_lines_of_the_readme_do_what_it_says() {
         answers[4]
     );
     end(server);
-    // What was written is in the file.
+    // What was written is in the folder.
     let asked = [
         "query",
+        "--db",
+        "tandem-data",
         "cities",
         "--where",
         "people == 217000",
@@ -105,12 +115,12 @@ fn options_come_from_a_file_and_flags_go_first() {
         "[server]\ndb = \"other.tdb\"\nlisten = \"256.0.0.1:1\"\n\n[log]\nformat = \"json\"\n",
     );
     // The flag for the address goes before what the file says.
-    let (server, _) = serve(&place, &["--config", "some.toml"]);
+    let (server, _, _) = serve(&place, &["--open", "--config", "some.toml"]);
     end(server);
     assert!(place.path("other.tdb").is_file());
-    let (server, _) = serve(&place, &["--config", "all.toml"]);
+    let (server, _, _) = serve(&place, &["--open", "--config", "all.toml"]);
     end(server);
-    assert!(place.path("tandem.tdb").is_file());
+    assert!(place.path("tandem-data").is_dir());
     place.write("wrong.toml", "[limits]\nbody_bytes = 1\n");
     let ran = place.run("serve --config wrong.toml");
     assert!(
@@ -131,7 +141,7 @@ fn options_come_from_a_file_and_flags_go_first() {
 #[test]
 fn sigterm_lets_running_requests_end_and_saves() {
     let place = Place::new();
-    let (mut server, address) = serve(&place, &[]);
+    let (mut server, address, _) = serve(&place, &["--open", "--db", "tandem.tdb"]);
     let create = format!(
         "curl -s {address}/v1/tables -d '{{\"name\":\"t\",\"fields\":[{{\"name\":\"id\",\"type\":\"int\"}}]}}'"
     );
@@ -154,7 +164,7 @@ fn sigterm_lets_running_requests_end_and_saves() {
 #[test]
 fn with_auth_the_first_key_is_shown_once_and_everybody_else_is_turned_away() {
     let place = Place::new();
-    std::fs::write(place.path("tandem.toml"), "[auth]\n").unwrap();
+    std::fs::write(place.path("tandem.toml"), "").unwrap();
     let begin = || {
         let mut server = Command::new(env!("CARGO_BIN_EXE_tandem"))
             .args(["serve", "--config", "tandem.toml"])

@@ -26,7 +26,10 @@ fn lines_of(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
 }
 
 fn serve(place: &Place) -> Serving {
-    let mut child = tandem(place, "serve --listen 127.0.0.1:0 --until-input-ends");
+    let mut child = tandem(
+        place,
+        "serve --open --db tandem.tdb --listen 127.0.0.1:0 --until-input-ends",
+    );
     let first = lines_of(&mut child).next().unwrap().unwrap();
     let url = first.strip_prefix("listening on ").unwrap().to_owned();
     Serving { child, url }

@@ -43,7 +43,8 @@ struct Server {
 
 impl Server {
     fn start(place: &Place, more: &[&str]) -> Self {
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--until-input-ends"];
+        let mut arguments = vec!["serve", "--open", "--db", "tandem.tdb"];
+        arguments.extend(["--listen", "127.0.0.1:0", "--until-input-ends"]);
         arguments.extend(more);
         let mut process = tandem(place, &arguments);
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();

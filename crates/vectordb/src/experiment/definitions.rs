@@ -1,5 +1,15 @@
 //! Definitions of experiments that are kept beside what is known of them.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use common::query::Query;
 use common::schema::{Field, FieldType, Schema};
 use common::{Limits, Record, Result, Text, Value, row};

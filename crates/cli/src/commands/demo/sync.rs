@@ -81,6 +81,7 @@ pub(super) fn run(world: &World) -> Result<Facts> {
         "server",
         &[
             "serve",
+            "--open",
             "--until-input-ends",
             "--listen",
             "127.0.0.1:0",

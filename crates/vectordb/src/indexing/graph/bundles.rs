@@ -7,11 +7,15 @@ use common::{Result, Slot};
 
 use super::links::Links;
 use super::options::GraphOptions;
-use crate::core::image::{Image, StoredParts};
+use crate::core::image::{Image, StoredParts, corrupt};
 use crate::core::{LINE_BYTES, Line, Rows, VectorRows};
 use crate::indexing::codes::Codes;
 use crate::indexing::quantize::rabitq::{block_lines, clear, encode, get, set, unset};
 use crate::indexing::quantize::{BLOCK, Estimates, Position, Query, Rank, Rotation};
+
+/// Bits of a code where vectors have fewer dimensions: at 64 bits the estimates are too coarse to tell near neighbours
+/// of a group from its other members.
+const BITS_LEAST: usize = 256;
 
 /// Codes of the neighbours of each vertex, relative to the vertex, in blocks of 32.
 #[derive(Debug, Clone)]
@@ -41,12 +45,12 @@ impl Frame {
 impl Bundles {
     /// No codes yet, for vectors like those of a table.
     pub(super) fn new(rows: &VectorRows, codes: &Codes, degree: usize, seed: u64) -> Self {
-        Self::of(mean(rows), codes, degree, seed)
+        Self::of(mean(rows), codes, degree, BITS_LEAST, seed)
     }
 
-    /// No codes yet, for vectors about a mean.
-    fn of(mean: Vec<f32>, codes: &Codes, degree: usize, seed: u64) -> Self {
-        let rotation = Rotation::new(mean.len(), seed);
+    /// No codes yet, of so many bits or more, for vectors about a mean.
+    fn of(mean: Vec<f32>, codes: &Codes, degree: usize, bits_least: usize, seed: u64) -> Self {
+        let rotation = Rotation::into_at_least(mean.len(), bits_least, seed);
         let lines = degree / BLOCK * block_lines(rotation.padded());
         Self {
             blocks: Rows::new(lines * LINE_BYTES),
@@ -58,12 +62,17 @@ impl Bundles {
         }
     }
 
+    /// Bits of a code.
+    pub(super) fn bits(&self) -> usize {
+        self.frame.rotation.padded()
+    }
+
     pub(super) fn save(&self, image: &mut Image) {
         image.put("bundles/blocks", self.blocks.lines());
         image.put_values("bundles/mean", &self.frame.mean);
     }
 
-    /// The bundles of so many vertices.
+    /// The bundles of so many vertices, with codes of so many bits; one a dimension in files of before it was kept.
     ///
     /// # Errors
     /// [`common::ErrorKind::Corrupt`] for parts that do not belong together.
@@ -71,11 +80,16 @@ impl Bundles {
         dimension: usize,
         codes: &Codes,
         options: &GraphOptions,
+        bits: Option<usize>,
         count: usize,
         parts: &mut StoredParts,
     ) -> Result<Self> {
+        let bits = bits.unwrap_or(1);
+        if bits > BITS_LEAST.max(dimension.next_multiple_of(64)) {
+            return Err(corrupt("the codes of neighbours have more bits than any"));
+        }
         let mean = parts.values("bundles/mean", dimension)?;
-        let fresh = Self::of(mean, codes, options.degree, options.seed);
+        let fresh = Self::of(mean, codes, options.degree, bits, options.seed);
         let blocks = parts.rows("bundles/blocks", &fresh.blocks, count)?;
         Ok(Self { blocks, ..fresh })
     }
@@ -86,7 +100,7 @@ impl Bundles {
 
     /// The query that blocks are compared with.
     pub(super) fn query(&self, vector: &[f32], query: &mut Query) {
-        let mut placed = vec![0.0; self.frame.rotation.padded()];
+        let mut placed = vec![0.0; self.bits()];
         self.frame.place(vector, &mut placed);
         query.fill(&placed);
     }
@@ -100,8 +114,7 @@ impl Bundles {
     /// The blocks of a vertex, one after another.
     #[inline]
     pub(super) fn blocks(&self, vertex: u32) -> impl Iterator<Item = &[Line]> {
-        self.lines(vertex)
-            .chunks_exact(block_lines(self.frame.rotation.padded()))
+        self.lines(vertex).chunks_exact(block_lines(self.bits()))
     }
 
     /// The blocks that a vertex with these neighbours has.
@@ -113,7 +126,7 @@ impl Bundles {
         vertex: u32,
     ) -> Vec<Line> {
         let mut written = vec![Line::default(); self.blocks.stride()];
-        let padded = self.frame.rotation.padded();
+        let padded = self.bits();
         let mut centre = vec![0.0; padded];
         let mut placed = vec![0.0; padded];
         let mut bits = vec![0; padded / 64];
@@ -151,7 +164,7 @@ impl Bundles {
         vertex: u32,
         before: &[u32],
     ) {
-        let padded = self.frame.rotation.padded();
+        let padded = self.bits();
         let old = self.lines(vertex).to_vec();
         let old_blocks = |lane: usize| old.chunks_exact(block_lines(padded)).nth(lane / BLOCK);
         let mut vector = vec![0.0; rows.dimension()];

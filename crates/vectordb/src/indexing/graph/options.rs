@@ -11,8 +11,9 @@ pub enum Layout {
     /// One byte a dimension and 4 bytes a neighbour: about `dimension + 140` bytes a vector.
     #[default]
     Compact,
-    /// Beside that, with each vector, one bit a dimension for each of its neighbours: about
-    /// `degree * (dimension / 8 + 8)` bytes a vector more, and several times the speed at many dimensions.
+    /// Beside that, with each vector, one bit a dimension for each of its neighbours, 256 bits where there are fewer
+    /// dimensions: about `degree * (max(dimension, 256) / 8 + 8)` bytes a vector more, and several times the speed at
+    /// many dimensions.
     Fast,
 }
 

@@ -40,6 +40,10 @@ pub(crate) struct GraphMeta {
     /// None in files of before there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     misfits: Option<usize>,
+    /// Bits of a neighbour's code. None in the compact layout, and in files of before codes had more bits than vectors
+    /// dimensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bits: Option<usize>,
     codes: CodesMeta,
 }
 
@@ -66,6 +70,7 @@ impl GraphIndex {
             tops: self.tops.len(),
             landmarks: self.landmarks.len(),
             misfits,
+            bits: self.bundles.as_ref().map(Bundles::bits),
             codes,
         }
     }
@@ -119,6 +124,7 @@ impl GraphIndex {
                 rows.dimension(),
                 &codes,
                 options,
+                meta.bits,
                 all,
                 parts,
             )?),

@@ -31,10 +31,16 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// The rotation of this seed.
-    #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+    /// The rotation of this seed into the least padded dimension.
     pub(crate) fn new(dimension: usize, seed: u64) -> Self {
-        let padded = dimension.max(1).next_multiple_of(PAD);
+        Self::into_at_least(dimension, 1, seed)
+    }
+
+    /// The rotation of this seed into so many dimensions or more. Codes of one bit a dimension that comes out say
+    /// the more the more come out: an estimate's error falls with the root of their number.
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+    pub(crate) fn into_at_least(dimension: usize, least: usize, seed: u64) -> Self {
+        let padded = dimension.max(least).max(1).next_multiple_of(PAD);
         let block = 1 << padded.ilog2();
         let rounds = if block == padded { 3 } else { 4 };
         let scale = 1.0 / (block as f32).sqrt();
