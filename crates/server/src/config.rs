@@ -97,7 +97,7 @@ impl ServerSection {
 /// When a commit counts as safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sync {
+pub enum LogSync {
     /// When the disk has confirmed it: a power cut loses nothing that was answered.
     #[default]
     EveryCommit,
@@ -110,9 +110,9 @@ pub enum Sync {
 section! {
     /// How the folder of the database is kept.
     StorageSection {
-        /// When a write is answered: "every_commit" (the disk has confirmed it), "interval" (the disk is asked every
-        /// `sync_seconds`), "never" (the disk is asked at snapshots and at the end).
-        sync: Sync = Sync::EveryCommit;
+        /// When a write is answered: `every_commit` (the disk has confirmed it), `interval` (the disk is asked every
+        /// `sync_seconds`), `never` (the disk is asked at snapshots and at the end).
+        sync: LogSync = LogSync::EveryCommit;
         /// Seconds: between two syncs with "interval".
         sync_seconds: f64 = 1.0;
         /// Bytes: of log after which a snapshot is made beside the writers.
@@ -130,13 +130,13 @@ impl StorageSection {
     /// [`common::ErrorKind::Invalid`] for an interval that makes no sense.
     pub fn durability(&self) -> Result<Durability> {
         Ok(match self.sync {
-            Sync::EveryCommit => Durability::EveryCommit,
-            Sync::Interval => {
+            LogSync::EveryCommit => Durability::EveryCommit,
+            LogSync::Interval => {
                 Durability::Every(seconds("sync_seconds", self.sync_seconds, true).map_err(
                     |error| Error::invalid(error.message().replace("[timeouts]", "[storage]")),
                 )?)
             }
-            Sync::Never => Durability::None,
+            LogSync::Never => Durability::None,
         })
     }
 }

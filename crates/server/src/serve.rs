@@ -193,8 +193,10 @@ async fn drained(stop: impl Future<Output = ()>, server: &Server) {
     stop.await;
     server.drain();
     let delay = server.options().drain_delay;
-    tracing::info!(seconds = delay.as_secs_f64(), "draining");
-    tokio::time::sleep(delay).await;
+    if !delay.is_zero() {
+        tracing::info!(seconds = delay.as_secs_f64(), "draining");
+        tokio::time::sleep(delay).await;
+    }
 }
 
 /// What is due now and then beside the requests: shared dictionaries are learned, direct writes accounted for, and buckets

@@ -162,7 +162,7 @@ fn policies_are_read_from_a_file() {
         "misfit.json",
         r#"{"notes": {"columns": {"title": "counter"}}}"#,
     );
-    let ran = place.run("serve --policies misfit.json");
+    let ran = place.run("serve --db tandem.tdb --policies misfit.json");
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("cannot be a Counter"), "{}", ran.err);
 }

@@ -172,16 +172,25 @@ fn refusing() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut head = [0; 1_024];
-        let _ = stream.read(&mut head).unwrap();
-        let body = r#"{"title":"unauthorized","status":401,"detail":"no valid credentials"}"#;
-        let length = body.len();
-        write!(
-            stream,
-            "HTTP/1.1 401 Unauthorized\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // All of the head: what is left unread at the end would take the answer with it.
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap() == 0 {
+                    break;
+                }
+                head.extend(byte);
+            }
+            let body = r#"{"title":"unauthorized","status":401,"detail":"no valid credentials"}"#;
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 401 Unauthorized\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
     });
     url
 }
