@@ -22,7 +22,11 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
 static CLAIMS: LazyLock<Map> = LazyLock::new(|| {
     let list = Value::from(vec![Value::from("a"), Value::from(1), Value::Null]);
     let map = Value::Map(Map::from([("b".into(), Value::from(1.5))]).into());
-    Map::from([("sub".into(), "a".into()), ("l".into(), list), ("m".into(), map)])
+    Map::from([
+        ("sub".into(), "a".into()),
+        ("l".into(), list),
+        ("m".into(), map),
+    ])
 });
 
 fuzz_target!(|data: &[u8]| {

@@ -36,12 +36,21 @@ fuzz_target!(|data: &[u8]| {
         Some((0, claims)) => (br#"{"alg":"HS256","kid":"k"}"#.as_slice(), claims),
         _ => data.split_at(data.len() / 2),
     };
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(claims));
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(head),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes()).expect("a secret");
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
+    let signature =
+        jsonwebtoken::crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
     if let Ok(signature) = signature
         && let Some(claims) = AUTH.claims_of(&format!("{message}.{signature}"))
     {
-        assert!(["iss", "aud", "exp"].iter().all(|name| claims.contains_key(*name)));
+        assert!(
+            ["iss", "aud", "exp"]
+                .iter()
+                .all(|name| claims.contains_key(*name))
+        );
     }
 });

@@ -36,8 +36,8 @@ class Client(HttpClient):
     ) -> AsyncGenerator[Change | None, None]:
         """Keep the replica in sync as `keep_in_sync` does, and yield what changes in it, whoever made the change.
 
-        `None` stands for more changes than a watch brings: look at the rows anew. The thread that syncs ends with the iterator;
-        close it (`aclose`) where the loop is left early. `synced` and `offline` are called in that thread.
+        `None` stands for more changes than a watch brings: look at the rows anew. The thread that syncs ends with the
+        iterator; close it (`aclose`) where the loop is left early. `synced` and `offline` are called in that thread.
         """
         loop = asyncio.get_running_loop()
         # A list of changes; `None` for too many; the end of the thread.
