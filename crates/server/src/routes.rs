@@ -1,4 +1,4 @@
-//! [`router`]: the paths of a server, one module for each group of them; [`table`]: what there is, and what it needs.
+//! `router`: the paths of a server, one module for each group of them; [`table`]: what there is, and what it needs.
 
 mod admin;
 mod experiments;

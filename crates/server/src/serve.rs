@@ -114,8 +114,8 @@ impl Default for ServeOptions {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] when [`Auth::Open`](crate::Auth::Open) is to be served where others reach it;
-/// [`ErrorKind::Io`] when the listener fails for good.
+/// [`common::ErrorKind::Invalid`] when [`Auth::Open`](crate::Auth::Open) is to be served where others reach it;
+/// [`common::ErrorKind::Io`] when the listener fails for good.
 pub async fn serve(
     listener: TcpListener,
     app: impl Into<App>,
@@ -237,7 +237,7 @@ fn is_passing(error: &std::io::Error) -> bool {
 /// Ready when the process is told to stop: SIGTERM, or ctrl-c.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the signals cannot be watched.
+/// [`common::ErrorKind::Io`] when the signals cannot be watched.
 pub async fn stop_signal() -> Result<()> {
     #[cfg(unix)]
     {
