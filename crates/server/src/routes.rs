@@ -60,6 +60,14 @@ pub struct Route {
     pub needs: Option<Scope>,
 }
 
+impl Route {
+    /// Whether nothing changes by it, neither here nor at a replica.
+    fn only_looks(&self) -> bool {
+        let syncs = ["/v1/sync", "/v1/live"].contains(&self.path);
+        self.needs == Some(Scope::Read) && !syncs
+    }
+}
+
 /// All requests that a server answers.
 pub fn table() -> &'static [Route] {
     static TABLE: OnceLock<Vec<Route>> = OnceLock::new();
@@ -127,16 +135,21 @@ async fn identify(
         Ok(caller) => caller,
         Err(problem) => return refused(problem, request).await,
     };
-    if let Err(problem) = check_scope(&caller, &request) {
-        return refused(problem, request).await;
-    }
+    let route = match check_scope(&caller, &request) {
+        Ok(route) => route,
+        Err(problem) => return refused(problem, request).await,
+    };
     let tenant = Arc::clone(&caller.tenant);
     request.extensions_mut().insert(caller);
     let answer = next.run(request).await;
     // Refusals as well speak of what was seen.
     match tenant.settle().await {
-        Ok(()) => answer,
-        Err(error) => Problem::of(&error).into_response(),
+        // The disk has failed. Whoever only looks sees what there is, the last writes that nobody was told of included.
+        Err(error) if !route.only_looks() => {
+            let (status, kind) = (StatusCode::SERVICE_UNAVAILABLE, error.kind());
+            Problem::new(status, kind.name(), error.message()).into_response()
+        }
+        _ => answer,
     }
 }
 
@@ -155,7 +168,7 @@ async fn refused(problem: Problem, request: Request) -> Response {
 
 /// Whether the caller's credentials cover such a request. What is not in the table is refused, so that a path cannot be
 /// forgotten.
-fn check_scope(caller: &Caller, request: &Request) -> Result<(), Problem> {
+fn check_scope(caller: &Caller, request: &Request) -> Result<&'static Route, Problem> {
     let path = request.extensions().get::<MatchedPath>();
     let path = path.map(MatchedPath::as_str).unwrap_or_default();
     // As `GET`, but for the body.
@@ -169,7 +182,7 @@ fn check_scope(caller: &Caller, request: &Request) -> Result<(), Problem> {
         .ok_or_else(not_allowed)?;
     match route.needs.filter(|needs| !caller.has(*needs)) {
         Some(needs) => Err(Problem::lacks_scope(needs)),
-        None => Ok(()),
+        None => Ok(route),
     }
 }
 

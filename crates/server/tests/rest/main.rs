@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod disk;
 mod hostile;
 mod limits;
 mod negotiation;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};
 use common::{Database, row};
 use serde_json::Value as Json;
-use server::{ServeOptions, serve};
+use server::{App, Auth, ServeOptions, Tenant, serve};
 use syncdb::{SyncServer, SyncServerOptions};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -95,6 +95,13 @@ pub(crate) fn run() -> Running {
 
 pub(crate) fn run_with(db: Database, sync: SyncServerOptions, options: ServeOptions) -> Running {
     let server = Arc::new(SyncServer::with(db, sync).unwrap());
+    let tenant = Tenant::new(Tenant::DEFAULT, server);
+    run_tenant(tenant, options)
+}
+
+pub(crate) fn run_tenant(tenant: Tenant, options: ServeOptions) -> Running {
+    let server = Arc::clone(tenant.sync());
+    let app = App::new([tenant], Auth::Open);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -105,7 +112,7 @@ pub(crate) fn run_with(db: Database, sync: SyncServerOptions, options: ServeOpti
         .unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, Arc::clone(&server), options, async {
+    let serving = runtime.spawn(serve(listener, app, options, async {
         let _ = stopped.await;
     }));
     let agent = ureq::Agent::config_builder()
