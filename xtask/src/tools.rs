@@ -139,7 +139,8 @@ pub(crate) fn arm64(context: &Context, target: &str) -> Result<String> {
     if !has(ARM64_LINKER) {
         apt(context, "gcc-aarch64-linux-gnu")?;
     }
-    if !Path::new(ARM64_LIBRARIES).join("lib/libc.so.6").exists() {
+    // The compiler brings the library itself along, and not what programs in C are compiled with.
+    if !Path::new(ARM64_LIBRARIES).join("include/stdio.h").exists() {
         apt(context, "libc6-dev-arm64-cross")?;
     }
     let mut command = Command::new("rustc");

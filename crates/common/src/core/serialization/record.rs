@@ -26,7 +26,8 @@ use crate::limits::{COLUMNS_MAX, KEY_COLUMNS_MAX, Limits};
 /// let mut bytes = Vec::new();
 /// encode_record(&record, &mut bytes)?;
 /// bytes.push(9);
-/// let (again, rest) = decode_record(&bytes, 1, &Limits::default())?;
+/// let limits = Limits::default();
+/// let (again, rest) = decode_record(&bytes, 1, &limits)?;
 /// assert_eq!((again, rest), (record, &[9_u8][..]));
 /// # Ok::<(), common::Error>(())
 /// ```
