@@ -30,6 +30,21 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 pub struct Condvar(sync::Condvar);
 
 impl Condvar {
+    /// Nobody waits yet.
+    pub const fn new() -> Self {
+        Self(sync::Condvar::new())
+    }
+
+    /// As `wait`. Time does not pass here, so it ends only when somebody notifies.
+    pub fn wait_for<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        _longest: std::time::Duration,
+    ) -> WaitTimeoutResult {
+        self.wait(guard);
+        WaitTimeoutResult(())
+    }
+
     /// Gives the lock up until somebody notifies.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         if let Some(held) = guard.0.take() {
@@ -38,9 +53,25 @@ impl Condvar {
         }
     }
 
+    /// Wakes one who waits.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     /// Wakes all who wait.
     pub fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// As `parking_lot::WaitTimeoutResult`.
+#[derive(Debug)]
+pub struct WaitTimeoutResult(());
+
+impl WaitTimeoutResult {
+    /// Whether the time was over: never.
+    pub const fn timed_out(&self) -> bool {
+        false
     }
 }
 
