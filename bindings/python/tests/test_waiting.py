@@ -91,7 +91,12 @@ def test_many_rows_are_not_waited_for() -> None:
             yield {"id": at, "text": "x"}
         started.set()
 
-    thread = threading.Thread(target=lambda: (started.wait(), time.sleep(0.02), interrupt()))
+    def interrupt_soon() -> None:
+        started.wait()
+        time.sleep(0.02)
+        interrupt()
+
+    thread = threading.Thread(target=interrupt_soon)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         db.insert_many("notes", rows())

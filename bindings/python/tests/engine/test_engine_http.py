@@ -242,7 +242,12 @@ def test_a_live_replica_goes_on_offline_and_ends_when_it_is_cancelled() -> None:
             server.start()
 
     client = Client(phone, server.url, backoff_seconds=0.02)
-    client.keep_in_sync(offline=lost, synced=lambda report: report.rows_sent and cancel.cancel(), cancel=cancel)
+
+    def synced(report: Any) -> None:
+        if report.rows_sent:
+            cancel.cancel()
+
+    client.keep_in_sync(offline=lost, synced=synced, cancel=cancel)
     server.stop()
     assert phone.pending == 0
     assert "/v1/live" in offline[0][0]

@@ -372,17 +372,18 @@ def test_extensions_are_held_to_the_laws_of_the_engine() -> None:
     extensions.register_storage("contract forgetful", Forgetful)
     extensions.register_operation("contract trim", lambda row: {**row, "name": row["name"].strip()})
     extensions.register_operation("contract random", lambda row: {**row, "name": str(uuid.uuid4())})
-    samples = [{"name": " a "}, {"name": ""}, {"name": None}, {}]
+    samples: list[dict[str, Any]] = [{"name": " a "}, {"name": ""}, {"name": None}, {}]
     extensions.check_contract("codec", "contract zlib")
     extensions.check_contract("versioning", "contract dotted")
     extensions.check_contract("storage", "contract dict")
     extensions.check_contract("operation", "contract trim", samples)
-    for kind, name, more in [
-        ("codec", "contract lossy", ()),
-        ("versioning", "contract backwards", ()),
-        ("storage", "contract forgetful", ()),
+    broken: list[tuple[str, str, list[dict[str, Any]]]] = [
+        ("codec", "contract lossy", []),
+        ("versioning", "contract backwards", []),
+        ("storage", "contract forgetful", []),
         ("operation", "contract random", samples),
-    ]:
+    ]
+    for kind, name, more in broken:
         with pytest.raises(AssertionError, match=r"\w+ \w+"):
             extensions.check_contract(kind, name, more)
     with pytest.raises(KeyError, match="nobody"):

@@ -222,7 +222,8 @@ def test_a_transformer_goes_along_with_reads() -> None:
         texts=["city"],
     )
     fitted = ColumnTransformer.fit(plan, data)
-    for options in ({}, {"materialised": True}):
+    wanted: list[dict[str, Any]] = [{}, {"materialised": True}]
+    for options in wanted:
         read = store.retrieval("profile", transformer=fitted, **options).get_many([1, 2, 3, 4])
         assert read.columns == ["scaled__age", "place__city_Oulu", "place__city_Turku"]
         np.testing.assert_array_equal(read.values, [[0, 1, 0], [0.5, 0, 1], [1, 0, 0], [0.5, 0, 0]])
@@ -328,7 +329,7 @@ def test_batches_are_streamed_and_observed() -> None:
     ]
     assert all(seconds >= 0 for _, seconds in seen)
     with pytest.raises(TypeError, match="keyword"):
-        next(retrieval.stream([[1]], colour="red"))
+        next(retrieval.stream([[1]], colour="red"))  # type: ignore[call-arg]
 
     class Failing:
         def __call__(self, *_: object) -> None:
