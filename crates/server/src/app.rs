@@ -49,7 +49,7 @@ impl App {
     ///
     /// # Errors
     /// As [`Auth::check_address`].
-    pub(crate) fn check_address(&self, address: SocketAddr) -> common::Result<()> {
+    pub fn check_address(&self, address: SocketAddr) -> common::Result<()> {
         self.inner.auth.check_address(address)
     }
 

@@ -209,6 +209,8 @@ impl Serve {
                 .caused_by(error)
             })?;
             let address = listener.local_addr()?;
+            // Before anybody is told that it listens.
+            app.check_address(address)?;
             writeln!(stdout(), "listening on {scheme}://{address}")?;
             stdout().flush()?;
             let until_input_ends = self.until_input_ends;
