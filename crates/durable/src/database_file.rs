@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use common::database::Snapshot;
 use common::limits::ROWS_MAX;
+use common::schema::Schema;
 use common::serialization::{ImageWriter, read_image};
-use common::{Database, Error, ErrorKind, Limits, Result, Seq};
+use common::{Collection, Database, Error, ErrorKind, Limits, Record, Result, Seq};
 
 use crate::files::{Files, SystemFiles};
 use crate::lock::WriterLock;
@@ -59,24 +61,50 @@ pub fn save(database: &Database, path: impl AsRef<Path>) -> Result<Saved> {
 /// As [`save`].
 pub fn save_with(files: &dyn Files, database: &Database, path: &Path) -> Result<Saved> {
     let snapshot = database.snapshot();
+    let tables = tables_of(database);
+    write_image(files, path, &snapshot, &tables)
+}
+
+/// The tables of a database, each with its schema of now.
+pub(crate) fn tables_of(database: &Database) -> Vec<(Collection, Schema)> {
+    let tables = database.collections().into_iter().map(|table| {
+        let mut schema = table.schema().as_ref().clone();
+        // Indexes come and go after the schema was declared.
+        let indexes = table.indexes();
+        schema.indexes = indexes.iter().map(|index| index.spec().clone()).collect();
+        (table, schema)
+    });
+    tables.collect()
+}
+
+/// Writes what a snapshot sees of these tables, by these schemas.
+pub(crate) fn write_image(
+    files: &dyn Files,
+    path: &Path,
+    snapshot: &Snapshot,
+    tables: &[(Collection, Schema)],
+) -> Result<Saved> {
     let view = snapshot.view();
     let bytes = replace_with(files, path, |out| {
         let mut image = ImageWriter::new(Counted { out, bytes: 0 }, snapshot.seq())?;
-        for collection in database.collections() {
-            let mut schema = collection.schema().as_ref().clone();
-            // Indexes come and go after the schema was declared.
-            schema.indexes = collection
-                .indexes()
-                .iter()
-                .map(|i| i.spec().clone())
-                .collect();
-            image.table(&schema)?;
+        for (table, schema) in tables {
+            image.table(schema)?;
+            let columns = schema.fields.len();
             let mut failure = None;
-            view.scan(&collection, &mut |records| match image.rows(records) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
+            view.scan(table, &mut |records| {
+                let written = if records.iter().all(|record| record.len() == columns) {
+                    image.rows(records)
+                } else {
+                    // The table has got columns since, and was settled.
+                    let cut: Vec<Record> = records.iter().map(|r| cut(r, columns)).collect();
+                    image.rows(&cut)
+                };
+                match written {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
                 }
             })?;
             failure.map_or(Ok(()), Err)?;
@@ -89,10 +117,16 @@ pub fn save_with(files: &dyn Files, database: &Database, path: &Path) -> Result<
     })
 }
 
+/// The first columns of a record.
+fn cut(record: &Record, columns: usize) -> Record {
+    let values = record.values().iter().take(columns).cloned();
+    Record::new(record.metadata(), record.key_columns(), values)
+}
+
 /// Counts what passes through.
-pub(crate) struct Counted<'a> {
-    pub(crate) out: &'a mut dyn Write,
-    pub(crate) bytes: u64,
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
 }
 
 impl Write for Counted<'_> {

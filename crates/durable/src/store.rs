@@ -227,8 +227,8 @@ impl DurableDatabase {
         self.shared.durable()
     }
 
-    /// Calls `listener` on the thread that writes the log with [`DurableDatabase::durable_seq`], whenever it was moved,
-    /// and when the log has failed. It must not wait for this store.
+    /// Calls `listener` on the thread that writes the log with [`DurableDatabase::durable_seq`], whenever what is waited for may
+    /// have become safe, and when the log has failed or is closed. It must not wait for this store.
     pub fn on_durable(&self, listener: impl Fn(Seq) + Send + Sync + 'static) {
         self.shared.listen(Box::new(listener));
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, RawPathParamsRejection};
-use axum::extract::{Extension, RawPathParams};
+use axum::extract::{Extension, Query, RawPathParams};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use common::{Database, ErrorKind};
+use serde::de::DeserializeOwned;
 
 use crate::auth::Caller;
 use crate::metrics::Metrics;
@@ -44,6 +45,16 @@ impl Call {
     /// A part of the path, decoded.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)
+    }
+
+    /// What stands behind the question mark.
+    pub(crate) fn queried<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let uri: Uri = format!("/?{}", self.query.as_deref().unwrap_or_default())
+            .parse()
+            .map_err(|_| Problem::invalid("what is behind `?` is no query string"))?;
+        let read = Query::<T>::try_from_uri(&uri);
+        read.map(|read| read.0)
+            .map_err(|error| Problem::invalid(error.body_text()))
     }
 
     /// A header that stands once.
@@ -118,7 +129,7 @@ pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
     }
 }
 
-pub(crate) fn ended() -> Problem {
+fn ended() -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "closed",

@@ -18,7 +18,7 @@ pub use self::backoff::Backoff;
 pub use self::live::{LiveEvent, LiveReplica, LiveReplicaOptions};
 pub use self::socket::WebSocketTransport;
 pub use self::stop::Stop;
-pub(crate) use self::tls::{provider, roots};
+pub(crate) use self::tls::trusting;
 
 /// What a client shows to say who it is: a token, or an API key.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! [`HttpTransport`]: how a replica reaches a server, on the calling thread.
 
 use std::io::Read as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -9,9 +8,8 @@ use axum::http::header::AUTHORIZATION;
 use common::{Error, ErrorKind, Result};
 use syncdb::Transport;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::client::{Address, ClientOptions, provider, roots};
+use crate::client::{Address, ClientOptions, trusting};
 use crate::problem::Problem;
 
 /// Most bytes of an answer that is taken in.
@@ -60,14 +58,7 @@ impl HttpTransport {
             .accept("")
             .accept_encoding("");
         if address.is_tls {
-            let roots = roots(options)?;
-            let roots = roots
-                .iter()
-                .map(|root| Certificate::from_der(root).to_owned());
-            let tls = TlsConfig::builder()
-                .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
-                .unversioned_rustls_crypto_provider(provider());
-            config = config.tls_config(tls.build());
+            config = config.tls_config(trusting(options.authorities.as_deref())?);
         }
         Ok(Self {
             agent: config.build().into(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 use common::{ErrorKind, Text};
@@ -150,15 +150,8 @@ async fn live(
     };
     let Ok(slot) = Arc::clone(&live.slots).try_acquire_owned() else {
         let max = live.options.connections_max;
-        let problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::LimitExceeded.name(),
-            format!("the server has its {max} live connections; try again later"),
-        );
-        let mut response = problem.into_response();
-        let later = HeaderValue::from_static("5");
-        response.headers_mut().insert(header::RETRY_AFTER, later);
-        return response;
+        let detail = format!("the server has its {max} live connections; try again later");
+        return Problem::overloaded(StatusCode::SERVICE_UNAVAILABLE, detail, 5).into_response();
     };
     if let Some(released) = request.extensions().get::<Arc<Activity>>() {
         // Silent peers are found by pings from here on.

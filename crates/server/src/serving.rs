@@ -1,10 +1,10 @@
 //! [`Serving`]: the vector collections, the feature store and the experiments of a tenant, opened when they are asked for.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::{Database, ErrorKind, Result, Seq};
+use parking_lot::Mutex;
 use vectordb::VectorDb;
 use vectordb::experiment::ExperimentLog;
 use vectordb::feature::FeatureStore;
@@ -122,12 +122,12 @@ impl Serving {
     /// # Errors
     /// As [`VectorDb::save_indexes`].
     pub(crate) fn save_indexes(&self) -> Result<()> {
-        let open = lock(&self.vectors).clone();
+        let open = self.vectors.lock().clone();
         let (Some(vectors), Some(path)) = (open, &self.indexes) else {
             return Ok(());
         };
         let seq = self.database.seq();
-        let mut saved = lock(&self.saved);
+        let mut saved = self.saved.lock();
         if *saved != Some(seq) {
             vectors.save_indexes(path)?;
             *saved = Some(seq);
@@ -162,14 +162,9 @@ pub(crate) async fn save_indexes(app: &App) {
     }
 }
 
-fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind it is replaced whole, never changed in steps.
-    place.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What is there, opened first if it is not.
 fn opened<T: Clone>(place: &Mutex<Option<T>>, open: impl FnOnce() -> Result<T>) -> Result<T> {
-    let mut place = lock(place);
+    let mut place = place.lock();
     if let Some(open) = &*place {
         return Ok(open.clone());
     }

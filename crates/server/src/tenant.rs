@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Database, Error, Result, Text, Timestamp};
+use common::{Database, Result, Text, Timestamp};
 use durable::DurableDatabase;
 use syncdb::{SyncServer, SyncServerOptions};
+use tokio::sync::watch;
 
 use crate::audit::Audit;
 use crate::auth::{ApiKeys, AuthOptions};
@@ -23,7 +24,13 @@ pub struct Tenant {
     api_keys: ApiKeys,
     audit: Audit,
     /// Where its database is kept; `None` for one in memory.
-    durable: Option<Arc<DurableDatabase>>,
+    durable: Option<Durable>,
+}
+
+/// A store, and whether it has told anything.
+struct Durable {
+    store: Arc<DurableDatabase>,
+    heard: watch::Receiver<()>,
 }
 
 impl Tenant {
@@ -54,8 +61,13 @@ impl Tenant {
     ) -> Result<Self> {
         let sync = SyncServer::with(store.database().clone(), options)?;
         let indexes = store.folder().join(INDEXES);
+        let (tell, heard) = watch::channel(());
+        store.on_durable(move |_| {
+            // Whoever waits holds the other end.
+            let _ = tell.send(());
+        });
         Ok(Self {
-            durable: Some(store),
+            durable: Some(Durable { store, heard }),
             ..Self::new(name, Arc::new(sync)).with_indexes(indexes)
         })
     }
@@ -125,12 +137,19 @@ impl Tenant {
             return Ok(());
         };
         let seq = self.database().seq();
-        if durable.is_durable(seq) {
-            return Ok(());
+        let mut heard = durable.heard.clone();
+        loop {
+            // What is heard from here on ends the wait below.
+            heard.borrow_and_update();
+            if durable.store.is_durable(seq) {
+                return Ok(());
+            }
+            if let Some(failure) = durable.store.failure() {
+                return Err(failure);
+            }
+            // The store tells for as long as it is there.
+            let _ = heard.changed().await;
         }
-        let durable = Arc::clone(durable);
-        let waited = tokio::task::spawn_blocking(move || durable.wait(seq)).await;
-        waited.unwrap_or_else(|_| Err(Error::closed("the wait for the disk was given up")))
     }
 
     /// Its tables.

@@ -1,25 +1,23 @@
 //! Snapshots beside running writers: after them the log before is not needed to open the database.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::database::Snapshot;
 use common::schema::Schema;
-use common::serialization::ImageWriter;
 use common::storage::StorageKind;
-use common::{Collection, Database, Error, Record, Result, Seq};
+use common::{Collection, Database, Error, Result, Seq};
 use parking_lot::Mutex;
 
 use super::committer::Shared;
 use super::folder::{failed, list, segment_path, snapshot_path};
 use super::recover::next_stamp;
-use crate::database_file::{Counted, Saved};
+use crate::database_file::{Saved, tables_of, write_image};
 use crate::files::Files;
 use crate::log::layout::Header;
-use crate::replace::{replace, replace_with};
+use crate::replace::replace;
 
 /// Makes snapshots of one database, one at a time.
 pub(crate) struct Checkpointer {
@@ -66,7 +64,7 @@ impl Checkpointer {
         let point = self.rotate(segments)?;
         let log_bytes = self.shared.lock().log_bytes;
         let path = snapshot_path(&self.folder, point.number);
-        let saved = self.write_image(&point, &path)?;
+        let saved = write_image(&*self.files, &path, &point.snapshot, &point.tables)?;
         {
             let mut state = self.shared.lock();
             state.log_bytes = state.log_bytes.saturating_sub(log_bytes);
@@ -95,25 +93,15 @@ impl Checkpointer {
         drop(segments);
         let header = point.header.encode();
         replace(&*self.files, &segment_path(to, point.number), &header)?;
-        self.write_image(&point, &snapshot_path(to, point.number))
+        let path = snapshot_path(to, point.number);
+        write_image(&*self.files, &path, &point.snapshot, &point.tables)
     }
 
     /// Lets a new segment begin, and gives the state at its beginning.
     fn rotate(&self, segments: &mut BTreeMap<u64, Seq>) -> Result<Point> {
         let transaction = self.database.begin();
         let snapshot = self.database.snapshot();
-        let tables: Vec<(Collection, Schema)> = self
-            .database
-            .collections()
-            .into_iter()
-            .map(|table| {
-                let mut schema = table.schema().as_ref().clone();
-                // Indexes come and go after the schema was declared.
-                let indexes = table.indexes();
-                schema.indexes = indexes.iter().map(|i| i.spec().clone()).collect();
-                (table, schema)
-            })
-            .collect();
+        let tables = tables_of(&self.database);
         let is_ordered = |table: &Collection| matches!(table.storage_kind(), StorageKind::Ordered);
         let ordered = tables.iter().filter(|(table, _)| is_ordered(table));
         let mut header = Header {
@@ -136,40 +124,6 @@ impl Checkpointer {
             header,
             snapshot,
             tables,
-        })
-    }
-
-    fn write_image(&self, point: &Point, path: &Path) -> Result<Saved> {
-        let view = point.snapshot.view();
-        let bytes = replace_with(&*self.files, path, |out| {
-            let mut image = ImageWriter::new(Counted { out, bytes: 0 }, point.snapshot.seq())?;
-            for (table, schema) in &point.tables {
-                image.table(schema)?;
-                let columns = schema.fields.len();
-                let mut failure = None;
-                view.scan(table, &mut |records| {
-                    let written = if records.iter().all(|record| record.len() == columns) {
-                        image.rows(records)
-                    } else {
-                        // The table has got columns since, and was settled.
-                        let cut: Vec<Record> = records.iter().map(|r| cut(r, columns)).collect();
-                        image.rows(&cut)
-                    };
-                    match written {
-                        Ok(()) => ControlFlow::Continue(()),
-                        Err(error) => {
-                            failure = Some(error);
-                            ControlFlow::Break(())
-                        }
-                    }
-                })?;
-                failure.map_or(Ok(()), Err)?;
-            }
-            Ok(image.finish()?.bytes)
-        })?;
-        Ok(Saved {
-            seq: point.snapshot.seq(),
-            bytes,
         })
     }
 
@@ -243,9 +197,4 @@ impl Checkpointer {
         }
         Ok(())
     }
-}
-
-fn cut(record: &Record, columns: usize) -> Record {
-    let values = record.values().iter().take(columns).cloned();
-    Record::new(record.metadata(), record.key_columns(), values)
 }

@@ -346,9 +346,7 @@ impl Writer {
             let durable = state.durable;
             drop(state);
             shared.done.notify_all();
-            if is_synced {
-                shared.tell(durable);
-            }
+            shared.tell(durable);
             if is_last {
                 return Some(self);
             }

@@ -9,14 +9,11 @@ use std::time::Duration;
 use axum::http::{StatusCode, Uri};
 use common::{Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::keys::KeySet;
 use super::options::AuthOptions;
+use crate::client::trusting;
 
 /// A key set that lies elsewhere. What was read last is used until something newer could be read.
 pub(crate) struct Jwks {
@@ -112,11 +109,11 @@ impl Source {
             .max_redirects(0)
             .proxy(None);
         if !is_plain {
-            let roots = authorities(options)?;
-            let tls = TlsConfig::builder()
-                .root_certs(RootCerts::Specific(Arc::new(roots)))
-                .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()));
-            config = config.tls_config(tls.build());
+            let path = options.jwks_authorities_file.as_deref();
+            let pem =
+                path.map(|path| std::fs::read(path).map_err(|error| Error::from(error).at(path)));
+            let tls = trusting(pem.transpose()?.as_deref());
+            config = config.tls_config(tls.map_err(|error| error.at("`jwks_authorities_file`"))?);
         }
         Ok(Self::Url {
             agent: Box::new(config.build().into()),
@@ -149,30 +146,6 @@ impl Source {
         }
         Ok(bytes)
     }
-}
-
-/// The certificates that the one of a key set's address may be signed by: those of the file, or of the system.
-fn authorities(options: &AuthOptions) -> Result<Vec<Certificate<'static>>> {
-    let found = match &options.jwks_authorities_file {
-        Some(path) => {
-            let pem = std::fs::read(path).map_err(|error| Error::from(error).at(path))?;
-            let found = CertificateDer::pem_slice_iter(&pem).collect::<std::result::Result<_, _>>();
-            found.map_err(|error| {
-                Error::invalid(format!("{path}: no certificates in PEM: {error}"))
-            })?
-        }
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    let found: Vec<CertificateDer<'static>> = found;
-    if found.is_empty() {
-        return Err(Error::invalid(
-            "no certificate authority is known to check https by; name a file in `jwks_authorities_file`",
-        ));
-    }
-    let found = found.iter();
-    Ok(found
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect())
 }
 
 /// Whether an address is this machine's own.

@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::ClientOptions;
 
@@ -14,9 +15,21 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// What requests by `ureq` trust: the authorities in PEM, or those of the system.
+pub(crate) fn trusting(authorities: Option<&[u8]>) -> Result<TlsConfig> {
+    let roots = roots(authorities)?;
+    let roots = roots
+        .iter()
+        .map(|root| Certificate::from_der(root).to_owned());
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+        .unversioned_rustls_crypto_provider(provider())
+        .build())
+}
+
 /// The certificates that servers' may be signed by.
-pub(crate) fn roots(options: &ClientOptions) -> Result<Vec<CertificateDer<'static>>> {
-    let Some(pem) = &options.authorities else {
+fn roots(authorities: Option<&[u8]>) -> Result<Vec<CertificateDer<'static>>> {
+    let Some(pem) = authorities else {
         let found = rustls_native_certs::load_native_certs();
         if found.certs.is_empty() {
             let why = found.errors.first().map(ToString::to_string);
@@ -46,7 +59,7 @@ pub(crate) fn roots(options: &ClientOptions) -> Result<Vec<CertificateDer<'stati
 /// What a client of `WebSockets` begins its connections with.
 pub(super) fn config(options: &ClientOptions) -> Result<Arc<ClientConfig>> {
     let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(roots(options)?);
+    let (added, _) = store.add_parsable_certificates(roots(options.authorities.as_deref())?);
     if added == 0 {
         return Err(Error::invalid(
             "none of the authorities' certificates is one",

@@ -114,11 +114,7 @@ struct Listing {
 }
 
 fn list(call: &Call) -> Answered {
-    let uri: axum::http::Uri = format!("/?{}", call.query.as_deref().unwrap_or_default())
-        .parse()
-        .map_err(|_| Problem::invalid("what is behind `?` is no query string"))?;
-    let axum::extract::Query(listing) = axum::extract::Query::<Listing>::try_from_uri(&uri)
-        .map_err(|error| Problem::invalid(error.body_text()))?;
+    let listing: Listing = call.queried()?;
     let parts = |text: &Option<String>| -> Vec<String> {
         let text = text.as_deref().unwrap_or_default();
         text.split(',')

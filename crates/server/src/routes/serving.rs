@@ -24,13 +24,13 @@ use syncdb::Permission;
 
 use crate::auth::{Caller, Scope};
 use crate::call::Answered;
+use crate::limits::{ANSWER_BYTES_MAX, OPERATIONS_MAX};
+use crate::negotiate::names;
 use crate::openapi::Operation;
 use crate::problem::Problem;
 
 /// Most rows, ids, events or units in one request.
-pub(super) const ROWS_MAX: usize = 1_000;
-/// Most bytes of rows in one answer.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+pub(super) const ROWS_MAX: usize = OPERATIONS_MAX;
 /// How deep JSON of a request may be nested.
 const DEPTH_MAX: usize = 64;
 
@@ -103,12 +103,7 @@ pub(super) fn created(value: &impl Serialize) -> Answered {
 
 /// Whether the caller asks for a media type by name.
 pub(super) fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    let values = headers.get_all(header::ACCEPT).iter();
-    let mut ranges = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|range| range.split(';').next());
-    ranges.any(|range| range.trim().eq_ignore_ascii_case(media))
+    names(headers, header::ACCEPT, media)
 }
 
 /// Checks how many there are of something.

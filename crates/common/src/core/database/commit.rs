@@ -67,22 +67,28 @@ impl Inner {
         self.check_constraints(set, &steps)?;
         let stamp = self.clock.tick_at(now);
         let changes = changes_of(&steps, seq, stamp, now);
-        // Last of what may fail: a database with a journal has storages in memory only, which do not.
-        self.tell(&|journal| {
-            let names = steps.iter().map(|step| &step.table.name);
-            let changes: SmallVec<[(&Text, &Change); 4]> = names.zip(&changes).collect();
-            let entry = JournalEntry {
-                seq,
-                stamp,
-                tables,
-                changes: &changes,
-            };
-            entry.send(journal)
-        })?;
+        let tell = || {
+            self.tell(&|journal| {
+                let names = steps.iter().map(|step| &step.table.name);
+                let changes: SmallVec<[(&Text, &Change); 4]> = names.zip(&changes).collect();
+                let entry = JournalEntry {
+                    seq,
+                    stamp,
+                    tables,
+                    changes: &changes,
+                };
+                entry.send(journal)
+            })
+        };
+        let in_memory = steps.iter().all(|s| s.table.kind.is_memory());
+        if in_memory {
+            // Last of what may fail: storages in memory do not.
+            tell()?;
+        }
 
         // A short commit to memory while no snapshot is open keeps nothing aside: whoever opens a snapshot, or
         // meets one of its records, waits for this lock, and so for at most `WAIT_WRITES_MAX` writes.
-        if steps.len() <= WAIT_WRITES_MAX && steps.iter().all(|s| s.table.kind.is_memory()) {
+        if steps.len() <= WAIT_WRITES_MAX && in_memory {
             let open = self.open.lock();
             if open.is_empty() {
                 self.applying.store(true, Ordering::Release);
@@ -107,7 +113,14 @@ impl Inner {
                 step.table.history.keep(*slot, before, seq);
             }
         }
-        if let Err(error) = self.apply_all(&steps) {
+        let applied = self.apply_all(&steps).and_then(|()| {
+            if in_memory {
+                return Ok(());
+            }
+            // A storage of the application's own may refuse what it is given, and the journal must not know of that.
+            tell().inspect_err(|error| self.take_back_all(&groups_of(&steps), error))
+        });
+        if let Err(error) = applied {
             let tables = steps.iter().map(|step| step.table);
             tables.for_each(|table| table.history.take_back(seq));
             return Err(error);
@@ -131,21 +144,26 @@ impl Inner {
 
     /// Applies the steps table by table; when one table fails, takes the others back.
     fn apply_all(&self, steps: &[Step<'_>]) -> Result<()> {
-        let groups: Vec<&[Step<'_>]> = steps.chunk_by(|a, b| a.table.id == b.table.id).collect();
+        let groups = groups_of(steps);
         for (i, group) in groups.iter().enumerate() {
             let Some(first) = group.first() else { continue };
             if let Err(error) = apply(first.table, group) {
-                for done in groups.iter().take(i).rev() {
-                    if let Err(second) = take_back(done) {
-                        self.poison(&format!(
-                            "a commit failed ({error}) and could not be taken back ({second})"
-                        ));
-                    }
-                }
+                self.take_back_all(groups.get(..i).unwrap_or_default(), &error);
                 return Err(error.at(format!("table `{}`", first.table.name)));
             }
         }
         Ok(())
+    }
+
+    /// Takes back what was applied to these tables, because of an error.
+    fn take_back_all(&self, groups: &[&[Step<'_>]], error: &Error) {
+        for done in groups.iter().rev() {
+            if let Err(second) = take_back(done) {
+                self.poison(&format!(
+                    "a commit failed ({error}) and could not be taken back ({second})"
+                ));
+            }
+        }
     }
 
     /// Checks unique indexes and references against the state after the whole transaction.
@@ -300,6 +318,11 @@ fn changes_of(steps: &[Step<'_>], seq: Seq, stamp: Hlc, now: Timestamp) -> Small
         })
     };
     steps.iter().filter_map(change).collect()
+}
+
+/// The steps of each table.
+fn groups_of<'a, 's>(steps: &'a [Step<'s>]) -> Vec<&'a [Step<'s>]> {
+    steps.chunk_by(|a, b| a.table.id == b.table.id).collect()
 }
 
 /// Applies steps of one table to its storage and indexes.

@@ -94,9 +94,12 @@ fn copy(from: &dyn Storage, to: &dyn Storage) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::core::base::{Record, Slot};
     use crate::core::schema::{Field, FieldType, IndexSpec, Schema};
-    use crate::core::storage::{HashStorage, OrderedStorage};
+    use crate::core::storage::{HashStorage, OrderedStorage, Visitor};
     use crate::{Value, row};
 
     fn numbers() -> (Database, Collection) {
@@ -155,5 +158,80 @@ mod tests {
         db.lay_out("numbers", storage).unwrap();
         assert!(!before.is_current());
         assert!(db.lay_out("others", Arc::new(HashStorage::new())).is_err());
+    }
+
+    /// A storage that takes no negative numbers.
+    struct Positive(HashStorage);
+
+    impl Storage for Positive {
+        fn name(&self) -> &'static str {
+            "positive"
+        }
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn get(&self, key: &[Value]) -> Result<Option<(Slot, Record)>> {
+            self.0.get(key)
+        }
+
+        fn read(&self, slots: &[Slot], records: &mut Vec<Record>) -> Result<()> {
+            self.0.read(slots, records)
+        }
+
+        fn scan(&self, visit: Visitor<'_>) -> Result<()> {
+            self.0.scan(visit)
+        }
+
+        fn apply(&self, writes: &[Write], slots: &mut Vec<Slot>) -> Result<()> {
+            let is_negative = |write: &Write| match write {
+                Write::Put(record) => record.key()[0] < Value::from(0),
+                Write::Remove(_) => false,
+            };
+            if writes.iter().any(is_negative) {
+                return Err(Error::invalid("a negative number"));
+            }
+            self.0.apply(writes, slots)
+        }
+    }
+
+    #[test]
+    fn the_journal_hears_of_no_commit_that_a_storage_refuses_and_none_stays_that_the_journal_refuses()
+     {
+        let (db, numbers) = numbers();
+        let schema = Schema::build("others", ["id"]).field(Field::new("id", FieldType::Int));
+        db.create_collection(schema.finish().unwrap()).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let journal = Arc::clone(&heard);
+        db.set_journal(Box::new(move |entry| {
+            if entry.changes.len() == 3 {
+                return Err(Error::closed("no room"));
+            }
+            journal.lock().push(entry.seq);
+            Ok(())
+        }))
+        .unwrap();
+        let others = db
+            .lay_out("others", Arc::new(Positive(HashStorage::new())))
+            .unwrap();
+        let before = db.seq();
+        // Refused after the other table has taken its part.
+        let both = |id: i64, more: bool| {
+            db.transaction(|tx| {
+                tx.insert(&numbers, row! { "id": id + 5_000, "square": -id - 10 })?;
+                if more {
+                    tx.delete(&numbers, 1)?;
+                }
+                tx.insert(&others, row! { "id": id })
+            })
+        };
+        assert!(both(-1, false).is_err());
+        assert!(both(2, true).is_err());
+        assert_eq!((numbers.len(), others.len(), db.seq()), (3_000, 0, before));
+        assert!(heard.lock().is_empty());
+        both(3, false).unwrap();
+        assert_eq!(*heard.lock(), [before.next()]);
+        assert_eq!((numbers.len(), others.len()), (3_001, 1));
     }
 }
