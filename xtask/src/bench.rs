@@ -18,6 +18,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             extension, and formats with compressors; --with-node adds PouchDB and RxDB
             ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
             experiment: assignment and statistics of experiments, against GrowthBook's SDK, SciPy and statsmodels
+            durable: writes that are waited for, and opening again, against redb, fjall and SQLite
             features: retrieval of features and joins as of a time, against Feast, polars, NumPy and a plain copy
             transform: scaling, imputation and categories against scikit-learn, NumPy and a plain copy
             power: what a day of syncing costs a phone, saving against standard
@@ -28,6 +29,9 @@ Run it on a quiet machine: results are committed with the machine in docs/benchm
 
 /// The crate of the benchmark of sync, which is no member of the workspace.
 pub(crate) const BENCH_SYNC: &str = "dev/bench-sync/Cargo.toml";
+
+/// The crate of the benchmark of durable storage, no member either.
+pub(crate) const BENCH_DURABLE: &str = "dev/bench-durable/Cargo.toml";
 
 /// The crate of the benchmark of vector search, no member either.
 pub(crate) const BENCH_ANN: &str = "dev/bench-ann/Cargo.toml";
@@ -55,6 +59,7 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
     let context = Context::new()?;
     let mut command = match args.first().map(String::as_str) {
         Some("sync") => apart(&context, BENCH_SYNC, "target/bench-sync"),
+        Some("durable") => apart(&context, BENCH_DURABLE, "target/bench-durable"),
         Some("ann") => {
             let command = apart(&context, BENCH_ANN, "target/bench-ann");
             with_python(&context, command, ANN_REQUIREMENTS, args)?

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::bench::{BENCH_ANN, BENCH_SYNC};
+use crate::bench::{BENCH_ANN, BENCH_DURABLE, BENCH_SYNC};
 use crate::run::{Context, Result, without_colours};
 use crate::steps::{Counts, Report};
 use crate::{coverage, fuzz, schedules, tools};
@@ -17,6 +17,10 @@ pub(crate) fn fmt(context: &Context) -> Result<Report> {
     context.run(
         "fmt-bench-sync",
         &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_SYNC]),
+    )?;
+    context.run(
+        "fmt-bench-durable",
+        &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_DURABLE]),
     )?;
     context.run(
         "fmt-bench-ann",

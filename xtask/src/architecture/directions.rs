@@ -21,7 +21,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "common", "syncdb", "vectordb", "durable", "import", "server",
         ],
     ),
-    // Compared with the product, never part of it: only tests and benchmarks depend on it.
+    // Compared with the product: only tests, benchmarks and the contract tests of the Python wheel depend on it.
     ("testkit", &["common", "syncdb", "vectordb", "durable"]),
 ];
 
