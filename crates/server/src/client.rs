@@ -11,7 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderValue, Uri};
 use common::{Error, Result, Text};
 
 pub use self::backoff::Backoff;
@@ -110,8 +111,8 @@ impl ClientOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) is_tls: bool,
-    /// Host, and port where one was given.
-    authority: String,
+    authority: Authority,
+    port: u16,
     /// What stands before the paths of the server.
     prefix: String,
 }
@@ -120,57 +121,48 @@ impl Address {
     /// Reads `http://host:port/prefix` or the same with `https`.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let invalid = |what: &str| Error::invalid(format!("server address `{url}` {what}"));
-        let (is_tls, rest) = match url.split_once("://") {
-            Some(("http" | "ws", rest)) => (false, rest),
-            Some(("https" | "wss", rest)) => (true, rest),
+        let parts = match url.parse::<Uri>() {
+            Ok(uri) => uri.into_parts(),
+            Err(error) => return Err(invalid(&format!("is none: {error}"))),
+        };
+        let is_tls = match parts.scheme.as_ref().map(Scheme::as_str) {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
             _ => return Err(invalid("does not begin with http:// or https://")),
         };
-        let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if authority.contains('@') {
+        let authority = parts.authority.filter(|found| !found.host().is_empty());
+        let authority = authority.ok_or_else(|| invalid("names no host"))?;
+        if authority.as_str().contains('@') {
             return Err(invalid("carries a user name; give a token or an API key"));
         }
-        let address = Self {
-            is_tls,
-            authority: authority.to_owned(),
-            prefix: prefix.trim_end_matches('/').to_owned(),
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => Some(if is_tls { 443 } else { 80 }),
+            _ => authority.port_u16(),
         };
-        if url.contains(['?', '#']) || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let port = port.ok_or_else(|| invalid("names a port that is none"))?;
+        let path = parts.path_and_query.as_ref();
+        if url.contains('#') || path.is_some_and(|path| path.query().is_some()) {
             return Err(invalid("has more than host, port and path"));
         }
-        if address.host().is_empty() || address.port().is_none() {
-            return Err(invalid("names no host, or a port that is none"));
-        }
-        Ok(address)
+        let prefix = path.map_or("", PathAndQuery::path);
+        Ok(Self {
+            is_tls,
+            port,
+            prefix: prefix.trim_end_matches('/').to_owned(),
+            authority,
+        })
     }
 
     /// The host without the brackets of an IPv6 address.
     fn host(&self) -> &str {
-        let end = self.port_begins().unwrap_or(self.authority.len());
-        let host = self.authority.get(..end).unwrap_or_default();
+        let host = self.authority.host();
         host.trim_start_matches('[').trim_end_matches(']')
-    }
-
-    fn port_begins(&self) -> Option<usize> {
-        let colon = self.authority.rfind(':')?;
-        let after_brackets = self.authority.rfind(']').is_none_or(|end| end < colon);
-        after_brackets.then_some(colon)
-    }
-
-    fn port(&self) -> Option<u16> {
-        match self.port_begins() {
-            None => Some(if self.is_tls { 443 } else { 80 }),
-            Some(colon) => self.authority.get(colon + 1..)?.parse().ok(),
-        }
     }
 
     /// The URL of a path of the server, which begins with a slash.
     pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
-        let slash = if self.prefix.is_empty() { "" } else { "/" };
         let s = if self.is_tls { "s" } else { "" };
-        format!(
-            "{scheme}{s}://{}{slash}{}{path}",
-            self.authority, self.prefix
-        )
+        format!("{scheme}{s}://{}{}{path}", self.authority, self.prefix)
     }
 }
 
@@ -184,7 +176,7 @@ mod tests {
             let address = Address::parse(url).unwrap();
             (
                 address.host().to_owned(),
-                address.port().unwrap(),
+                address.port,
                 address.url("ws", "/v1/live"),
             )
         };
@@ -203,6 +195,8 @@ mod tests {
             "http://:1",
             "http://a:70000",
             "http://a:b",
+            "http://a:",
+            "http://a/#f",
             "http://u@a",
             "http://a/?q",
             "http://a b",

@@ -144,7 +144,9 @@ impl Problem {
             401 | 403 => ErrorKind::Invalid,
             _ => ErrorKind::Io,
         });
-        Error::new(kind, message)
+        // A limit that passes, as of requests a second, is no limit of what was sent.
+        let is_passing = matches!(self.status, 429 | 503) && kind == ErrorKind::LimitExceeded;
+        Error::new(if is_passing { ErrorKind::Io } else { kind }, message)
     }
 }
 

@@ -312,8 +312,7 @@ impl Link {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
         let host = self.address.host();
-        let port = self.address.port().unwrap_or_default();
-        let tcp = TcpStream::connect((host, port)).await;
+        let tcp = TcpStream::connect((host, self.address.port)).await;
         let tcp = tcp.map_err(|error| self.failed(error))?;
         let _ = tcp.set_nodelay(true);
         let carrier: Box<dyn Carrier> = match &self.tls {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::row;
 use common::utils::id_generator::SeededRng;
 use futures_util::{SinkExt as _, StreamExt as _};
+use server::client::LiveEvent;
 use server::{LiveOptions, ServeOptions};
 use syncdb::SyncDb;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -143,6 +144,28 @@ fn one_connection_too_many_is_told_to_come_later() {
             }
         }
     });
+    running.end();
+}
+
+#[test]
+fn a_replica_that_is_told_to_come_later_does() {
+    let running = run(ServeOptions {
+        live: LiveOptions {
+            connections_max: 1,
+            ..LiveOptions::default()
+        },
+        ..ServeOptions::default()
+    });
+    let other = running.runtime.block_on(connect(running.address));
+    let db = Arc::new(SyncDb::client("a").unwrap());
+    let (live, happened) = keep(&db, &running.url());
+    match happened.recv() {
+        Ok(LiveEvent::Offline { error, .. }) => assert!(error.message().contains("503"), "{error}"),
+        event => panic!("{event:?}"),
+    }
+    drop(other);
+    until(&happened, || db.collection("notes").is_ok());
+    live.stop().unwrap();
     running.end();
 }
 
