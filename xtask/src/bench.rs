@@ -19,6 +19,7 @@ Usage: cargo xtask bench NAME [OPTIONS]
             ann: vector search against hnswlib, faiss, glass, SymphonyQG, usearch and others, by recall
             experiment: assignment and statistics of experiments, against GrowthBook's SDK, SciPy and statsmodels
             durable: writes that are waited for, and opening again, against redb, fjall and SQLite
+            serve: durable writes over the network against PostgreSQL and Redis, and what idle clients take
             features: retrieval of features and joins as of a time, against Feast, polars, NumPy and a plain copy
             transform: scaling, imputation and categories against scikit-learn, NumPy and a plain copy
             power: what a day of syncing costs a phone, saving against standard
@@ -32,6 +33,9 @@ pub(crate) const BENCH_SYNC: &str = "dev/bench-sync/Cargo.toml";
 
 /// The crate of the benchmark of durable storage, no member either.
 pub(crate) const BENCH_DURABLE: &str = "dev/bench-durable/Cargo.toml";
+
+/// The crate of the benchmark of the server, no member either.
+pub(crate) const BENCH_SERVE: &str = "dev/bench-serve/Cargo.toml";
 
 /// The crate of the benchmark of vector search, no member either.
 pub(crate) const BENCH_ANN: &str = "dev/bench-ann/Cargo.toml";
@@ -60,6 +64,13 @@ pub(crate) fn bench(args: &[String]) -> Result<bool> {
     let mut command = match args.first().map(String::as_str) {
         Some("sync") => apart(&context, BENCH_SYNC, "target/bench-sync"),
         Some("durable") => apart(&context, BENCH_DURABLE, "target/bench-durable"),
+        Some("serve") => {
+            let mut command = apart(&context, BENCH_SERVE, "target/bench-serve");
+            if !args.iter().any(|arg| arg == "--help" || arg == "--tandem") {
+                command.args(["--tandem", &program(&context)?]);
+            }
+            command
+        }
         Some("ann") => {
             let command = apart(&context, BENCH_ANN, "target/bench-ann");
             with_python(&context, command, ANN_REQUIREMENTS, args)?
@@ -114,6 +125,15 @@ fn with_python(
 
 fn package(context: &Context, name: &str) -> Command {
     context.cargo(["run", "--release", "--package", name, "--"])
+}
+
+/// The program that users get, built.
+fn program(context: &Context) -> Result<String> {
+    let mut build = context.cargo(["build", "--release", "--package", "tandemdb-cli"]);
+    if !finished(&mut build)? {
+        return Err("`tandem` does not build".to_owned());
+    }
+    Ok(context.target.join("release/tandem").display().to_string())
 }
 
 /// A crate whose rivals compile for minutes, which no other command should wait for.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::bench::{BENCH_ANN, BENCH_DURABLE, BENCH_SYNC};
+use crate::bench::{BENCH_ANN, BENCH_DURABLE, BENCH_SERVE, BENCH_SYNC};
 use crate::run::{Context, Result, without_colours};
 use crate::steps::{Counts, Report};
 use crate::{coverage, fuzz, schedules, tools};
@@ -21,6 +21,10 @@ pub(crate) fn fmt(context: &Context) -> Result<Report> {
     context.run(
         "fmt-bench-durable",
         &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_DURABLE]),
+    )?;
+    context.run(
+        "fmt-bench-serve",
+        &mut context.cargo(["fmt", "--check", "--manifest-path", BENCH_SERVE]),
     )?;
     context.run(
         "fmt-bench-ann",

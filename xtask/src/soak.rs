@@ -5,7 +5,7 @@ mod sync;
 use std::time::Instant;
 
 use crate::fuzz::{self, Length};
-use crate::run::{Context, Result, seconds};
+use crate::run::{Context, Result, seconds, without_colours};
 use crate::{schedules, tools};
 use sync::Seeds;
 
@@ -20,8 +20,10 @@ Names:
   properties    the property tests, 100,000 cases for each property (--runs: another number)
   experiments   error rates of statistics in 10,000 simulated experiments (--runs: another number), and shares of
                 variants, layers and ramps among a thousand times as many units; prints what was found
-  crash         a durable database at every content that a power cut may leave: 50,000 of them (--runs: another number)
-  kill          a process that writes to a durable database, killed 200 times at random (--runs: another number)
+  crash         a durable database at every content that a power cut may leave: 50,000 of them (--runs: another number);
+                noted in qa/ledger.json
+  kill          processes that write to a durable database, and replicas that sync, killed 200 times each (--runs: another
+                number), at random and at calls of the operating system; noted likewise
   churn         vector indexes of 100,000 rows, half of which goes and comes again ten times: recall, reachability and
                 memory (--runs: another number of rows); prints what was found
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
@@ -49,6 +51,8 @@ const CHURN_ROWS: u64 = 100_000;
 const CRASH_IMAGES: u64 = 50_000;
 const KILLS: u64 = 200;
 const EXPERIMENTS: u64 = 10_000;
+/// Begins the line on which a test of durable storage tells of itself.
+const MARK: &str = "SOAK ";
 const SEEDS: u64 = 10_000;
 const VERSIONS_SEEDS: u64 = 5_000;
 
@@ -109,8 +113,8 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
         },
         None if name == "crash" || name == "kill" => {
             let (usual, test, setting) = match name {
-                "crash" => (CRASH_IMAGES, "store", "TANDEMDB_CRASH_IMAGES"),
-                _ => (KILLS, "kill", "TANDEMDB_KILLS"),
+                "crash" => (CRASH_IMAGES, "t23", "TANDEMDB_CRASH_IMAGES"),
+                _ => (KILLS, "r6", "TANDEMDB_KILLS"),
             };
             let runs = match length {
                 None => usual,
@@ -119,7 +123,7 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
                     return Err(format!("{name} takes a number: --runs N"));
                 }
             };
-            durable(&context, test, setting, runs)
+            durable(&context, name, test, setting, runs)
         }
         None if name == "churn" => match length {
             None => churn(&context, CHURN_ROWS),
@@ -233,24 +237,44 @@ fn churn(context: &Context, rows: u64) -> Result<bool> {
     Ok(status.success())
 }
 
-/// A test of durable storage at another length.
-fn durable(context: &Context, suite: &str, setting: &str, runs: u64) -> Result<bool> {
+/// Tests of durable storage at another length; what they tell of themselves goes to the ledger.
+fn durable(context: &Context, name: &str, tests: &str, setting: &str, runs: u64) -> Result<bool> {
+    let begin = Instant::now();
     let mut command = tools::nextest(context)?;
-    command.args(["run", "--package", "tandemdb-durable", "--test", suite]);
+    command.args(["run", "--package", "tandemdb-durable", "--no-fail-fast"]);
+    if name == "kill" {
+        command.args(["--package", "tandemdb-cli"]);
+    }
     command.args([
         "--success-output=immediate",
         "--cargo-profile",
         "soak",
-        "t23",
+        tests,
     ]);
     command.env(setting, runs.to_string());
-    let (status, text) = context.run_any(suite, &mut command)?;
-    for line in text
-        .lines()
-        .filter(|line| line.contains("crash images") || line.contains("acknowledged,"))
-    {
-        println!("{}", line.trim());
+    let (status, text) = context.run_any(name, &mut command)?;
+    let told = text.lines().map(str::trim);
+    let mut told: Vec<_> = told.filter_map(|line| line.strip_prefix(MARK)).collect();
+    // Twice, where a test failed.
+    told.dedup();
+    let mut summaries = Vec::new();
+    for line in told {
+        println!("{line}");
+        let read = serde_json::from_str::<serde_json::Value>(line);
+        summaries.push(read.map_err(|e| format!("what a test told: {e}: {line}"))?);
     }
+    let failures: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("FAIL ") || line.contains("panicked at"))
+        .map(without_colours)
+        .collect();
+    let summary = serde_json::json!({
+        "seconds": begin.elapsed().as_secs(),
+        "tests": summaries,
+        "failures": failures,
+    });
+    sync::note(context, name, &summary)?;
     Ok(status.success())
 }
 

@@ -28,6 +28,6 @@ pub use page_file::{
 };
 pub use replace::{replace, replace_with};
 pub use store::{
-    Durability, DurableDatabase, DurableOptions, Recovery, Repaired, Until, repair, repair_with,
-    restore, restore_with, verify, verify_with,
+    Durability, DurableDatabase, DurableOptions, HeldCheckpoints, Recovery, Repaired, Until,
+    repair, repair_with, restore, restore_with, verify, verify_with,
 };

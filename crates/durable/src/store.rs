@@ -20,7 +20,7 @@ use std::time::Instant;
 use common::database::DatabaseOptions;
 use common::utils::id_generator::IdGenerator;
 use common::{Database, Error, Result, Seq};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use self::checkpoint::Checkpointer;
 use self::committer::{Shared, Writer, closed_mark, salt};
@@ -73,6 +73,18 @@ pub struct DurableDatabase {
     recovery: Recovery,
     threads: Mutex<Option<Threads>>,
     _lock: Option<WriterLock>,
+}
+
+/// No snapshot and no backup is made for as long as it lives; see [`DurableDatabase::hold_checkpoints`].
+#[must_use]
+pub struct HeldCheckpoints<'a> {
+    _segments: MutexGuard<'a, BTreeMap<u64, Seq>>,
+}
+
+impl fmt::Debug for HeldCheckpoints<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldCheckpoints").finish_non_exhaustive()
+    }
 }
 
 struct Threads {
@@ -202,6 +214,12 @@ impl DurableDatabase {
         &self.recovery
     }
 
+    /// What tells this database from all others, made by chance when its folder was begun. What [`restore`] makes is another database
+    /// than the one that was backed up.
+    pub fn id(&self) -> [u8; 16] {
+        self.checkpointer.store
+    }
+
     /// Where the files are.
     pub fn folder(&self) -> &Path {
         &self.checkpointer.folder
@@ -247,12 +265,47 @@ impl DurableDatabase {
     }
 
     /// Makes a snapshot beside running writers, then removes the log that is not needed any more. Not to be called within a
-    /// transaction. An alteration that rebuilds a table is refused meanwhile.
+    /// transaction. An alteration that rebuilds a table is refused meanwhile: see [`DurableDatabase::hold_checkpoints`].
     ///
     /// # Errors
     /// [`common::ErrorKind::Io`] when the disk fails or is full: the log stays and writes go on, unless the log itself has failed.
     pub fn checkpoint(&self) -> Result<Saved> {
         self.checkpointer.checkpoint()
+    }
+
+    /// Waits until a snapshot or a backup that is being made is finished, and lets none begin for as long as what is returned
+    /// lives: for alterations that rebuild a table. Writers go on, and so does the log's growth. A snapshot or a backup that the
+    /// same thread asks for meanwhile would wait for itself.
+    ///
+    /// ```
+    /// # use common::{Seq, ValueInput, row};
+    /// # use common::database::Alteration;
+    /// # use common::schema::{Field, FieldType, Schema};
+    /// # use durable::{DurableDatabase, DurableOptions};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = DurableDatabase::open(folder.path(), DurableOptions::default())?;
+    /// # let schema = |version| {
+    /// #     let id = Field::new("id", FieldType::Int);
+    /// #     Schema::build("cities", ["id"]).field(id).version(version).finish()
+    /// # };
+    /// # store.database().create_collection(schema(1)?)?.insert(row! { "id": 7 })?;
+    /// let held = store.hold_checkpoints();
+    /// store.database().alter(vec![Alteration::Rebuild {
+    ///     schema: schema(2)?,
+    ///     row: Box::new(|record, values| {
+    ///         values.extend(record.iter().cloned().map(ValueInput::from));
+    ///         Ok(())
+    ///     }),
+    ///     derivation: None,
+    /// }])?;
+    /// drop(held);
+    /// # assert_eq!(store.checkpoint()?.seq, store.database().seq());
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    pub fn hold_checkpoints(&self) -> HeldCheckpoints<'_> {
+        HeldCheckpoints {
+            _segments: self.checkpointer.segments.lock(),
+        }
     }
 
     /// Writes a consistent copy into the folder `to` beside running writers. It holds a database like any other:

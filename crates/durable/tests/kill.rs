@@ -2,11 +2,17 @@
 //!
 //! `TANDEMDB_KILLS` sets how often; `cargo xtask soak kill` does it 200 times.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at a surprise")]
+#![cfg(unix)]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test stops at a surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -29,6 +35,8 @@ fn work_until_killed() {
     let Some(folder) = env::var_os("TANDEMDB_KILL_FOLDER") else {
         return;
     };
+    let rounds = env::var("TANDEMDB_KILL_ROUNDS").unwrap_or_default();
+    let rounds = rounds.parse().ok();
     let store = open(Path::new(&folder));
     let schema = |name| {
         Schema::build(name, ["thread"])
@@ -48,7 +56,8 @@ fn work_until_killed() {
                 let begin = a
                     .get(thread)
                     .map_or(0, |record| record[1].as_int().unwrap());
-                for count in begin + 1.. {
+                let end = rounds.map_or(i64::MAX, |rounds: i64| begin + rounds);
+                for count in begin + 1..=end {
                     let text = "x".repeat(usize::try_from(count % 2_000).unwrap());
                     let row = || row! { "thread": thread, "count": count, "text": text.as_str() };
                     let mut transaction = store.database().begin();
@@ -65,57 +74,167 @@ fn work_until_killed() {
     });
 }
 
-#[test]
-fn r6_t23_t42_killed_at_random_moments_nothing_acknowledged_is_lost() {
-    let kills = env::var("TANDEMDB_KILLS").map_or(20, |kills| kills.parse().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let mut acked: BTreeMap<i64, i64> = BTreeMap::new();
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    let mut torn = 0;
-    for kill in 0..kills {
-        let mut child = Command::new(env::current_exe().unwrap())
+/// What several processes did to a folder, one after the other.
+struct Victim {
+    folder: tempfile::TempDir,
+    /// The count that each thread said was safe.
+    acked: BTreeMap<i64, i64>,
+    torn_bytes: u64,
+}
+
+impl Victim {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            acked: BTreeMap::new(),
+            torn_bytes: 0,
+        }
+    }
+
+    /// Lets a process write, which is killed after so many answers, or by `strace` with these arguments. Returns how many answers
+    /// there were, and whether it was killed.
+    fn run(&mut self, by: Option<&[String]>, answers: Option<u64>) -> (u64, bool) {
+        let this = env::current_exe().unwrap();
+        let mut command = match by {
+            None => Command::new(this),
+            Some(by) => {
+                let mut command = Command::new("strace");
+                command.args(by).arg(this);
+                command
+            }
+        };
+        let mut child = command
             .args(["work_until_killed", "--exact", "--nocapture"])
-            .env("TANDEMDB_KILL_FOLDER", folder.path())
+            .env("TANDEMDB_KILL_FOLDER", self.folder.path())
+            .env(
+                "TANDEMDB_KILL_ROUNDS",
+                if by.is_some() { "100" } else { "" },
+            )
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let moment = random % 300;
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = 0;
         while let Some(Ok(line)) = lines.next() {
-            let Some(words) = line.strip_prefix("acked ") else {
+            let Some((thread, count)) = line
+                .strip_prefix("acked ")
+                .and_then(|words| words.split_once(' '))
+            else {
                 continue;
             };
-            let (thread, count) = words.split_once(' ').unwrap();
-            acked.insert(thread.parse().unwrap(), count.parse().unwrap());
+            // The line that it was killed within may be there by half.
+            let (Ok(thread), Ok(count)) = (thread.parse(), count.parse()) else {
+                continue;
+            };
+            self.acked.insert(thread, count);
             seen += 1;
-            if seen == moment {
+            if Some(seen) == answers {
                 child.kill().unwrap();
             }
             // What was said before it died counts too.
         }
-        child.wait().unwrap();
-        assert!(seen >= moment, "it ended by itself");
-        let store = open(folder.path());
-        torn += store.recovery().torn_bytes;
+        let status = child.wait().unwrap();
+        (seen, status.signal().is_some())
+    }
+
+    /// Everything that was safe is there, and of no transaction a half.
+    fn check(&mut self, when: &str) {
+        let store = open(self.folder.path());
+        self.torn_bytes += store.recovery().torn_bytes;
         let db = store.database();
-        let (a, b) = (db.collection("a").unwrap(), db.collection("b").unwrap());
-        for (thread, count) in &acked {
+        let (Ok(a), Ok(b)) = (db.collection("a"), db.collection("b")) else {
+            assert!(self.acked.is_empty(), "{when}: the tables are gone");
+            return;
+        };
+        for (thread, count) in &self.acked {
             let found = a.get(*thread).unwrap();
             assert!(
                 found[1] >= Value::from(*count),
-                "kill {kill}: {found:?} after {count}"
+                "{when}: {found:?} after {count}"
             );
         }
         for thread in 0..THREADS {
             let values = |t: &common::Collection| t.get(thread).map(|r| r.values().to_vec());
-            assert_eq!(values(&a), values(&b), "half a transaction, kill {kill}");
+            assert_eq!(values(&a), values(&b), "{when}: half a transaction");
         }
     }
-    let lines: i64 = acked.values().sum();
-    println!("{kills} kills, {lines} acknowledged, {torn} bytes torn");
-    assert!(lines > kills, "{lines} acknowledged, {torn} bytes torn");
+}
+
+fn kills() -> u64 {
+    env::var("TANDEMDB_KILLS").map_or(20, |kills| kills.parse().unwrap())
+}
+
+#[test]
+fn r6_t23_t42_killed_at_random_moments_nothing_acknowledged_is_lost() {
+    let kills = kills();
+    let mut victim = Victim::new();
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for kill in 0..kills {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let moment = random % 300 + 1;
+        let (seen, _) = victim.run(None, Some(moment));
+        assert!(seen >= moment, "it ended by itself");
+        victim.check(&format!("kill {kill}"));
+    }
+    let (lines, torn) = (victim.acked.values().sum::<i64>(), victim.torn_bytes);
+    println!(r#"SOAK {{"kills":{kills},"acknowledged":{lines},"torn_bytes":{torn}}}"#);
+    assert!(lines.cast_unsigned() > kills, "{lines} acknowledged");
+}
+
+/// Calls that change what is on the disk, or that make it safe.
+const CALLS: [&str; 6] = [
+    "fdatasync",
+    "fsync",
+    "write",
+    "rename",
+    "unlink",
+    "ftruncate",
+];
+
+/// Killed as the nth call of a thread begins: what was before it is done, what comes after it is not. Needs `strace`, and says
+/// so where there is none.
+#[test]
+fn r6_t25_killed_at_the_nth_call_of_the_system_nothing_acknowledged_is_lost() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("strace is not installed: nobody was killed");
+        return;
+    }
+    let points = kills();
+    let (mut killed, mut acked, mut torn) = (0, 0, 0);
+    let mut by_call = BTreeMap::new();
+    // A new folder now and then, so that its beginning is met as well.
+    'all: for at in 1.. {
+        let mut victim = Victim::new();
+        for call in CALLS {
+            for when in [at, at * 7] {
+                if killed >= points {
+                    break 'all;
+                }
+                let by = [
+                    "-f".to_owned(),
+                    "-qqq".to_owned(),
+                    "-o/dev/null".to_owned(),
+                    format!("-etrace={call}"),
+                    format!("-einject={call}:signal=KILL:when={when}"),
+                ];
+                // Some calls are rare: then it comes to its end.
+                let (_, is_killed) = victim.run(Some(&by), None);
+                if is_killed {
+                    killed += 1;
+                    *by_call.entry(call).or_insert(0) += 1;
+                }
+                victim.check(&format!("{call} {when}"));
+            }
+        }
+        acked += victim.acked.values().sum::<i64>();
+        torn += victim.torn_bytes;
+        assert!(at < points + 10, "only {by_call:?} were met");
+    }
+    let calls = format!("{by_call:?}");
+    println!(
+        r#"SOAK {{"killed_at_calls":{killed},"calls":{calls},"acknowledged":{acked},"torn_bytes":{torn}}}"#
+    );
 }

@@ -33,7 +33,7 @@ pub(crate) struct Access {
     /// With all columns, as rows are stored.
     schema: Arc<Schema>,
     /// With the columns that may be seen.
-    pub(crate) visible: Schema,
+    pub(crate) visible: Arc<Schema>,
     /// Where these are in a row.
     positions: Vec<usize>,
     /// Which rows may be seen.
@@ -103,7 +103,11 @@ impl Access {
             .filter(|(at, field)| is_visible(*at, field))
             .map(|(at, _)| at)
             .collect();
-        let visible = projected(&schema, &positions);
+        let visible = if positions.len() == schema.fields.len() {
+            Arc::clone(&schema)
+        } else {
+            Arc::new(projected(&schema, &positions))
+        };
         Ok(Self {
             collection,
             schema,

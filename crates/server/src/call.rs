@@ -83,8 +83,17 @@ pub(crate) struct Parts {
     pub(crate) body: Result<Bytes, BytesRejection>,
 }
 
-/// Runs a handler on a thread of its own, once there is room.
-pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
+/// Where a handler runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On a thread of its own.
+    Thread,
+    /// With others of its kind, one after the other.
+    Lane,
+}
+
+/// Runs a handler at its place, once there is room.
+pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Response {
     let body = match parts.body {
         Ok(body) => body,
         Err(rejection) => {
@@ -118,15 +127,19 @@ pub(crate) async fn answer(handler: Handler, parts: Parts) -> Response {
         Err(problem) => return problem.into_response(),
     };
     // Held by the thread: a request that was given up goes on there.
-    let running = tokio::task::spawn_blocking(move || {
+    let run = move || {
         let answered = handler(&call);
         drop(permit);
         answered
-    });
-    match running.await {
-        Ok(answered) => answered.unwrap_or_else(Problem::into_response),
-        Err(_) => ended().into_response(),
-    }
+    };
+    let answered = match place {
+        Place::Thread => tokio::task::spawn_blocking(run).await.ok(),
+        Place::Lane => server.lane().run(run).await,
+    };
+    answered.map_or_else(
+        || ended().into_response(),
+        |answered| answered.unwrap_or_else(Problem::into_response),
+    )
 }
 
 fn ended() -> Problem {

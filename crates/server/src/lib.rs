@@ -27,6 +27,7 @@ mod compress;
 pub mod config;
 mod connection;
 pub mod http;
+mod lane;
 mod limits;
 mod live;
 mod metrics;

@@ -25,13 +25,13 @@ const SECONDS: [f64; 12] = [
 /// A route as it is written in the router, never a path as it was sent: of those there is no end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
-    route: String,
+    route: &'static str,
     method: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    route: String,
+    route: &'static str,
     method: &'static str,
     status: u16,
 }
@@ -117,16 +117,13 @@ impl Metrics {
     /// Counts an answer.
     pub(crate) fn answered(
         &self,
-        route: &str,
+        route: &'static str,
         method: &Method,
         status: StatusCode,
         took: Duration,
     ) {
-        let (route, method) = (route.to_owned(), method_name(method));
-        let labels = RouteLabels {
-            route: route.clone(),
-            method,
-        };
+        let method = method_name(method);
+        let labels = RouteLabels { route, method };
         self.latency
             .get_or_create(&labels)
             .observe(took.as_secs_f64());

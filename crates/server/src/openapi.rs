@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
-use crate::call::{Handler, Parts, answer};
+use crate::call::{Handler, Parts, Place, answer};
 use crate::negotiate::{JSON, PROTOBUF};
 use crate::problem::PROBLEM_JSON;
 use crate::routes;
@@ -53,6 +53,7 @@ impl Group {
         handler: Handler,
         operation: Operation,
     ) -> Self {
+        let place = operation.place;
         let handler = on(
             filter(&method),
             move |caller: Extension<Caller>,
@@ -71,7 +72,7 @@ impl Group {
                     headers,
                     body,
                 };
-                answer(handler, parts)
+                answer(handler, place, parts)
             },
         );
         self.route_async(method, path, handler, operation)
@@ -180,6 +181,7 @@ pub(crate) struct Operation {
     answers: BTreeMap<u16, Json>,
     /// The scope that credentials need; `None` for what everybody may ask.
     needs: Option<Scope>,
+    place: Place,
 }
 
 impl Operation {
@@ -191,6 +193,7 @@ impl Operation {
             body: Map::new(),
             answers: BTreeMap::new(),
             needs: Some(Scope::Read),
+            place: Place::Thread,
         }
     }
 
@@ -205,6 +208,13 @@ impl Operation {
     #[must_use]
     pub(crate) const fn needs(mut self, scope: Scope) -> Self {
         self.needs = Some(scope);
+        self
+    }
+
+    /// It is a write of few rows, which takes turns with others.
+    #[must_use]
+    pub(crate) const fn in_turn(mut self) -> Self {
+        self.place = Place::Lane;
         self
     }
 

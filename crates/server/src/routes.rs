@@ -13,6 +13,7 @@ mod transaction;
 mod transformers;
 mod vectors;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -76,6 +77,19 @@ pub fn table() -> &'static [Route] {
         groups.push(health::public());
         groups.iter().flat_map(Group::table).collect()
     })
+}
+
+/// The routes of a path as the router knows it.
+fn at(path: &str) -> &'static [Route] {
+    static BY_PATH: OnceLock<HashMap<&'static str, Vec<Route>>> = OnceLock::new();
+    let by_path = BY_PATH.get_or_init(|| {
+        let mut by_path: HashMap<_, Vec<Route>> = HashMap::new();
+        for route in table() {
+            by_path.entry(route.path).or_default().push(route.clone());
+        }
+        by_path
+    });
+    by_path.get(path).map_or(&[], Vec::as_slice)
 }
 
 /// All that is at the paths of a server.
@@ -176,9 +190,9 @@ fn check_scope(caller: &Caller, request: &Request) -> Result<&'static Route, Pro
         &Method::HEAD => &Method::GET,
         method => method,
     };
-    let route = table()
+    let route = at(path)
         .iter()
-        .find(|route| route.path == path && route.method == method)
+        .find(|route| route.method == method)
         .ok_or_else(not_allowed)?;
     match route.needs.filter(|needs| !caller.has(*needs)) {
         Some(needs) => Err(Problem::lacks_scope(needs)),
@@ -219,7 +233,8 @@ async fn observe(Extension(server): Extension<Server>, request: Request, next: N
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let route = route.as_ref().and_then(|path| at(path.as_str()).first());
+    let route = route.map_or("none", |route| route.path);
     let (status, took) = (response.status(), begun.elapsed());
     server.metrics().answered(route, &method, status, took);
     let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::lane::Lane;
 use crate::limits::{Gate, Rate};
 use crate::metrics::Metrics;
 use crate::serve::ServeOptions;
@@ -14,6 +15,7 @@ pub(crate) struct Server(Arc<Inner>);
 struct Inner {
     options: ServeOptions,
     gate: Gate,
+    lane: Lane,
     rate: Option<Rate>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
@@ -26,6 +28,7 @@ impl Server {
         });
         Self(Arc::new(Inner {
             gate: Gate::new(options.running_max, options.waiting_max),
+            lane: Lane::default(),
             rate,
             metrics: Arc::new(Metrics::new()),
             draining: AtomicBool::new(false),
@@ -39,6 +42,11 @@ impl Server {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
+    }
+
+    /// Where single writes take turns.
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.0.lane
     }
 
     pub(crate) fn rate(&self) -> Option<&Rate> {

@@ -50,7 +50,8 @@ impl Tenant {
         }
     }
 
-    /// The tenant whose database this store keeps: what it answers has been made durable first.
+    /// The tenant whose database this store keeps: what it answers has been made durable first, and replicas are told where it was
+    /// restored from a backup.
     ///
     /// # Errors
     /// As [`SyncServer::with`].
@@ -59,7 +60,15 @@ impl Tenant {
         store: Arc<DurableDatabase>,
         options: SyncServerOptions,
     ) -> Result<Self> {
-        let sync = SyncServer::with(store.database().clone(), options)?;
+        let options = SyncServerOptions {
+            store: Some(store.id()),
+            ..options
+        };
+        let sync = {
+            // Serving other versions may rebuild tables.
+            let _held = store.hold_checkpoints();
+            SyncServer::with(store.database().clone(), options)?
+        };
         let indexes = store.folder().join(INDEXES);
         let (tell, heard) = watch::channel(());
         store.on_durable(move |_| {
@@ -124,6 +133,13 @@ impl Tenant {
     /// The time, by its database's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.database().clock().now()
+    }
+
+    /// Alters tables while no snapshot is made, which waits for one that is.
+    pub(crate) fn alter<T>(&self, work: impl FnOnce(&Database) -> T) -> T {
+        let store = self.durable.as_ref().map(|durable| &durable.store);
+        let _held = store.map(|store| store.hold_checkpoints());
+        work(self.database())
     }
 
     /// Waits until everything that a request may have seen is durable. Every answer passes through here before it leaves.

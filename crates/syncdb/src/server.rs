@@ -1,5 +1,6 @@
 //! [`SyncServer`]: the side that every replica talks to, as a function from bytes to bytes.
 
+mod epoch;
 mod replicas;
 
 use std::collections::{BTreeMap, HashSet};
@@ -33,14 +34,13 @@ use crate::sync::protocol::{
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::reading::{Reading, Stock};
 use crate::sync::scope::{Access, ScopeSet};
-use crate::sync::system::{find_in_ledger, number, read_number, user_tables};
+use crate::sync::system::{find_in_ledger, number, user_tables};
 use crate::sync::training::{Shelf, TrainedDictionary};
 use crate::sync::wire::ReadRequest;
 use crate::sync::{increment, references, wire};
 
 /// Entries of the ledger that are looked at for one answer; the next goes on after them.
 const LEDGER_LOOKED_AT_MAX: usize = 10_000;
-const SERVER_KEY: &str = "server";
 
 /// How a server is set up.
 #[derive(Clone)]
@@ -66,6 +66,11 @@ pub struct SyncServerOptions {
     pub reference_bytes_min: usize,
     /// Limits under which requests are read. Default: [`frame_limits`].
     pub limits: Limits,
+    /// Which store keeps the database, where that has a name of its own. In another store than before, the database was restored from
+    /// a backup, and replicas may have seen commits that it has lost: it begins a new epoch, and each replica compares its rows
+    /// with those here, then sends what it had still to send. Default: none, and a database that is set back is told only from
+    /// replicas whose commits it has not reached again.
+    pub store: Option<[u8; 16]>,
     /// Where the name of a new log comes from. Default: the system's generator.
     pub rng: Arc<dyn Rng>,
 }
@@ -82,6 +87,7 @@ impl Default for SyncServerOptions {
             dictionary_rows_min: 256,
             reference_bytes_min: 16,
             limits: frame_limits(),
+            store: None,
             rng: Arc::new(SystemRng),
         }
     }
@@ -291,17 +297,7 @@ impl SyncServer {
             None => Catalogue::default(),
         };
         let core = Authority::open(db, rules, options.permissions, catalogue)?;
-        let epoch = match core.tables.server.try_get(SERVER_KEY)? {
-            Some(record) => Epoch(read_number(&record, 1)?),
-            None => {
-                let mut bytes = [0; 8];
-                options.rng.fill(&mut bytes);
-                let epoch = Epoch(u64::from_le_bytes(bytes));
-                let row = [Value::from(SERVER_KEY), number(epoch.0)];
-                core.tables.server.insert_values(row)?;
-                epoch
-            }
-        };
+        let epoch = epoch::epoch(&core, options.store, &*options.rng)?;
         let horizon = Horizon::open(&core.db, &core.tables.readers)?;
         let dictionaries = Shelf::open(&core.db, options.dictionary_rows_min)?;
         Ok(Self {

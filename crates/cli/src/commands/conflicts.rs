@@ -103,7 +103,7 @@ impl Conflicts {
                 };
                 let reverted = server.revert(id, &options)?;
                 if let Reverted::Done(_) = &reverted {
-                    file.save()?;
+                    file.keep()?;
                 }
                 if self.json {
                     writeln!(out, "{}", to_json(&reverted)?)?;
@@ -134,7 +134,7 @@ impl Conflicts {
             }
             Synced::Replica(replica) => {
                 replica.revert(id, self.force)?;
-                file.save()?;
+                file.keep()?;
                 writeln!(out, "the server is asked with the next sync")?;
             }
         }

@@ -1,25 +1,63 @@
-//! [`Kept`]: where the database of a server is kept: in a folder, or in a file.
+//! [`Kept`]: where a database is kept: in a folder, or in a file.
 
 use std::fmt::Display;
 use std::io::{Write as _, stderr};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use common::{Database, Error, Result};
+use common::{Database, Error, Result, Seq};
 use durable::{DatabaseFile, DurableDatabase, DurableOptions};
 use server::Tenant;
 use server::config::{Config, ServerSection};
 use syncdb::{SyncServer, SyncServerOptions};
 
-/// Where the database of a server is kept.
+/// Where a database is kept.
 pub(super) enum Kept {
     /// On the disk with every commit.
     Folder(Arc<DurableDatabase>),
-    /// In memory, and in the file at the end.
-    File(Box<DatabaseFile>),
+    /// In memory, and in the file when it is written.
+    File(Box<File>),
+}
+
+/// A file, and the commit up to which it has everything.
+pub(super) struct File {
+    file: DatabaseFile,
+    written: Mutex<Option<Seq>>,
+}
+
+impl File {
+    fn open(path: &Path) -> Result<Self> {
+        let file = DatabaseFile::open_or_create(path)?;
+        let written = file.existed().then(|| file.database().seq());
+        Ok(Self {
+            file,
+            written: Mutex::new(written),
+        })
+    }
+
+    /// Writes it, if something has changed.
+    fn write(&self) -> Result<()> {
+        let seq = self.file.database().seq();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written != Some(seq) {
+            self.file.save()?;
+            *written = Some(seq);
+        }
+        Ok(())
+    }
 }
 
 impl Kept {
-    /// Opens what the options name.
+    /// Opens the database at a path: a file that is there, or a folder, which is made where there is none.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return Ok(Self::File(Box::new(File::open(path)?)));
+        }
+        let store = DurableDatabase::open(path, DurableOptions::default())?;
+        Ok(Self::Folder(Arc::new(store)))
+    }
+
+    /// Opens what the options of a server name.
     pub(super) fn open(config: &Config) -> Result<Self> {
         let ServerSection { db, data, .. } = &config.server;
         if let Some(db) = db {
@@ -29,7 +67,7 @@ impl Kept {
                      other; name one of them",
                 ));
             }
-            return Ok(Self::File(Box::new(DatabaseFile::open_or_create(db)?)));
+            return Ok(Self::File(Box::new(File::open(db)?)));
         }
         let folder = data.clone().unwrap_or_else(|| ServerSection::DATA.into());
         let storage = &config.storage;
@@ -59,7 +97,7 @@ impl Kept {
     pub(super) fn database(&self) -> &Database {
         match self {
             Self::Folder(store) => store.database(),
-            Self::File(file) => file.database(),
+            Self::File(file) => file.file.database(),
         }
     }
 
@@ -68,7 +106,7 @@ impl Kept {
         match self {
             Self::Folder(store) => Tenant::durable(Tenant::DEFAULT, Arc::clone(store), options),
             Self::File(file) => {
-                let sync = SyncServer::with(file.database().clone(), options)?;
+                let sync = SyncServer::with(file.file.database().clone(), options)?;
                 Ok(Tenant::new(Tenant::DEFAULT, Arc::new(sync)))
             }
         }
@@ -78,7 +116,15 @@ impl Kept {
     pub(super) fn keep(&self) -> Result<()> {
         match self {
             Self::Folder(store) => store.wait(store.database().seq()),
-            Self::File(file) => file.save().map(drop),
+            Self::File(file) => file.write(),
+        }
+    }
+
+    /// Waits until everything until now is on the disk, where it gets there by itself.
+    pub(super) fn settle(&self) -> Result<()> {
+        match self {
+            Self::Folder(store) => store.wait(store.database().seq()),
+            Self::File(_) => Ok(()),
         }
     }
 
@@ -91,8 +137,8 @@ impl Kept {
                 Ok(format!("closed {folder} at commit {seq}"))
             }
             Self::File(file) => {
-                let saved = file.save()?;
-                let path = file.path().display();
+                let saved = file.file.save()?;
+                let path = file.file.path().display();
                 Ok(format!("saved {} bytes to {path}", saved.bytes))
             }
         }

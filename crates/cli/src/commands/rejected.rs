@@ -17,7 +17,7 @@ use super::synced::{Synced, open_to_change, to_json};
     tandem rejected --db phone.tdb --retry 7@1700000000000000\n  \
     tandem rejected --db phone.tdb --discard 7@1700000000000000")]
 pub(crate) struct Rejected {
-    /// Database file of a replica
+    /// Folder or file of a replica
     #[arg(long, default_value = "tandem.tdb")]
     db: PathBuf,
     /// Make these edits again, on the rows as they are now, to be sent with the next sync
@@ -52,7 +52,7 @@ impl Rejected {
             } else {
                 replica.discard(id)?;
             }
-            file.save()?;
+            file.keep()?;
             let done = if self.retry.is_some() {
                 "made again, to be sent with the next sync"
             } else {

@@ -8,18 +8,18 @@ use clap::Args;
 use common::{Database, Error, RecordId, Result, Row, Text, Value};
 use serde::{Deserialize, Serialize};
 use server::http::HttpTransport;
-use syncdb::{SyncDb, SyncReport};
+use syncdb::{SyncDb, SyncReport, Transport as _};
 
+use super::kept_replica::KeptReplica;
 use super::migrate::lineage;
 use super::reach::Reach;
-use super::replica_file::ReplicaFile;
 use crate::show::json_of;
 
 /// Run a replica that syncs with a server, told what to do by JSON lines on standard input
 ///
 /// Each line is one order, each answer one line: `{"ok": ..}` or `{"error": ".."}`. Edits are made at once and
-/// need no connection; they reach the server with the next `sync`. With --db the rows are in a file, written after each
-/// sync and at the end; without it they are in memory and end with the process.
+/// need no connection; they reach the server with the next `sync`. With --db the rows are in a folder, and an edit is on the
+/// disk when it is answered; without it they are in memory and end with the process.
 #[derive(Debug, Args)]
 #[command(after_help = "Orders:\n  \
     {\"do\": \"sync\"}\n  \
@@ -30,17 +30,17 @@ use crate::show::json_of;
     {\"do\": \"digest\"}\n\n\
     Examples:\n  \
     echo '{\"do\": \"sync\"}' | tandem replica --name phone --server http://127.0.0.1:8080\n  \
-    echo '{\"do\": \"delete\", \"table\": \"cities\", \"key\": [1]}' | tandem replica --db phone.tdb\n  \
-    tandem sync http://127.0.0.1:8080 --db phone.tdb")]
+    echo '{\"do\": \"delete\", \"table\": \"cities\", \"key\": [1]}' | tandem replica --db phone\n  \
+    tandem sync http://127.0.0.1:8080 --db phone")]
 pub(crate) struct Replica {
-    /// Name that tells this replica from all others; a file that is there has one
+    /// Name that tells this replica from all others; a folder that is there has one
     #[arg(long, required_unless_present = "db")]
     name: Option<String>,
     /// Address of the server, as `tandem serve` prints it; without one there is no `sync`
     #[arg(long, required_unless_present = "db")]
     server: Option<String>,
-    /// Database file of the replica, as `tandem sync` keeps it; created if it does not exist
-    #[arg(long, value_name = "FILE")]
+    /// Folder of the replica, as `tandem sync` keeps it; created if it does not exist
+    #[arg(long, value_name = "FOLDER")]
     db: Option<PathBuf>,
     /// Be of the latest version of this lineage, whatever the server's is: the lineage as JSON, see `tandem migrate`
     #[arg(long, value_name = "FILE", conflicts_with = "db")]
@@ -153,8 +153,11 @@ impl Replica {
         let server = self.server.as_deref();
         let transport = server.map(|url| HttpTransport::with(url, &options));
         let mut transport = transport.transpose()?;
-        let mut exchange = |db: &SyncDb| match &mut transport {
-            Some(transport) => db.sync(transport),
+        let mut exchange = |db: &SyncDb, settle: &dyn Fn() -> Result<()>| match &mut transport {
+            Some(transport) => db.sync(&mut |request: &[u8]| {
+                settle()?;
+                transport.exchange(request)
+            }),
             None => Err(Error::invalid(
                 "there is no server to sync with; name one with --server",
             )),
@@ -166,22 +169,26 @@ impl Replica {
                 None => SyncDb::client(name)?,
                 Some(path) => SyncDb::with_lineage(Database::new(), name, &lineage(path)?)?,
             };
-            return obey_input(&db, &mut exchange);
+            let in_memory = || Ok(());
+            return obey_input(&db, &in_memory, &mut |db| exchange(db, &in_memory));
         };
-        let file = ReplicaFile::open(path, name)?;
-        let obeyed = obey_input(file.replica(), &mut |db| {
-            let report = exchange(db)?;
-            file.save()?;
+        let kept = KeptReplica::open(path, name)?;
+        let settle = kept.settle();
+        let obeyed = obey_input(kept.replica(), &settle, &mut |db| {
+            let report = exchange(db, &settle)?;
+            kept.keep()?;
             Ok(report)
         });
-        file.save()?;
+        kept.keep()?;
         obeyed
     }
 }
 
-/// Obeys the orders on standard input to its end; `sync` is what the order of that name does.
+/// Obeys the orders on standard input to its end. `sync` is what the order of that name does; what was done is answered when
+/// `settle` has returned.
 pub(super) fn obey_input(
     db: &SyncDb,
+    settle: &dyn Fn() -> Result<()>,
     sync: &mut dyn FnMut(&SyncDb) -> Result<SyncReport>,
 ) -> Result<()> {
     for line in stdin().lock().lines() {
@@ -191,7 +198,8 @@ pub(super) fn obey_input(
         }
         let answer = serde_json::from_str(&line)
             .map_err(|error| Error::invalid(format!("not an order: {error}")))
-            .and_then(|order| obey(db, sync, order));
+            .and_then(|order| obey(db, sync, order))
+            .and_then(|answer| settle().map(|()| answer));
         let answer = match answer {
             Ok(answer) => Answer::Ok(answer),
             Err(error) => Answer::Error(error.to_string()),

@@ -1,4 +1,4 @@
-//! `tandem sync`: a file as a replica of a server.
+//! `tandem sync`: a folder as a replica of a server.
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
@@ -12,30 +12,31 @@ use server::stop_signal;
 use syncdb::{Subscription, SyncReport, Transport as _};
 use tokio::sync::mpsc;
 
+use super::kept_replica::KeptReplica;
 use super::reach::Reach;
 use super::replica;
-use super::replica_file::ReplicaFile;
 use super::synced::to_json;
 use crate::terminal::Progress;
 
-/// Bring a file in step with a server: send what was edited in it, take what others have changed
+/// Bring a folder in step with a server: send what was edited in it, take what others have changed
 ///
-/// The file is a replica: `tandem query` reads it, `tandem replica --db` edits it, both without a connection. It is begun
-/// where there is none. Interrupted anywhere, nothing is lost; the next sync goes on there.
+/// The folder is a replica: `tandem query` reads it, `tandem replica --db` edits it, both without a connection. It is begun
+/// where there is none. Killed anywhere, no edit that was answered is lost, and none arrives twice; the next sync goes on
+/// there. Where a file of that name is there, it is the replica, and is written after each sync and at the end only.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tandem sync http://127.0.0.1:8080 --db phone.tdb\n  \
-    tandem sync https://sync.example.org --db phone.tdb --only \"cities: country = 'FI'\"\n  \
+    tandem sync http://127.0.0.1:8080 --db phone\n  \
+    tandem sync https://sync.example.org --db phone --only \"cities: country = 'FI'\"\n  \
     echo '{\"do\": \"update\", \"table\": \"cities\", \"key\": [643492], \"row\": {\"name\": \"Uleåborg\"}}' | \
-    tandem replica --db phone.tdb\n  \
-    tandem sync http://127.0.0.1:8080 --db phone.tdb --watch    (until ctrl-c)\n\n\
+    tandem replica --db phone\n  \
+    tandem sync http://127.0.0.1:8080 --db phone --watch    (until ctrl-c)\n\n\
     Exit codes: 0 in step; 1 the server refused the credentials or rejected an edit, which `tandem rejected` shows; \
-    3 the server is not reached, or the file cannot be written.")]
+    3 the server is not reached, or the disk cannot be written.")]
 pub(crate) struct Sync {
     /// Address of the server, as `tandem serve` prints it
     url: String,
-    /// Database file of the replica; created if it does not exist
-    #[arg(long, default_value = "replica.tdb")]
+    /// Folder of the replica; created if it does not exist
+    #[arg(long, value_name = "FOLDER", default_value = "replica")]
     db: PathBuf,
     /// Name of a replica that is begun, which tells it from all others; default: one made by chance
     #[arg(long)]
@@ -58,33 +59,28 @@ pub(crate) struct Sync {
 
 impl Sync {
     pub(crate) fn run(self) -> Result<()> {
-        // What is wrong with the address or the credentials is found before the file is touched.
+        // What is wrong with the address, the credentials and the filters is found before the disk is touched.
         let mut transport = WebSocketTransport::with(&self.url, self.reach.options()?)?;
-        let file = ReplicaFile::open(&self.db, self.name.as_deref())?;
-        for only in &self.only {
-            let (table, filter) = only.split_once(':').unwrap_or((only, ""));
-            let table = table.trim();
-            let mut subscription = Subscription::new(table, table);
-            if !filter.trim().is_empty() {
-                subscription =
-                    subscription.filter(Filter::parse(filter).map_err(|error| error.at("--only"))?);
-            }
-            file.replica().subscribe(&subscription)?;
+        let subscriptions = self.subscriptions()?;
+        let kept = KeptReplica::open(&self.db, self.name.as_deref())?;
+        transport.before_each(kept.settle());
+        for subscription in &subscriptions {
+            kept.replica().subscribe(subscription)?;
         }
         if self.watch {
-            return self.watch(&file, transport);
+            return self.watch(&kept, transport);
         }
-        let synced = once(&file, &mut transport);
+        let synced = once(&kept, &mut transport);
         transport.disconnect();
         // Also what came before a failure.
-        file.save()?;
+        kept.keep()?;
         let report = synced?;
         let rejected = report.outcomes.get("rejected").copied().unwrap_or(0);
         let refused = report.refused.clone();
         let said = if self.json {
             to_json(&replica::Synced::from(report))?
         } else {
-            sentence(&report, &file)
+            sentence(&report, &kept)
         };
         writeln!(stdout().lock(), "{said}")?;
         if let Some((name, why)) = refused.into_iter().next() {
@@ -95,15 +91,30 @@ impl Sync {
         if rejected > 0 {
             return Err(Error::invalid(format!(
                 "the server rejected {rejected} edits; see `tandem rejected --db {}`",
-                file.path().display()
+                kept.path().display()
             )));
         }
         Ok(())
     }
 
-    fn watch(&self, file: &ReplicaFile, transport: WebSocketTransport) -> Result<()> {
+    /// What of the server's rows is kept here.
+    fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        let subscription = |only: &String| {
+            let (table, filter) = only.split_once(':').unwrap_or((only, ""));
+            let table = table.trim();
+            let subscription = Subscription::new(table, table);
+            if filter.trim().is_empty() {
+                return Ok(subscription);
+            }
+            let filter = Filter::parse(filter).map_err(|error| error.at("--only"))?;
+            Ok(subscription.filter(filter))
+        };
+        self.only.iter().map(subscription).collect()
+    }
+
+    fn watch(&self, kept: &KeptReplica, transport: WebSocketTransport) -> Result<()> {
         let (events, mut happened) = mpsc::unbounded_channel();
-        let replica = Arc::clone(file.replica());
+        let replica = Arc::clone(kept.replica());
         let live = LiveReplica::start(
             replica,
             transport,
@@ -116,7 +127,8 @@ impl Sync {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (ordered, takes_orders) = (Arc::clone(file.replica()), self.orders);
+        let (ordered, takes_orders) = (Arc::clone(kept.replica()), self.orders);
+        let settle = kept.settle();
         let ended = runtime.block_on(async {
             let orders = async {
                 if !takes_orders {
@@ -124,7 +136,8 @@ impl Sync {
                 }
                 let obeyed = tokio::task::spawn_blocking(move || {
                     let by_itself = "with --watch it syncs by itself";
-                    replica::obey_input(&ordered, &mut |_| Err(Error::invalid(by_itself)))
+                    let mut sync = |_: &_| Err(Error::invalid(by_itself));
+                    replica::obey_input(&ordered, &settle, &mut sync)
                 });
                 obeyed
                     .await
@@ -139,7 +152,7 @@ impl Sync {
                     ended = &mut orders, if !input_ended => {
                         ended?;
                         input_ended = true;
-                        if file.replica().pending() == 0 {
+                        if kept.replica().pending() == 0 {
                             return Ok(());
                         }
                     }
@@ -147,8 +160,8 @@ impl Sync {
                         // It has ended by itself; why is known when it is joined.
                         None => return Ok(()),
                         Some(event) => {
-                            show(file, event)?;
-                            if input_ended && file.replica().pending() == 0 {
+                            show(kept, event)?;
+                            if input_ended && kept.replica().pending() == 0 {
                                 return Ok(());
                             }
                         }
@@ -159,15 +172,15 @@ impl Sync {
         // A thread may still wait for input, and must not hold up the end.
         runtime.shutdown_background();
         let stopped = live.stop();
-        file.save()?;
+        kept.keep()?;
         ended.and(stopped)
     }
 }
 
 /// One sync, shown on the terminal.
-fn once(file: &ReplicaFile, transport: &mut WebSocketTransport) -> Result<SyncReport> {
+fn once(kept: &KeptReplica, transport: &mut WebSocketTransport) -> Result<SyncReport> {
     let progress = Progress::stage("syncing");
-    let mut session = file.replica().session()?;
+    let mut session = kept.replica().session()?;
     while let Some(request) = session.next_message()? {
         let answer = transport.exchange(&request)?;
         session.receive(&answer)?;
@@ -178,17 +191,17 @@ fn once(file: &ReplicaFile, transport: &mut WebSocketTransport) -> Result<SyncRe
     Ok(session.into_report())
 }
 
-fn show(file: &ReplicaFile, event: LiveEvent) -> Result<()> {
+fn show(kept: &KeptReplica, event: LiveEvent) -> Result<()> {
     let line = match event {
         LiveEvent::Synced(report) => {
-            file.save()?;
+            kept.keep()?;
             if report.rows_sent + report.rows_received == 0 {
                 return Ok(());
             }
-            sentence(&report, file)
+            sentence(&report, kept)
         }
         LiveEvent::Offline { error, wait } => {
-            file.save()?;
+            kept.keep()?;
             format!(
                 "offline, trying again in {:.1} s ({error})",
                 wait.as_secs_f64()
@@ -203,7 +216,7 @@ fn show(file: &ReplicaFile, event: LiveEvent) -> Result<()> {
 }
 
 /// What a sync did, for people.
-fn sentence(report: &SyncReport, file: &ReplicaFile) -> String {
+fn sentence(report: &SyncReport, kept: &KeptReplica) -> String {
     let SyncReport {
         rows_sent,
         rows_received,
@@ -224,5 +237,5 @@ fn sentence(report: &SyncReport, file: &ReplicaFile) -> String {
     } else {
         "edited meanwhile"
     };
-    format!("{line}; {} is {state}", file.path().display())
+    format!("{line}; {} is {state}", kept.path().display())
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{Database, Error, ErrorKind, RecordId, Result, Text, Value};
-use durable::DatabaseFile;
 use serde::Serialize;
 use syncdb::{Policy, SyncDb, SyncServer, SyncServerOptions};
 
 use ::import::text_to_value;
+
+use super::kept::Kept;
 
 /// What a file holds.
 #[expect(clippy::large_enum_variant, reason = "there is one in a run")]
@@ -42,13 +43,13 @@ pub(super) fn policies(path: &Path) -> Result<BTreeMap<Text, Policy>> {
     })
 }
 
-/// A file that is there, to be changed.
-pub(super) fn open_to_change(path: &Path) -> Result<DatabaseFile> {
+/// A database that is there, to be changed.
+pub(super) fn open_to_change(path: &Path) -> Result<Kept> {
     if !path.is_file() {
-        // Says what is wrong with a file that is not there; the next call would begin one.
+        // Says what is wrong with one that is not there; the next call would begin one.
         durable::open(path)?;
     }
-    DatabaseFile::open_or_create(path)
+    Kept::at(path)
 }
 
 /// A key as it is written on a command line, a word for each of its columns.

@@ -10,6 +10,7 @@ mod query;
 mod serve;
 mod support;
 mod sync;
+mod sync_killed;
 mod synced;
 mod vectors;
 mod versions;

@@ -28,7 +28,8 @@ pub(crate) struct Checkpointer {
     pub(crate) database: Database,
     pub(crate) shared: Arc<Shared>,
     pub(crate) checkpoint_bytes: u64,
-    /// Segments that are there, with the position at the beginning of each. The lock is held while a snapshot is made.
+    /// Segments that are there, with the position at the beginning of each. The lock is held while a snapshot
+    /// or a backup is made.
     pub(crate) segments: Mutex<BTreeMap<u64, Seq>>,
     /// Segments before this one are in the archive.
     pub(crate) archived: AtomicU64,
@@ -90,7 +91,7 @@ impl Checkpointer {
         let mut segments = self.segments.lock();
         let point = self.rotate(&mut segments)?;
         self.archive(&segments, point.number)?;
-        drop(segments);
+        // The lock is held to the end: whoever holds snapshots back waits for this one too.
         let header = point.header.encode();
         replace(&*self.files, &segment_path(to, point.number), &header)?;
         let path = snapshot_path(to, point.number);

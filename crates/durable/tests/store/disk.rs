@@ -15,6 +15,8 @@ pub(crate) enum Op {
     Create(PathBuf, usize),
     Write(usize, usize, Vec<u8>),
     Sync(usize),
+    /// A sync that failed: what was written and not synced before is shown as written, and never reaches the disk.
+    FailedSync(usize),
     Truncate(usize, usize),
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
@@ -148,9 +150,12 @@ impl Write for Out {
 impl Output for Out {
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.plain()?;
-        state.ops.push(Op::Sync(self.inode));
-        Ok(())
+        let synced = state.plain();
+        state.ops.push(match synced {
+            Ok(()) => Op::Sync(self.inode),
+            Err(_) => Op::FailedSync(self.inode),
+        });
+        synced
     }
 }
 
@@ -310,6 +315,7 @@ impl Player {
                 inode.synced = inode.with(|_| true, None);
                 inode.pending.clear();
             }
+            Op::FailedSync(inode) => self.inodes[*inode].pending.clear(),
             Op::Truncate(inode, len) => {
                 let inode = &mut self.inodes[*inode];
                 inode.synced = inode.with(|_| true, None);

@@ -2,10 +2,21 @@
 
 use std::path::Path;
 
-use common::ErrorKind;
+use common::{Collection, ErrorKind, row};
+use durable::DurableDatabase;
 
 use crate::disk::{Disk, Fault};
-use crate::script::{History, STEPS, check, open, run};
+use crate::script::{History, STEPS, check, open, run, schema};
+
+/// A table with one row that is safe.
+fn with_a_row(id: i64) -> (Disk, DurableDatabase, Collection) {
+    let disk = Disk::default();
+    let store = open(&disk).unwrap();
+    let table = store.database().create_collection(schema("a")).unwrap();
+    let seq = table.insert(row! { "id": id }).unwrap().seq;
+    store.wait(seq).unwrap();
+    (disk, store, table)
+}
 
 #[test]
 fn r7_t43_after_each_failed_call_nothing_acknowledged_is_lost() {
@@ -39,16 +50,9 @@ fn r7_t43_after_each_failed_call_nothing_acknowledged_is_lost() {
 
 #[test]
 fn after_a_failed_sync_writes_are_refused_and_reads_go_on() {
-    let disk = Disk::default();
-    let store = open(&disk).unwrap();
-    let table = store
-        .database()
-        .create_collection(crate::script::schema("a"))
-        .unwrap();
-    let seq = table.insert(common::row! { "id": 1 }).unwrap().seq;
-    store.wait(seq).unwrap();
+    let (disk, store, table) = with_a_row(1);
     disk.state().is_full = true;
-    let seq = table.insert(common::row! { "id": 2 }).unwrap().seq;
+    let seq = table.insert(row! { "id": 2 }).unwrap().seq;
     let error = store.wait(seq).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     let text = error.to_string();
@@ -56,7 +60,7 @@ fn after_a_failed_sync_writes_are_refused_and_reads_go_on() {
         text.contains("refuses writes") && text.contains("log-"),
         "{text}"
     );
-    let error = table.insert(common::row! { "id": 3 }).unwrap_err();
+    let error = table.insert(row! { "id": 3 }).unwrap_err();
     assert!(error.to_string().contains("refuses writes"));
     assert_eq!(table.len(), 2, "what was read before is read still");
     assert!(store.failure().is_some());
@@ -70,14 +74,7 @@ fn after_a_failed_sync_writes_are_refused_and_reads_go_on() {
 
 #[test]
 fn t38_snapshots_that_fail_do_not_stop_writers_and_leave_no_files_behind() {
-    let disk = Disk::default();
-    let store = open(&disk).unwrap();
-    let table = store
-        .database()
-        .create_collection(crate::script::schema("a"))
-        .unwrap();
-    let seq = table.insert(common::row! { "id": 0 }).unwrap().seq;
-    store.wait(seq).unwrap();
+    let (disk, store, table) = with_a_row(0);
     for round in 1..=100 {
         // A listing, then the new segment is begun; seven calls later the file of the snapshot.
         let call = if round <= 90 { 2 } else { 9 };
@@ -85,7 +82,7 @@ fn t38_snapshots_that_fail_do_not_stop_writers_and_leave_no_files_behind() {
         disk.state().fault = Some((calls + call, Fault::Full));
         assert!(store.checkpoint().is_err());
         assert!(store.checkpoint_failure().is_some());
-        let seq = table.insert(common::row! { "id": round }).unwrap().seq;
+        let seq = table.insert(row! { "id": round }).unwrap().seq;
         store.wait(seq).unwrap();
     }
     assert!(disk.image().len() == 11, "{:?}", disk.image().keys());

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::{Seq, Timestamp, row};
+use common::database::Alteration;
+use common::schema::SchemaVersion;
+use common::{Seq, Timestamp, ValueInput, row};
 use durable::{Durability, DurableDatabase, DurableOptions, Until, restore_with};
 
 use crate::disk::{Disk, Image};
@@ -219,4 +221,48 @@ fn snapshots_come_by_themselves_and_the_log_stays_small() {
     assert!(bytes(&image) < 150_000, "{} bytes", bytes(&image));
     let again = open(&disk).unwrap();
     assert_eq!(again.database().seq(), Seq(3_000));
+}
+
+#[test]
+fn a_table_is_rebuilt_between_snapshots_that_are_held_back() {
+    let disk = Disk::default();
+    let store = open(&disk).unwrap();
+    let db = store.database();
+    let table = db.create_collection(schema("a")).unwrap();
+    for id in 0..2_000 {
+        table.insert(row! { "id": id }).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for copy in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                store.checkpoint().unwrap();
+                store.backup(format!("backup{copy}")).unwrap();
+            }
+        });
+        let rebuilt = (2..40).try_for_each(|version| {
+            let held = store.hold_checkpoints();
+            let mut schema = schema("a");
+            schema.version = SchemaVersion(version);
+            let rebuilt = db.alter(vec![Alteration::Rebuild {
+                schema,
+                row: Box::new(|record, values| {
+                    values.extend(record.iter().cloned().map(ValueInput::from));
+                    Ok(())
+                }),
+                derivation: None,
+            }]);
+            drop(held);
+            rebuilt
+        });
+        stop.store(true, Ordering::Relaxed);
+        rebuilt.unwrap();
+    });
+    let before = dump(db);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(dump(open(&disk).unwrap().database()), before);
 }

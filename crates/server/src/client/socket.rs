@@ -61,7 +61,11 @@ struct Socket {
 pub struct WebSocketTransport {
     runtime: Runtime,
     link: Link,
+    before_each: Option<BeforeEach>,
 }
+
+/// What happens before a request leaves.
+type BeforeEach = Box<dyn FnMut() -> Result<()> + Send>;
 
 struct Link {
     address: Address,
@@ -101,7 +105,17 @@ impl WebSocketTransport {
             has_news: false,
             stop: Stop::default(),
         };
-        Ok(Self { runtime, link })
+        Ok(Self {
+            runtime,
+            link,
+            before_each: None,
+        })
+    }
+
+    /// Calls `before` before each request leaves, which does not leave when it fails. A replica that is kept on a disk waits here until
+    /// what it sends is there: killed afterwards, it knows what it has sent.
+    pub fn before_each(&mut self, before: impl FnMut() -> Result<()> + Send + 'static) {
+        self.before_each = Some(Box::new(before));
     }
 
     /// Ends exchanges and waits, now and later, from another thread.
@@ -143,6 +157,9 @@ impl WebSocketTransport {
 
 impl Transport for WebSocketTransport {
     fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>> {
+        if let Some(before) = &mut self.before_each {
+            before()?;
+        }
         self.runtime.block_on(self.link.exchange(request))
     }
 }

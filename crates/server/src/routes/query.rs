@@ -174,7 +174,7 @@ fn answer(call: &Call, question: Question) -> Answered {
         .run(&view)
         .map_err(|error| Problem::in_body(&error))?;
     let schema = if is_record {
-        access.visible.clone()
+        Schema::clone(&access.visible)
     } else {
         schema_of(&access, &query, &result)?
     };

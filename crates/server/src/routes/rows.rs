@@ -31,6 +31,7 @@ pub(super) fn group() -> Group {
             insert,
             Operation::new("insertRows", "Insert a row, or up to 1,000 of them, in one commit")
                 .needs(Scope::Write)
+                .in_turn()
                 .header("Idempotency-Key", "Made again within 24 hours, the request is answered as before and writes nothing")
                 .takes(json!({ "oneOf": [reference("Row"), { "type": "array", "items": reference("Row") }] }))
                 .takes_protobuf()
@@ -52,6 +53,7 @@ pub(super) fn group() -> Group {
             put,
             Operation::new("putRow", "Insert a row, or replace the one under the key")
                 .needs(Scope::Write)
+                .in_turn()
                 .header("If-Match", if_match)
 .header("Idempotency-Key", once)
                 .header("If-None-Match", "`*`: only when there is no row yet")
@@ -67,6 +69,7 @@ pub(super) fn group() -> Group {
             patch,
             Operation::new("patchRow", "Set some columns of a row")
                 .needs(Scope::Write)
+                .in_turn()
                 .header("If-Match", if_match)
 .header("Idempotency-Key", once)
                 .takes(row())
@@ -79,6 +82,7 @@ pub(super) fn group() -> Group {
             delete,
             Operation::new("deleteRow", "Delete a row, and what refers to it where a reference says so")
                 .needs(Scope::Write)
+                .in_turn()
                 .header("If-Match", if_match)
 .header("Idempotency-Key", once)
                 .gives_nothing(204, "It is gone"),

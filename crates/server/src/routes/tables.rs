@@ -160,7 +160,7 @@ fn numbered(body: &[u8]) -> Result<Vec<u8>, Problem> {
 fn migrate(call: &Call) -> Answered {
     let name = call.parameter("table");
     whole(call, name)?;
-    let db = check_may_alter(call)?;
+    check_may_alter(call)?;
     Media::json_only(call)?;
     let migration = Migration::from_json(&call.body, &body_limits());
     let migration = migration.map_err(|error| Problem::in_body(&error))?;
@@ -170,7 +170,8 @@ fn migrate(call: &Call) -> Answered {
             step.table()
         )));
     }
-    alter(db, migration).map_err(|error| Problem::in_body(&error))?;
+    let altered = call.caller.tenant.alter(|db| alter(db, migration));
+    altered.map_err(|error| Problem::in_body(&error))?;
     // Under a new name, if a step gave it one.
     let renamed = Access::open(&call.caller, name)?;
     Ok(Reply::json(StatusCode::OK, &described(&renamed))?.into_response())

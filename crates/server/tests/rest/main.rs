@@ -12,6 +12,7 @@ mod negotiation;
 mod openapi;
 mod permission;
 mod query;
+mod restart;
 mod rows;
 mod slow;
 mod support;

@@ -54,22 +54,20 @@ impl Run {
         });
         drop(bar);
         let report = unchanged(done, db)?;
-        let saved = if from == to {
-            None
-        } else {
+        if from != to {
             let _progress = Progress::stage(&format!("writing {}", db.display()));
-            Some(file.save()?)
-        };
+            file.keep()?;
+        }
         let mut out = stdout().lock();
         if self.json {
             writeln!(out, "{}", to_json(&report)?)?;
             return Ok(());
         }
-        let Some(saved) = saved else {
+        if from == to {
             let db = db.display();
             writeln!(out, "{db} is of version {to} already: nothing to do")?;
             return Ok(());
-        };
+        }
         let paint = Paint(is_coloured());
         for (name, table) in &report.tables {
             let replaced = match table.lossy {
@@ -79,11 +77,13 @@ impl Run {
             let what = way(table.way, table.rows);
             writeln!(out, "{}: {what}{replaced}", paint.bold(name))?;
         }
+        // Of a folder only the log grows by it.
+        let file = db.metadata().ok().filter(std::fs::Metadata::is_file);
+        let size = file.map_or_else(String::new, |file| format!(" ({} bytes)", file.len()));
         writeln!(
             out,
-            "{} is of version {to} now, of version {from} before ({} bytes)",
-            db.display(),
-            saved.bytes
+            "{} is of version {to} now, of version {from} before{size}",
+            db.display()
         )?;
         Ok(())
     }
