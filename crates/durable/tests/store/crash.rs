@@ -119,7 +119,9 @@ fn t43_what_a_failed_sync_left_in_memory_is_on_the_disk_before_it_counts() {
         // Whoever reads now takes what is found for safe.
         let ops = disk.state().ops.clone();
         let mut player = Player::default();
-        ops.iter().for_each(|op| player.play(op));
+        for op in &ops {
+            player.play(op);
+        }
         for image in player.images() {
             let store = open(&Disk::of(&image)).unwrap();
             assert_eq!(dump(store.database()), found, "call {at}");
