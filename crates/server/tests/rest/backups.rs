@@ -88,7 +88,7 @@ fn a_backup_is_made_beside_writers_listed_restored_to_the_same_rows_and_deleted(
     // As it was, and with the log of the running server as it is.
     let restore = |to: &str, log: &[std::path::PathBuf]| {
         let to = place.path().join(to);
-        durable::restore(&place.path().join("backups/monday"), log, &to, Until::End).unwrap();
+        durable::restore(place.path().join("backups/monday"), log, &to, Until::End).unwrap();
         rows(&durable::open(&to).unwrap())
     };
     assert_eq!(restore("restored", &[]), before);
@@ -139,7 +139,7 @@ fn names_of_backups_that_lead_elsewhere_are_refused() {
     // What a name that got through would find: a database, beside the backups.
     let secret = place.path().join("canary");
     durable::restore(
-        &place.path().join("backups/monday"),
+        place.path().join("backups/monday"),
         &[],
         &secret,
         Until::End,
