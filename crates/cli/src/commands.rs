@@ -9,6 +9,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 mod kept;
 mod kept_replica;
+mod kept_tenant;
 pub(crate) mod migrate;
 pub(crate) mod query;
 mod query_text;

@@ -126,6 +126,7 @@ pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Resp
         Ok(permit) => permit,
         Err(problem) => return problem.into_response(),
     };
+    let lane = call.caller.tenant.lane();
     // Held by the thread: a request that was given up goes on there.
     let run = move || {
         let answered = handler(&call);
@@ -134,7 +135,7 @@ pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Resp
     };
     let answered = match place {
         Place::Thread => tokio::task::spawn_blocking(run).await.ok(),
-        Place::Lane => server.lane().run(run).await,
+        Place::Lane => lane.run(run).await,
     };
     answered.map_or_else(
         || ended().into_response(),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::lane::Lane;
 use crate::limits::{Gate, Rate};
 use crate::metrics::Metrics;
 use crate::serve::ServeOptions;
@@ -15,7 +14,6 @@ pub(crate) struct Server(Arc<Inner>);
 struct Inner {
     options: ServeOptions,
     gate: Gate,
-    lane: Lane,
     rate: Option<Rate>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
@@ -28,7 +26,6 @@ impl Server {
         });
         Self(Arc::new(Inner {
             gate: Gate::new(options.running_max, options.waiting_max),
-            lane: Lane::default(),
             rate,
             metrics: Arc::new(Metrics::new()),
             draining: AtomicBool::new(false),
@@ -42,11 +39,6 @@ impl Server {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
-    }
-
-    /// Where single writes take turns.
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.0.lane
     }
 
     pub(crate) fn rate(&self) -> Option<&Rate> {

@@ -7,9 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use common::{Database, Error, Result, Seq};
 use durable::{DatabaseFile, DurableDatabase, DurableOptions};
-use server::Tenant;
-use server::config::{Config, ServerSection};
-use syncdb::{SyncServer, SyncServerOptions};
 
 /// Where a database is kept.
 pub(super) enum Kept {
@@ -51,31 +48,15 @@ impl Kept {
     /// Opens the database at a path: a file that is there, or a folder, which is made where there is none.
     pub(super) fn at(path: &Path) -> Result<Self> {
         if path.is_file() {
-            return Ok(Self::File(Box::new(File::open(path)?)));
+            return Self::file(path);
         }
         let store = DurableDatabase::open(path, DurableOptions::default())?;
         Ok(Self::Folder(Arc::new(store)))
     }
 
-    /// Opens what the options of a server name.
-    pub(super) fn open(config: &Config) -> Result<Self> {
-        let ServerSection { db, data, .. } = &config.server;
-        if let Some(db) = db {
-            if data.is_some() {
-                return Err(Error::invalid(
-                    "`db` (a file, written at the end) and `data` (a folder, written with every commit) exclude each \
-                     other; name one of them",
-                ));
-            }
-            return Ok(Self::File(Box::new(File::open(db)?)));
-        }
-        let folder = data.clone().unwrap_or_else(|| ServerSection::DATA.into());
-        let storage = &config.storage;
-        let mut options = DurableOptions::default()
-            .durability(storage.durability()?)
-            .checkpoint_bytes(storage.checkpoint_bytes.max(1));
-        options.archive.clone_from(&storage.archive);
-        let store = DurableDatabase::open(&folder, options)?;
+    /// Opens the database in a folder, which is made where there is none, and says what was found there.
+    pub(super) fn folder(folder: &Path, options: DurableOptions) -> Result<Self> {
+        let store = DurableDatabase::open(folder, options)?;
         let found = store.recovery();
         if found.torn_bytes > 0 {
             tell(format_args!(
@@ -94,21 +75,15 @@ impl Kept {
         Ok(Self::Folder(Arc::new(store)))
     }
 
+    /// Opens the database in a file, which is made where there is none.
+    pub(super) fn file(path: &Path) -> Result<Self> {
+        Ok(Self::File(Box::new(File::open(path)?)))
+    }
+
     pub(super) fn database(&self) -> &Database {
         match self {
             Self::Folder(store) => store.database(),
             Self::File(file) => file.file.database(),
-        }
-    }
-
-    /// The one tenant of the server.
-    pub(super) fn tenant(&self, options: SyncServerOptions) -> Result<Tenant> {
-        match self {
-            Self::Folder(store) => Tenant::durable(Tenant::DEFAULT, Arc::clone(store), options),
-            Self::File(file) => {
-                let sync = SyncServer::with(file.file.database().clone(), options)?;
-                Ok(Tenant::new(Tenant::DEFAULT, Arc::new(sync)))
-            }
         }
     }
 

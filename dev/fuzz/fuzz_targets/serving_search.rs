@@ -1,0 +1,21 @@
+//! The bodies of searches for vectors, of one, many and several as one ranking: never panic, and write nothing.
+#![no_main]
+
+#[path = "shared/routes.rs"]
+mod routes;
+
+use std::cell::RefCell;
+
+use libfuzzer_sys::fuzz_target;
+
+thread_local! {
+    static ROUTES: RefCell<routes::Routes> = RefCell::new(routes::Routes::new());
+}
+
+fuzz_target!(|data: &[u8]| {
+    ROUTES.with_borrow_mut(|routes| {
+        for path in ["search", "search/batch", "search/hybrid", "search/explain"] {
+            routes.check("POST", &format!("/v1/vectors/places/{path}"), data, false);
+        }
+    });
+});
