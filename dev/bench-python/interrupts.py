@@ -137,7 +137,7 @@ def transform_dicts() -> Callable[[], object]:
 
 def sync_engine() -> Callable[[], object]:
     """Rows of one replica to a server in this process."""
-    rows = [{"id": at, "title": f"note {at}", "likes": at} for at in range(60_000)]
+    rows = [{"id": at, "title": f"note {at}", "likes": at} for at in range(20_000)]
 
     def go() -> object:
         phone = SyncDb("phone", tables=[NOTES])
@@ -151,14 +151,13 @@ def sync_plain() -> Callable[[], object]:
     """The same by the drop-in package."""
     columns = [Column("id", int, primary_key=True), Column("title", str), Column("likes", int)]
     schema = DatabaseSchema({"notes": TableSchema("notes", columns)})
-    server = PlainSyncServer(schema)
-    for at in range(30_000):
-        server.server_db.insert("notes", {"id": at, "title": f"note {at}", "likes": at})
 
     def go() -> object:
         client = SyncClient(schema, "mock://server", "phone", power_aware=False)
-        client.sync_engine = server.sync_engine
+        client.sync_engine = PlainSyncServer(schema).sync_engine
         client.server_connected = True
+        for at in range(20_000):
+            client.insert("notes", {"id": at, "title": f"note {at}", "likes": at})
         return client.sync()
 
     return go
@@ -173,8 +172,8 @@ CASES: dict[str, Callable[[], Callable[[], object]]] = {
     "training set: 600,000 rows": training_set,
     "transform: array of 500,000 x 16": transform,
     "transform: TransformationPipeline of 60,000 dicts": transform_dicts,
-    "sync: engine, 60,000 rows": sync_engine,
-    "sync: SyncClient, 30,000 rows": sync_plain,
+    "sync: engine, 20,000 rows": sync_engine,
+    "sync: SyncClient, 20,000 rows": sync_plain,
 }
 
 

@@ -17,8 +17,11 @@ use super::retrieval::Retrieval;
 use super::training::{TrainingSet, rows_of};
 use super::view::FeatureView;
 use crate::durable::DurableDatabase;
-use crate::interchange::{Home, awaited, id_of, raise, read, write};
+use crate::interchange::{Home, awaited, id_of, raise, read, watch, write};
 use crate::transformers::{names_of, transformer_of, transformer_to_python};
+
+/// Training sets up to this length are made in less time than a signal takes to be noticed.
+const ROWS_SHORT: usize = 1_024;
 
 /// What is known of entities, when it happened and when it became known, read as of any time.
 ///
@@ -383,11 +386,18 @@ impl FeatureStore {
         let retrieval = retrieval.get();
         let event = PyString::new(py, "event").into_any();
         let of = retrieval.rows(rows, at, known.unwrap_or(&event))?;
-        let set = self.home.change(py, || {
+        let (store, inner, kept) = (
+            self.store.clone(),
+            retrieval.inner.clone(),
+            self.home.kept(),
+        );
+        let name = name.to_owned();
+        // Rows are looked for, joined and written down: Ctrl-C does not wait for many.
+        let set = watch::run_if(py, of.keys.len() > ROWS_SHORT, None, move |_| {
             of.keys.with(0, of.keys.len(), |keys| {
                 let times = Times::Each(&of.times);
-                self.store
-                    .create_training_set(name, &retrieval.inner, keys, times, of.known)
+                let set = || store.create_training_set(&name, &inner, keys, times, of.known);
+                kept.safely(set)
             })
         });
         Ok(TrainingSet {
