@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import interrupts
 import scaling
 from bench_case import Case
 
@@ -66,7 +67,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each subject (5)")
     parser.add_argument("--seconds", type=float, default=0.05, help="least time of a turn (0.05)")
     parser.add_argument("--threads", action="store_true", help="only what two threads get done beside one")
+    parser.add_argument("--interrupts", action="store_true", help="only how soon Ctrl-C ends long calls")
     options = parser.parse_args()
+    if options.interrupts:
+        interrupts.report(options.case, options.rounds, options.json)
+        return
     if options.threads:
         scaling.report(options.rounds, max(options.seconds, 0.3), options.json)
         return

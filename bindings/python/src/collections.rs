@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod collection;
 mod database;
 mod hits;
+mod import;
 mod searches;
 mod values;
 
@@ -17,4 +18,6 @@ pub(crate) mod collections {
     use super::database::VectorDb;
     #[pymodule_export]
     use super::hits::{Explanation, FusedHit, Hit};
+    #[pymodule_export]
+    use super::import::Imported;
 }

@@ -15,8 +15,8 @@ use vectordb::experiment::{self as engine, AnalysisOptions, Metric, SequentialOp
 
 use crate::features::FeatureStore;
 use crate::interchange::{
-    Column, Home, Table, Units, array, change, micros_of, raise, read, time_to_python, units_of,
-    value_of, write,
+    Column, Home, Table, Units, array, micros_of, raise, read, time_to_python, units_of, value_of,
+    write,
 };
 
 /// Native part of `vectordb.experiments`.
@@ -467,7 +467,9 @@ impl ExperimentLog {
     ) -> PyResult<Assignment> {
         let attributes = plan.attributes_of(attributes)?;
         let unit = unit_of(unit)?;
-        change(py, || self.log.assign(&plan.plan, &unit, &attributes)).map(Assignment)
+        self.home
+            .change(py, || self.log.assign(&plan.plan, &unit, &attributes))
+            .map(Assignment)
     }
 
     /// Notes that a unit met its variant, now unless a time is given; of several times the first counts.
@@ -479,7 +481,7 @@ impl ExperimentLog {
         at: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let at = self.at(at)?;
-        change(py, || self.log.expose(&assignment.0, at))
+        self.home.change(py, || self.log.expose(&assignment.0, at))
     }
 
     /// Assigns many units by hash and notes that each met its variant; returns the numbers of the variants, as
@@ -499,7 +501,7 @@ impl ExperimentLog {
         let at = self.at(at)?;
         let mut variants = Vec::with_capacity(units.len());
         for block in units.chunks(4_096) {
-            change(py, || {
+            self.home.change(py, || {
                 for unit in block {
                     let assignment = plan.plan.explain(unit, &[], None)?;
                     self.log.expose(&assignment, at)?;
@@ -529,7 +531,8 @@ impl ExperimentLog {
         at: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let (unit, at) = (unit_of(unit)?, self.at(at)?);
-        change(py, || self.log.record(event, &unit, metric, at, value))
+        self.home
+            .change(py, || self.log.record(event, &unit, metric, at, value))
     }
 
     /// Notes many outcomes: a table with the columns `event`, `unit`, `metric`, `value` and, unless all happened now, `at`.
@@ -553,7 +556,7 @@ impl ExperimentLog {
             None => vec![self.at(None)?; values.len()],
         };
         for from in (0..values.len()).step_by(4_096) {
-            change(py, || {
+            self.home.change(py, || {
                 let rows = events
                     .iter()
                     .zip(&units)

@@ -3,6 +3,7 @@
 mod columns;
 mod home;
 mod keys;
+mod own;
 mod times;
 mod values;
 pub(crate) mod watch;
@@ -18,6 +19,7 @@ use pyo3::types::{PyDict, PyTuple};
 pub(crate) use columns::{Column, KeyList, Table, Units, array, borrowed, units_of};
 pub(crate) use home::Home;
 pub(crate) use keys::{id_of, key_by, key_to_python};
+pub(crate) use own::own_dict;
 pub(crate) use times::{Naive, micros_of, micros_of_datetime, time_to_python};
 pub(crate) use values::{
     DECIMAL, map_to_python, read_value, shortened, text_of, value_of, value_to_python,

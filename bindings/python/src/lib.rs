@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod arrow;
 mod collections;
 mod common;
+mod durable;
 mod engine;
 mod experiments;
 mod extensions;
@@ -28,6 +29,8 @@ mod _native {
     use super::collections::collections;
     #[pymodule_export]
     use super::common::common;
+    #[pymodule_export]
+    use super::durable::durable;
     #[pymodule_export]
     use super::engine::engine;
     #[pymodule_export]

@@ -22,6 +22,7 @@ ALLOWED = r"""
 tandemdb\._native\.\w+\.__all__
 # Types for annotations only.
 tandemdb\._native\.collections\.(Filter|Progress)
+tandemdb\._native\.durable\.Recovery
 tandemdb\._native\.search\.(I|Progress|Vectors)
 tandemdb\._native\.common\.T
 # Taken by classes in Python with constructors of their own: any arguments go through.

@@ -74,7 +74,8 @@ pub struct DurableDatabase {
     checkpointer: Arc<Checkpointer>,
     recovery: Recovery,
     threads: Mutex<Option<Threads>>,
-    _lock: Option<WriterLock>,
+    /// Gone once it is closed; what still writes in another thread has it meanwhile.
+    lock: Mutex<Option<Arc<WriterLock>>>,
 }
 
 /// No snapshot and no backup is made for as long as it lives; see [`DurableDatabase::hold_checkpoints`].
@@ -202,7 +203,7 @@ impl DurableDatabase {
             shared,
             checkpointer,
             recovery: recovered.recovery,
-            _lock: lock,
+            lock: Mutex::new(lock.map(Arc::new)),
         })
     }
 
@@ -270,8 +271,10 @@ impl DurableDatabase {
     /// transaction. An alteration that rebuilds a table is refused meanwhile: see [`DurableDatabase::hold_checkpoints`].
     ///
     /// # Errors
-    /// [`common::ErrorKind::Io`] when the disk fails or is full: the log stays and writes go on, unless the log itself has failed.
+    /// [`common::ErrorKind::Io`] when the disk fails or is full: the log stays and writes go on, unless the log itself has failed;
+    /// [`common::ErrorKind::Closed`] after [`DurableDatabase::close`].
     pub fn checkpoint(&self) -> Result<Saved> {
+        let _lock = self.while_open()?;
         self.checkpointer.checkpoint()
     }
 
@@ -314,13 +317,26 @@ impl DurableDatabase {
     /// [`DurableDatabase::open`] opens it, and [`restore`] brings it to a later commit.
     ///
     /// # Errors
-    /// [`common::ErrorKind::Conflict`] when `to` holds a database; [`common::ErrorKind::Io`] when a disk fails or is full.
+    /// [`common::ErrorKind::Conflict`] when `to` holds a database; [`common::ErrorKind::Io`] when a disk fails or is full;
+    /// [`common::ErrorKind::Closed`] after [`DurableDatabase::close`].
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<Saved> {
+        let _lock = self.while_open()?;
         self.checkpointer.backup(to.as_ref())
     }
 
-    /// Writes and syncs everything, and notes where the log ended. The database refuses writes from then on. Dropping the
-    /// store does the same, without a word of failures.
+    /// Keeps other processes out of the folder for as long as the answer is held.
+    fn while_open(&self) -> Result<Option<Arc<WriterLock>>> {
+        if self.threads.lock().is_none() {
+            return Err(Error::closed(format!(
+                "{}: the store is closed; open it again",
+                self.folder().display()
+            )));
+        }
+        Ok(self.lock.lock().clone())
+    }
+
+    /// Writes and syncs everything, and notes where the log ended. The database refuses writes from then on, and the
+    /// folder is free for another process. Dropping the store does the same, without a word of failures.
     ///
     /// # Errors
     /// [`common::ErrorKind::Io`] when the log has failed, now or before.
@@ -337,7 +353,7 @@ impl DurableDatabase {
         let writer = committer.join().ok().flatten();
         // It has nothing to say: its failures are kept.
         let _ = checkpointer.join();
-        match writer {
+        let closed = match writer {
             Some(writer) => {
                 let mark = closed_mark(writer.number, writer.ordinal, writer.at);
                 replace(&*writer.files, &closed_path(&writer.folder), &mark)
@@ -346,7 +362,9 @@ impl DurableDatabase {
                 .shared
                 .failure()
                 .unwrap_or_else(|| Error::closed("the log has failed"))),
-        }
+        };
+        *self.lock.lock() = None;
+        closed
     }
 }
 

@@ -13,7 +13,7 @@
 use common::schema::{Field, FieldType, Schema};
 use common::serialization::Format;
 use common::utils::types::{self, CellKind, int_of_float, parse_cell};
-use common::{Date, Limits, Timestamp, Value};
+use common::{Date, Limits, Timestamp, Value, Vector, VectorElement};
 use serde_json::Value as Json;
 
 use super::Cell;
@@ -123,8 +123,30 @@ fn json_to_value(json: &Json, ty: &FieldType) -> Result<Value, String> {
             text_to_value(text, ty)
         }
         (FieldType::Bool | FieldType::Int | FieldType::Text, _) => Err(wrong()),
+        (
+            FieldType::Vector {
+                element: VectorElement::F32,
+                ..
+            },
+            Json::Array(elements),
+        ) => vector(elements).ok_or_else(wrong),
         _ => nested(json, ty).map_err(|reason| format!("{}: {reason}", wrong())),
     }
+}
+
+/// A vector of numbers: every row of a file may have one. How many there may be is the schema's to check.
+fn vector(elements: &[Json]) -> Option<Value> {
+    let elements = elements.iter().map(|element| {
+        let number = element.as_f64()?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounded to the nearest, as everywhere"
+        )]
+        let narrow = number as f32;
+        (narrow.is_finite() || !number.is_finite()).then_some(narrow)
+    });
+    let elements = elements.collect::<Option<Vec<f32>>>()?;
+    Some(Value::from(Vector::from(elements)))
 }
 
 /// Types with parts, by way of a table of one such column: slow, and the same rules as everywhere.

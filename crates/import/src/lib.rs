@@ -1,4 +1,4 @@
-//! Reads a user's file as rows of named, typed cells: CSV, JSON lines or Parquet.
+//! Reads a user's file as rows of named, typed cells: CSV, JSON lines, Parquet or Arrow.
 //!
 //! ```
 //! let options = import::Options {
@@ -27,7 +27,7 @@ pub mod hostile;
 mod infer;
 mod jsonl;
 mod load;
-mod parquet;
+mod typed;
 pub mod vectors;
 
 use std::fmt;
@@ -61,7 +61,7 @@ enum Cell<'a> {
 /// A part of the file that cannot become a row, and why.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// Line of the file where the row begins, from 1; for Parquet the row's number.
+    /// Line of the file where the row begins, from 1; for Parquet and Arrow the row's number.
     pub line: u64,
     /// The column, when one cell is at fault.
     pub column: Option<String>,
@@ -123,7 +123,9 @@ trait Source {
 }
 
 /// The kinds of file that can be read, by the end of their name.
-const ENDINGS: [&str; 5] = ["csv", "tsv", "jsonl", "ndjson", "parquet"];
+const ENDINGS: [&str; 7] = [
+    "csv", "tsv", "jsonl", "ndjson", "parquet", "arrow", "feather",
+];
 
 /// Whether the name ends as files do that [`load()`] reads.
 pub fn is_readable(path: &Path) -> bool {
@@ -160,8 +162,8 @@ fn check_ending(path: &Path, ending: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "{}: unknown kind of file; files that can be read end in .csv, .tsv, .jsonl, .ndjson or \
-         .parquet, also with .gz after it",
+        "{}: unknown kind of file; files that can be read end in .csv, .tsv, .jsonl, .ndjson, \
+         .parquet, .arrow or .feather, also with .gz after it",
         path.display()
     )))
 }
@@ -181,7 +183,8 @@ fn open_bytes(
 ) -> Result<Box<dyn Source>> {
     let source: Result<Box<dyn Source>> = match ending {
         "csv" | "tsv" => csv::open(bytes, options, ending == "tsv").map(|s| Box::new(s) as _),
-        "parquet" => parquet::open(&bytes, options).map(|s| Box::new(s) as _),
+        "parquet" => typed::open_parquet(&bytes, options).map(|s| Box::new(s) as _),
+        "arrow" | "feather" => typed::open_arrow(&bytes, options).map(|s| Box::new(s) as _),
         _ => jsonl::open(&bytes).map(|s| Box::new(s) as _),
     };
     source.map_err(|error| error.at(path.display()))

@@ -76,6 +76,11 @@ impl Tenant {
             let _held = store.hold_checkpoints();
             SyncServer::with(store.database().clone(), options)?
         };
+        Ok(Self::kept(name, store, Arc::new(sync)))
+    }
+
+    /// As [`Tenant::durable`] with a sync server that is there already: one of the database that this store keeps.
+    pub fn kept(name: impl Into<Text>, store: Arc<DurableDatabase>, sync: Arc<SyncServer>) -> Self {
         let indexes = store.folder().join(INDEXES);
         let backups = Backups::new(store.folder().join(BACKUPS));
         let (tell, heard) = watch::channel(());
@@ -83,14 +88,14 @@ impl Tenant {
             // Whoever waits holds the other end.
             let _ = tell.send(());
         });
-        Ok(Self {
+        Self {
             durable: Some(Durable {
                 store,
                 heard,
                 backups,
             }),
-            ..Self::new(name, Arc::new(sync)).with_indexes(indexes)
-        })
+            ..Self::new(name, sync).with_indexes(indexes)
+        }
     }
 
     /// The same tenant, whose indexes of vectors are read from this file when they are first asked for, and saved to it

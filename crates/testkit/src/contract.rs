@@ -4,12 +4,14 @@
 
 mod codec;
 mod format;
+mod rule;
 mod storage;
 mod transform;
 mod versioning;
 
 pub use codec::{built_in_codec, codec};
 pub use format::format;
+pub use rule::rule;
 pub use storage::storage;
 pub use transform::transform;
 pub use versioning::versioning;

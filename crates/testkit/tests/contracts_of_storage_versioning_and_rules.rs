@@ -9,7 +9,9 @@ mod versioning_as_a_stranger;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::schema::CustomRule;
 use common::storage::{HashStorage, OrderedStorage, Storage, Visitor, Write};
 use common::utils::time::ManualClock;
 use common::versioning::{
@@ -114,4 +116,46 @@ fn the_examples_rule() {
     assert!(rule_as_a_stranger::article_number(&Value::from("4006381333930")).is_some());
     assert!(rule_as_a_stranger::article_number(&Value::from("400638133393")).is_some());
     assert!(rule_as_a_stranger::article_number(&Value::from(7)).is_some());
+}
+
+#[test]
+fn the_examples_rule_obeys_the_contract() {
+    let rule: CustomRule = Arc::new(rule_as_a_stranger::article_number);
+    contract::rule(
+        &rule,
+        &[Value::from("4006381333931"), Value::from("4006381333930")],
+    );
+}
+
+#[test]
+fn the_contract_finds_a_rule_that_breaks_it() {
+    let asked = AtomicUsize::new(0);
+    let even = |value: &Value| value.as_int().is_some_and(|n| n % 2 == 0);
+    let broken: [(&str, CustomRule); 4] = [
+        (
+            "without a word",
+            Arc::new(move |value: &Value| (!even(value)).then(String::new)),
+        ),
+        (
+            "twice the same",
+            Arc::new(move |value: &Value| {
+                let times = asked.fetch_add(1, Ordering::Relaxed);
+                (!even(value)).then(|| format!("asked {times} times"))
+            }),
+        ),
+        ("it accepts all", Arc::new(|_: &Value| None)),
+        (
+            "it refuses all",
+            Arc::new(|_: &Value| Some("is wrong".to_owned())),
+        ),
+    ];
+    for (law, rule) in broken {
+        let samples = [Value::from(2), Value::from(3)];
+        let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            contract::rule(&rule, &samples);
+        }));
+        let said = noticed.unwrap_err();
+        let said = said.downcast_ref::<String>().unwrap();
+        assert!(said.contains(law), "{said}");
+    }
 }

@@ -7,6 +7,8 @@ use super::source::{Source, places};
 const UNSAFE: &[&str] = &[
     // Structs of Arrow's C interface, which capsules of Python hand over.
     "bindings/python/src/arrow/capsule.rs",
+    // The dictionary of an object of Python's, for which PyO3 has no safe name.
+    "bindings/python/src/interchange/own.rs",
     // Values of any number and the bytes of their texts in one allocation, with its own count of owners.
     "crates/common/src/core/base/body.rs",
     // A text that lies in its record's allocation.

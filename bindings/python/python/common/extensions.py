@@ -58,7 +58,11 @@ class Codec(Protocol):
 
 
 class Format(Protocol):
-    """A serialization format. Values are `None`, bool, int, float, str, bytes, list, dict, datetime, date and UUID."""
+    """A serialization format.
+
+    Values are `None`, bool, int, float, str, bytes, list, dict, datetime, date, UUID and Decimal. For a kind of value
+    that it does not hold, `encode` raises `NotImplementedError`.
+    """
 
     name: str
     tag: int

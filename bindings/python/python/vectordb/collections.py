@@ -31,6 +31,7 @@ __all__ = [
     "Explanation",
     "FusedHit",
     "Hit",
+    "Imported",
     "Search",
     "VectorCollection",
     "VectorDb",
@@ -40,6 +41,7 @@ __all__ = [
 Explanation = _native.Explanation
 FusedHit = _native.FusedHit
 Hit = _native.Hit
+Imported = _native.Imported
 
 _TYPES: dict[Any, Any] = {
     bool: "bool",
@@ -131,6 +133,12 @@ class VectorCollection(_native.VectorCollection):
         """`upsert_many`, awaited; a task that is cancelled waits no more, and all rows are there or none."""
         return await watched(self.upsert_many, ids, vectors, rows, progress=progress)
 
+    async def import_file_async(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any
+    ) -> Imported:
+        """`import_file`, awaited; a task that is cancelled waits no more, and all rows are there or none."""
+        return await watched(self.import_file, path, progress=progress, **options)
+
 
 def _search(vector: Any, k: int, options: dict[str, Any]) -> Search:
     """A search that is given as one, or by its fields."""
@@ -145,7 +153,10 @@ def _search(vector: Any, k: int, options: dict[str, Any]) -> Search:
 class VectorDb(_native.VectorDb):
     """Collections of vectors with metadata: `VectorDb()` is empty, `VectorDb(path)` what `save` wrote there.
 
-    Leaving a `with` block closes it, which gives up its files and saves nothing.
+    `VectorDb(store=store)` has the collections in the folder of a `tandemdb.durable.DurableDatabase`: methods that
+    write return when that is safe, and indexes are saved beside the rows when it is closed, so none is built again.
+
+    Leaving a `with` block closes it, which gives up its files and saves nothing but the indexes of a store.
     """
 
     @classmethod

@@ -1,5 +1,7 @@
 //! `VectorCollection`: vectors with metadata.
 
+use std::path::PathBuf;
+
 use common::query::Cursor;
 use common::{Limits, Record, RecordId, Row};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -8,8 +10,10 @@ use pyo3::types::{PyDict, PyList};
 use vectordb::{Scroll, Vectors, evaluate};
 
 use super::hits::{Explanation, FusedHit, Hit};
+use super::import::{self, Imported};
 use super::searches::{self, Given};
 use super::values;
+use crate::durable::Kept;
 use crate::interchange::{id_of, key_to_python, raise, value_to_python, watch};
 use crate::search::array::{self, Matrix};
 
@@ -17,11 +21,22 @@ use crate::search::array::{self, Matrix};
 #[pyclass(frozen, subclass, module = "tandemdb._native.collections")]
 pub(crate) struct VectorCollection {
     collection: vectordb::VectorCollection,
+    kept: Kept,
 }
 
 impl VectorCollection {
-    pub(super) fn new(collection: vectordb::VectorCollection) -> Self {
-        Self { collection }
+    pub(super) const fn new(collection: vectordb::VectorCollection, kept: Kept) -> Self {
+        Self { collection, kept }
+    }
+
+    /// Does what writes, and waits until it is safe.
+    fn write<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&vectordb::VectorCollection) -> common::Result<T> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| self.kept.safely(|| work(&self.collection)))
+            .map_err(raise)
     }
 
     /// A record as a dict of all its columns.
@@ -115,7 +130,7 @@ impl VectorCollection {
     /// Another handle of a collection.
     #[new]
     fn of(collection: &Self) -> Self {
-        Self::new(collection.collection.clone())
+        Self::new(collection.collection.clone(), collection.kept.clone())
     }
 
     /// The name.
@@ -156,9 +171,9 @@ impl VectorCollection {
         row: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let (id, vectors, row) = (id_of(id)?, vectors_of(vectors)?, values::row_of(row)?);
-        py.detach(|| self.collection.upsert(id, vectors, row))
-            .map_err(raise)?;
-        Ok(())
+        self.write(py, |collection| {
+            collection.upsert(id, vectors, row).map(drop)
+        })
     }
 
     /// As `upsert` for many rows, all or none.
@@ -188,15 +203,69 @@ impl VectorCollection {
                 rows.len()
             )));
         }
-        let collection = self.collection.clone();
+        let (collection, kept) = (self.collection.clone(), self.kept.clone());
         watch::run(py, progress, move |watch| {
             let far = watch.far();
             collection.watch_builds(move |done, all| far.note(done, all));
             let all = ids.into_iter().zip(vectors).zip(rows);
             let all = all.map(|((id, vectors), row)| (id, vectors, row));
-            let committed = collection.upsert_all(all);
+            let committed = kept.safely(|| collection.upsert_all(all));
             collection.watch_builds(|_, _| {});
             committed.map(|_| count)
+        })
+    }
+
+    /// Inserts the rows of a file in one commit: CSV, JSON lines, Parquet or Arrow with the columns of the collection, or vectors
+    /// alone (`.npy`, `.fvecs`, `.bvecs`, `.ivecs`), which get numbers from `first_id` on as ids. A row takes the place of the
+    /// one with its id. Also `.gz` after the name.
+    ///
+    /// Cells of text files that hold a vector are lists of JSON. `nulls` are texts that stand for no value, and `delimiter`
+    /// stands between the fields of a CSV file, which is guessed otherwise. Rows that do not fit raise `ValueError` with line and
+    /// column, and nothing is imported, or are left out and reported with `on_invalid='skip'`. `progress(done, all)` is called
+    /// while rows are read, then while they are indexed.
+    #[pyo3(signature = (path, *, on_invalid="refuse", nulls=Vec::new(), delimiter=None, first_id=0, progress=None),
+        text_signature = "($self, path, *, on_invalid='refuse', nulls=(), delimiter=None, first_id=0, progress=None)")]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn import_file(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        on_invalid: &str,
+        nulls: Vec<String>,
+        delimiter: Option<&str>,
+        first_id: i64,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Imported> {
+        let is_skipping = match on_invalid {
+            "refuse" => false,
+            "skip" => true,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "on_invalid is 'refuse' or 'skip', not {other:?}"
+                )));
+            }
+        };
+        let delimiter = match delimiter.map(str::as_bytes) {
+            None => None,
+            Some([byte]) if byte.is_ascii() => Some(*byte),
+            Some(_) => {
+                return Err(PyValueError::new_err(
+                    "a delimiter is one character of ASCII",
+                ));
+            }
+        };
+        let given = import::Given {
+            options: ::import::Options {
+                nulls,
+                delimiter,
+                ..::import::Options::default()
+            },
+            is_skipping,
+            first_id,
+        };
+        let (collection, kept) = (self.collection.clone(), self.kept.clone());
+        watch::run(py, progress, move |watch| {
+            kept.safely(|| import::import(&collection, &path, &given, watch))
         })
     }
 
@@ -208,9 +277,7 @@ impl VectorCollection {
         row: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (id, row) = (id_of(id)?, values::row_of(Some(row))?);
-        py.detach(|| self.collection.update(id, row))
-            .map_err(raise)?;
-        Ok(())
+        self.write(py, |collection| collection.update(id, row).map(drop))
     }
 
     /// Changes vectors of a row. Raises `KeyError` when there is no such row.
@@ -221,9 +288,9 @@ impl VectorCollection {
         vectors: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (id, vectors) = (id_of(id)?, vectors_of(vectors)?);
-        py.detach(|| self.collection.update_vectors(id, vectors))
-            .map_err(raise)?;
-        Ok(())
+        self.write(py, |collection| {
+            collection.update_vectors(id, vectors).map(drop)
+        })
     }
 
     /// Removes the rows of these ids, or those that pass a filter, in one commit; how many there were.
@@ -238,15 +305,15 @@ impl VectorCollection {
             (Some(ids), None) => {
                 let ids = ids.try_iter()?;
                 let ids: Vec<_> = ids.map(|id| id_of(&id?)).collect::<PyResult<_>>()?;
-                py.detach(|| self.collection.delete_all(ids))
+                self.write(py, |collection| collection.delete_all(ids))
             }
             (None, Some(filter)) => {
                 let filter = values::filter_of(filter)?;
-                py.detach(|| self.collection.delete_matching(&filter))
+                self.write(py, |collection| collection.delete_matching(&filter))
             }
             _ => return Err(PyTypeError::new_err("give `ids` or `filter`")),
         };
-        Ok(committed.map_err(raise)?.changes.len())
+        Ok(committed?.changes.len())
     }
 
     /// The row of an id with all its columns, vectors among them, or `None`.

@@ -4,20 +4,25 @@ use std::path::PathBuf;
 
 use common::schema::{Field, FieldType};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Deserialize;
 use vectordb::{CollectionOptions, SparseOptions, VectorOptions};
 
 use super::collection::VectorCollection;
+use crate::durable::{DurableDatabase, Kept};
 use crate::interchange::{raise, watch};
 
-/// Collections of vectors with metadata, in memory; `save` and `open` keep them in files.
+/// The file of the indexes in the folder of a store.
+const INDEXES: &str = "vectors.indexes";
+
+/// Collections of vectors with metadata: in memory, where `save` and `open` keep them in files, or in a store.
 #[pyclass(frozen, subclass, module = "tandemdb._native.collections")]
 pub(crate) struct VectorDb {
     /// None once it is closed.
     db: Mutex<Option<vectordb::VectorDb>>,
+    kept: Kept,
 }
 
 /// Options of a collection as `vectordb.collections` writes them.
@@ -42,16 +47,31 @@ impl VectorDb {
 
 #[pymethods]
 impl VectorDb {
-    /// An empty database, or what `save` wrote to a file.
+    /// An empty database, what `save` wrote to a file, or the collections of a store.
     #[new]
-    #[pyo3(signature = (path=None))]
-    fn new(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Self> {
-        let db = match path {
-            Some(path) => watch::run(py, None, move |_| vectordb::VectorDb::open(path))?,
-            None => vectordb::VectorDb::new(),
+    #[pyo3(signature = (path=None, *, store=None))]
+    fn new(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        store: Option<&Bound<'_, DurableDatabase>>,
+    ) -> PyResult<Self> {
+        let kept = Kept::of(store);
+        let db = match (path, kept.store().cloned()) {
+            (Some(_), Some(_)) => {
+                return Err(PyTypeError::new_err(
+                    "give `path`, what `save` wrote, or `store`, a folder that is written with every commit",
+                ));
+            }
+            (Some(path), None) => watch::run(py, None, move |_| vectordb::VectorDb::open(path))?,
+            (None, Some(store)) => watch::run(py, None, move |_| {
+                let indexes = store.folder().join(INDEXES);
+                vectordb::VectorDb::open_with_indexes(store.database(), indexes)
+            })?,
+            (None, None) => vectordb::VectorDb::new(),
         };
         Ok(Self {
             db: Mutex::new(Some(db)),
+            kept,
         })
     }
 
@@ -74,16 +94,15 @@ impl VectorDb {
             options = options.sparse(sparse);
         }
         let db = self.get()?;
-        let collection = py
-            .detach(|| db.create_collection(name, options, given.fields))
-            .map_err(raise)?;
-        Ok(VectorCollection::new(collection))
+        let create = || db.create_collection(name, options, given.fields);
+        let collection = py.detach(|| self.kept.safely(create)).map_err(raise)?;
+        Ok(VectorCollection::new(collection, self.kept.clone()))
     }
 
     /// The collection of this name. Raises `KeyError`, with the names there are.
     fn collection(&self, name: &str) -> PyResult<VectorCollection> {
         let collection = self.get()?.collection(name).map_err(raise)?;
-        Ok(VectorCollection::new(collection))
+        Ok(VectorCollection::new(collection, self.kept.clone()))
     }
 
     /// Names of the collections, sorted.
@@ -95,7 +114,8 @@ impl VectorDb {
     /// Removes a collection with its rows.
     fn drop_collection(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         let db = self.get()?;
-        py.detach(|| db.drop_collection(name)).map_err(raise)
+        let drop = || db.drop_collection(name);
+        py.detach(|| self.kept.safely(drop)).map_err(raise)
     }
 
     /// Saves all rows to `path`, and what searches need to `path.vectors`, while other threads go on.
@@ -111,10 +131,32 @@ impl VectorDb {
         Ok(report)
     }
 
-    /// Gives up the database and its files; what was not saved is gone. Collections that are still held stay usable.
-    fn close(&self, py: Python<'_>) {
+    /// Saves what searches need beside the rows of the store, so that the next program need not build it. The rows are safe
+    /// without it; `close` does it too.
+    fn save_indexes(&self, py: Python<'_>) -> PyResult<()> {
+        let (db, kept) = (self.get()?, self.kept.clone());
+        let Some(store) = kept.store().cloned() else {
+            return Err(PyTypeError::new_err(
+                "it has no store; `save(path)` writes rows and indexes to files",
+            ));
+        };
+        watch::run(py, None, move |_| {
+            kept.settle()?;
+            db.save_indexes(store.folder().join(INDEXES)).map(drop)
+        })
+    }
+
+    /// Gives up the database and its files. Without a store what was not saved is gone; of a store the indexes are saved.
+    /// Collections that are still held stay usable.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let saved = if self.kept.store().is_some() && !self.is_closed() {
+            self.save_indexes(py)
+        } else {
+            Ok(())
+        };
         let db = self.db.lock().take();
         py.detach(|| drop(db));
+        saved
     }
 
     #[getter]

@@ -11,13 +11,13 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use syncdb::migration::Lineage;
-use syncdb::{DeferredId, EntryId, RejectedId, Subscription, SyncDb};
+use syncdb::{DeferredId, EntryId, RejectedId, Subscription, SyncDb, SyncTransaction};
 
 use super::config::named;
 use super::error::{OrRaise, ROWS_UNCHECKED, apart, detached, here};
 use super::migration::PyLineage;
 use super::power::PyWaiting;
-use super::reading::{Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{Owner, Parts, Source, count, filter_of, record_to_python, rows_to_python};
 use super::record::{
     Deferred, Explanation, LedgerEntry, PendingMutation, Rejected, SubscriptionState, SyncReport,
 };
@@ -29,6 +29,7 @@ use super::sync::{budget_of, run, transport_of};
 use super::transaction::Transaction;
 use super::value::{key_of, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
+use crate::durable::{DurableDatabase, Kept};
 
 /// The lineage of tables that a program declared in one of two ways.
 pub(super) fn lineage_of(
@@ -46,12 +47,30 @@ pub(super) fn lineage_of(
 }
 
 /// An empty database in memory, whose time is that of a simulated node or the system's.
-pub(super) fn database_at(clock: Option<&PyClock>) -> Database {
+fn database_at(clock: Option<&PyClock>) -> Database {
     let mut options = DatabaseOptions::default();
     if let Some(clock) = clock {
         options.clock = clock.clock();
     }
     Database::with(options)
+}
+
+/// The database of a store, or one in memory.
+pub(super) fn database_of(
+    store: Option<&Bound<'_, DurableDatabase>>,
+    clock: Option<&PyClock>,
+) -> PyResult<(Database, Kept)> {
+    let kept = Kept::of(store);
+    let database = match kept.store() {
+        Some(_) if clock.is_some() => {
+            return Err(pyo3::exceptions::PyTypeError::new_err(
+                "a store has the system's clock; give `store` or `clock`, not both",
+            ));
+        }
+        Some(store) => store.database().clone(),
+        None => database_at(clock),
+    };
+    Ok((database, kept))
 }
 
 /// The operations that failed, each with its exception.
@@ -60,13 +79,15 @@ type Failed<'py> = Vec<(u64, Bound<'py, PyAny>)>;
 struct Held {
     db: Arc<SyncDb>,
     file: Option<Arc<DatabaseFile>>,
+    kept: Kept,
 }
 
 /// A replica: rows that can be read and edited at any time, and synced when there is a connection.
 ///
 /// `name` tells replicas apart: it is chosen once and never used by two. With `tables` (a list of `Schema`s) or a `lineage`
 /// the tables are there at once; without them they come with the first sync. What is written is queued until the server has
-/// answered it. Every method may be called from any thread. `clock` is that of a node of a simulated network.
+/// answered it. With a `store` (`tandemdb.durable.DurableDatabase`) the replica is the one in its folder, and every method that
+/// writes returns when that is safe. Every method may be called from any thread. `clock` is that of a node of a simulated network.
 #[pyclass(frozen, name = "SyncDb", module = "syncdb.engine")]
 pub(super) struct PySyncDb(Mutex<Option<Held>>);
 
@@ -77,8 +98,9 @@ impl PySyncDb {
         name: Option<&str>,
         lineage: Option<&Lineage>,
         file: Option<DatabaseFile>,
+        kept: Kept,
     ) -> PyResult<Self> {
-        let db = detached(py, || match (name, lineage) {
+        let open = || match (name, lineage) {
             (Some(name), Some(lineage)) => SyncDb::with_lineage(database, name, lineage),
             (Some(name), None) => SyncDb::open(database, name),
             (None, None) => SyncDb::reopen(database),
@@ -86,10 +108,12 @@ impl PySyncDb {
                 let name = SyncDb::reopen(database.clone())?.replica().clone();
                 SyncDb::with_lineage(database, name, lineage)
             }
-        })?;
+        };
+        let db = detached(py, || kept.safely(open))?;
         let held = Held {
             db: Arc::new(db),
             file: file.map(Arc::new),
+            kept,
         };
         Ok(Self(Mutex::new(Some(held))))
     }
@@ -100,8 +124,29 @@ impl PySyncDb {
         db.ok_or_else(closed).or_raise(py)
     }
 
+    /// Where its rows are kept.
+    pub(super) fn kept(&self) -> Kept {
+        let held = self.0.lock();
+        held.as_ref()
+            .map(|held| held.kept.clone())
+            .unwrap_or_default()
+    }
+
     fn source(&self, py: Python<'_>) -> PyResult<Source> {
-        self.db(py).map(Source::Replica)
+        Ok(Source {
+            owner: Owner::Replica(self.db(py)?),
+            kept: self.kept(),
+        })
+    }
+
+    /// Does what writes, and waits until it is safe.
+    fn write<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&SyncDb) -> common::Result<T> + Send,
+    ) -> PyResult<T> {
+        let (db, kept) = (self.db(py)?, self.kept());
+        detached(py, || kept.safely(|| work(&db)))
     }
 
     fn edit(
@@ -109,8 +154,7 @@ impl PySyncDb {
         py: Python<'_>,
         work: impl FnOnce(&SyncDb) -> common::Result<common::Committed> + Send,
     ) -> PyResult<()> {
-        let db = self.db(py)?;
-        detached(py, || work(&db).map(drop))
+        self.write(py, |db| work(db).map(drop))
     }
 }
 
@@ -121,17 +165,18 @@ fn closed() -> Error {
 #[pymethods]
 impl PySyncDb {
     #[new]
-    #[pyo3(signature = (name, *, tables=None, lineage=None, clock=None))]
+    #[pyo3(signature = (name, *, tables=None, lineage=None, store=None, clock=None))]
     fn new(
         py: Python<'_>,
         name: &str,
         tables: Option<&Bound<'_, PyAny>>,
         lineage: Option<&PyLineage>,
+        store: Option<&Bound<'_, DurableDatabase>>,
         clock: Option<&PyClock>,
     ) -> PyResult<Self> {
         let lineage = lineage_of(py, tables, lineage)?;
-        let database = database_at(clock);
-        Self::new_in(py, database, Some(name), lineage.as_ref(), None)
+        let (database, kept) = database_of(store, clock)?;
+        Self::new_in(py, database, Some(name), lineage.as_ref(), None, kept)
     }
 
     /// Opens the replica in a file, or begins one there; no other process may open it meanwhile. `name` may be left out for a
@@ -148,7 +193,14 @@ impl PySyncDb {
         let lineage = lineage_of(py, tables, lineage)?;
         let file = apart(py, true, move |_| DatabaseFile::open_or_create(path))?;
         let database = file.database().clone();
-        Self::new_in(py, database, name, lineage.as_ref(), Some(file))
+        Self::new_in(
+            py,
+            database,
+            name,
+            lineage.as_ref(),
+            Some(file),
+            Kept::default(),
+        )
     }
 
     /// Writes the rows, the queue and all else to the file that it was opened from, or to `path`: whole or not at all. Returns
@@ -231,18 +283,19 @@ impl PySyncDb {
     fn insert_many(&self, table: &str, rows: &Bound<'_, PyAny>) -> PyResult<usize> {
         let read = rows_of(table, rows)?;
         let number = read.len();
-        let db = self.db(rows.py())?;
+        let (db, kept) = (self.db(rows.py())?, self.kept());
         let table = table.to_owned();
         apart(rows.py(), number > ROWS_UNCHECKED, move |watch| {
             let collection = db.collection(&table)?;
-            db.transaction(|tx| {
+            let insert = |tx: &mut SyncTransaction<'_>| {
                 for (at, row) in read.into_iter().enumerate() {
                     watch.check()?;
                     tx.insert(&collection, row)
                         .map_err(|error| error.at(format!("row {at}")))?;
                 }
                 Ok(number)
-            })
+            };
+            kept.safely(|| db.transaction(insert))
         })
     }
 
@@ -438,9 +491,9 @@ impl PySyncDb {
     ) -> PyResult<SyncReport> {
         let mut transport = transport_of(server, principal)?;
         let budget = budget_of(budget)?;
-        let db = self.db(py)?;
+        let (db, kept) = (self.db(py)?, self.kept());
         let report = here(py, progress, |watch| {
-            run(&db, &budget, &mut *transport, watch)
+            kept.safely(|| run(&db, &budget, &mut *transport, watch))
         })?;
         Ok(SyncReport(report))
     }
@@ -525,7 +578,10 @@ impl PySyncDb {
             found.ok_or_else(|| Error::not_found(format!("no rejected mutation is numbered {id}")))
         })?;
         Ok(Transaction::begin(
-            Source::Replica(db),
+            Source {
+                owner: Owner::Replica(db),
+                kept: self.kept(),
+            },
             Some((rejected, repeat)),
         ))
     }
@@ -552,14 +608,12 @@ impl PySyncDb {
         if let Some(columns) = columns {
             subscription = subscription.columns(names_of(columns)?);
         }
-        let db = self.db(py)?;
-        detached(py, || db.subscribe(&subscription))
+        self.write(py, |db| db.subscribe(&subscription))
     }
 
     /// Ends a subscription; returns whether there was one of this name.
     fn unsubscribe(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
-        let db = self.db(py)?;
-        detached(py, || db.unsubscribe(name))
+        self.write(py, |db| db.unsubscribe(name))
     }
 
     /// The subscriptions, and how far they are.
@@ -587,8 +641,9 @@ impl PySyncDb {
         let mut urgency: syncdb::power::Urgency =
             named::<syncdb::power::Priority>(py, priority, "priority")?.into();
         urgency.deadline = deadline.map(timestamp_of).transpose()?;
-        let db = self.db(py)?;
-        detached(py, || db.defer(name, payload.unwrap_or_default(), urgency)).map(|id| id.0)
+        let payload = payload.unwrap_or_default();
+        self.write(py, |db| db.defer(name, payload, urgency))
+            .map(|id| id.0)
     }
 
     /// The operations that were deferred and are not finished, in the order in which they are to run.
@@ -600,14 +655,12 @@ impl PySyncDb {
 
     /// Takes a deferred operation away, because it has run; returns whether it was there.
     fn finish_deferred(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
-        let db = self.db(py)?;
-        detached(py, || db.finish_deferred(DeferredId(id)))
+        self.write(py, |db| db.finish_deferred(DeferredId(id)))
     }
 
     /// Lets a deferred operation that failed wait anew; returns whether it was there.
     fn postpone_deferred(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
-        let db = self.db(py)?;
-        detached(py, || db.postpone_deferred(DeferredId(id)))
+        self.write(py, |db| db.postpone_deferred(DeferredId(id)))
     }
 
     /// Calls `run(operation)` for what was deferred, in order: what succeeds is finished, what raises waits anew. Returns how many
@@ -623,11 +676,11 @@ impl PySyncDb {
             let id = operation.id;
             match run.call1((Deferred(operation),)) {
                 Ok(_) => {
-                    detached(py, || db.finish_deferred(id))?;
+                    self.write(py, |db| db.finish_deferred(id))?;
                     finished += 1;
                 }
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
-                    detached(py, || db.postpone_deferred(id))?;
+                    self.write(py, |db| db.postpone_deferred(id))?;
                     failed.push((id.0, error.into_value(py).into_bound(py).into_any()));
                 }
                 Err(error) => return Err(error),

@@ -11,13 +11,13 @@ use ::server::client::{
     Backoff, ClientOptions, LiveEvent, LiveReplica, LiveReplicaOptions, WebSocketTransport,
 };
 use ::server::http::HttpTransport;
-use ::server::{ServeOptions, serve};
+use ::server::{App, ServeOptions, serve};
 use common::utils::id_generator::{Rng as _, SystemRng};
 use common::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use syncdb::{SyncServer, Transport};
+use syncdb::Transport;
 use tokio::sync::oneshot;
 
 use super::db::PySyncDb;
@@ -36,11 +36,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(
-        listener: TcpListener,
-        server: Arc<SyncServer>,
-        options: ServeOptions,
-    ) -> Result<Self> {
+    fn start(listener: TcpListener, app: App, options: ServeOptions) -> Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -55,7 +51,7 @@ impl Running {
                     // A sender that was dropped says the same.
                     let _ = stopped.await;
                 };
-                serve(listener, server, options, until).await
+                serve(listener, app, options, until).await
             });
             runtime.shutdown_timeout(SHUTDOWN);
             ended
@@ -148,14 +144,14 @@ impl HttpServer {
 
     /// Begins to serve. Raises `TransportError` where it cannot listen.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        let server = self.server.get().server(py)?;
+        let app = self.server.get().app(py)?;
         detached(py, || {
             let mut running = self.running.lock();
             if running.is_some() {
                 return Err(Error::invalid("the server runs already"));
             }
             let (listener, bound) = self.bind()?;
-            *running = Some(Running::start(listener, server, self.options.clone())?);
+            *running = Some(Running::start(listener, app, self.options.clone())?);
             *self.port.lock() = bound.port();
             Ok(())
         })
@@ -437,7 +433,7 @@ impl HttpClient {
         budget: Option<&Bound<'_, PyAny>>,
         cancel: Option<&Bound<'_, Cancel>>,
     ) -> PyResult<SyncReport> {
-        let db = self.db.get().db(py)?;
+        let (db, kept) = (self.db.get().db(py)?, self.db.get().kept());
         let budget = budget_of(budget)?;
         let cancelled = cancel.map(|cancel| Arc::clone(&cancel.get().0));
         let report = here(py, progress, |watch| {
@@ -466,7 +462,7 @@ impl HttpClient {
                 }
                 Ok(true)
             };
-            run_with(&db, &budget, &mut transport, watch, &mut again)
+            kept.safely(|| run_with(&db, &budget, &mut transport, watch, &mut again))
         })?;
         Ok(SyncReport(report))
     }

@@ -13,22 +13,30 @@ use super::config::json_of;
 use super::error::{OrRaise, ROWS_UNCHECKED, let_others_run};
 use super::schema::names_of;
 use super::value::value_of;
+use crate::durable::Kept;
 use crate::interchange::value_to_python;
 
 /// Whose rows are read and written.
 #[derive(Clone)]
-pub(super) enum Source {
-    /// A replica's.
+pub(super) enum Owner {
+    /// A replica.
     Replica(Arc<SyncDb>),
-    /// The server's.
+    /// The server.
     Server(Arc<SyncServer>),
+}
+
+/// Rows that are read and written, and where they are kept.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) owner: Owner,
+    pub(super) kept: Kept,
 }
 
 impl Source {
     pub(super) fn database(&self) -> &common::Database {
-        match self {
-            Self::Replica(db) => db.database(),
-            Self::Server(server) => server.database(),
+        match &self.owner {
+            Owner::Replica(db) => db.database(),
+            Owner::Server(server) => server.database(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::server::{App, Auth, Tenant};
 use common::query::LiveQuery;
 use common::schema::Schema;
 use common::utils::id_generator::SeededRng;
@@ -20,10 +21,10 @@ use syncdb::{
 };
 
 use super::config::{named, options_of, plain};
-use super::db::{database_at, lineage_of, table_names};
+use super::db::{database_of, lineage_of, table_names};
 use super::error::{OrRaise, ROWS_UNCHECKED, apart, called_by_engine, detached};
 use super::migration::PyLineage;
-use super::reading::{Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{Owner, Parts, Source, count, filter_of, record_to_python, rows_to_python};
 use super::record::{Explanation, LedgerEntry};
 use super::schema::{PySchema, names_of};
 use super::simulation::PyClock;
@@ -31,6 +32,7 @@ use super::snapshot::Snapshot;
 use super::transaction::Transaction;
 use super::value::{key_of, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
+use crate::durable::{DurableDatabase, Kept};
 use crate::interchange::{key_to_python, time_to_python, value_to_python};
 
 /// How long a deployment waits for those who still use the server.
@@ -226,6 +228,7 @@ struct Held {
     server: Arc<SyncServer>,
     options: SyncServerOptions,
     file: Option<Arc<DatabaseFile>>,
+    kept: Kept,
 }
 
 /// The side that every replica talks to. It does no input or output itself: `syncdb.http.Server` serves it over HTTP, `handle`
@@ -235,7 +238,8 @@ struct Held {
 /// served side by side. `policies` is a dict from tables to `Policy`s, `merge_functions` one from names to functions that get a
 /// `Meeting` and return the value that stands; `permissions` a function of a principal's name (or `None`) and a table's name
 /// that returns a `Permission` or `None`. `ledger` is a dict with some of `entries_max`, `age_seconds_max`, `deleted_max`,
-/// `gone_max`, `visible_to`. With `path`, the database is in that file, and `save` writes it there. Functions are called while
+/// `gone_max`, `visible_to`. With `path`, the database is in that file, and `save` writes it there; with `store` (`tandemdb.durable.DurableDatabase`) it is in
+/// that folder, and what writes or answers returns when all of it is safe. Functions are called while
 /// the database waits, from the threads that serve: they look at their arguments only. `clock` is that of a node of a simulated
 /// network, and `seed` chooses what else is by chance.
 #[pyclass(frozen, name = "SyncServer", module = "syncdb.engine")]
@@ -249,13 +253,56 @@ impl PySyncServer {
         server.ok_or_else(being_deployed).or_raise(py)
     }
 
+    /// What an HTTP server serves: an answer leaves when all that it tells of is safe.
+    pub(super) fn app(&self, py: Python<'_>) -> PyResult<App> {
+        let server = self.server(py)?;
+        Ok(match self.kept().store() {
+            Some(store) => App::new(
+                [Tenant::kept(Tenant::DEFAULT, Arc::clone(store), server)],
+                Auth::Open,
+            ),
+            None => App::from(server),
+        })
+    }
+
+    /// Where its rows are kept.
+    pub(super) fn kept(&self) -> Kept {
+        let held = self.0.lock();
+        held.as_ref()
+            .map(|held| held.kept.clone())
+            .unwrap_or_default()
+    }
+
     fn source(&self, py: Python<'_>) -> PyResult<Source> {
-        self.server(py).map(Source::Server)
+        Ok(Source {
+            owner: Owner::Server(self.server(py)?),
+            kept: self.kept(),
+        })
+    }
+
+    /// Does what writes rows, and waits until it is safe.
+    fn write<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Source) -> common::Result<T> + Send,
+    ) -> PyResult<T> {
+        let source = self.source(py)?;
+        detached(py, || source.kept.safely(|| work(&source)))
     }
 }
 
 fn being_deployed() -> Error {
     Error::closed("other versions are being deployed; try again when that is done")
+}
+
+/// The server of a database; serving other versions may rebuild tables, which no snapshot of the store may meet.
+fn opened(
+    database: common::Database,
+    options: SyncServerOptions,
+    kept: &Kept,
+) -> common::Result<SyncServer> {
+    let _held = kept.store().map(|store| store.hold_checkpoints());
+    SyncServer::with(database, options)
 }
 
 impl Held {
@@ -277,9 +324,10 @@ impl Held {
         self.server.account_for_direct_writes()?;
         let database = self.server.database().clone();
         Ok(Self {
-            server: Arc::new(SyncServer::with(database, options.clone())?),
+            server: Arc::new(opened(database, options.clone(), &self.kept)?),
             options,
             file: self.file.clone(),
+            kept: self.kept.clone(),
         })
     }
 }
@@ -306,7 +354,7 @@ fn serving_of(
 #[pymethods]
 impl PySyncServer {
     #[new]
-    #[pyo3(signature = (tables=None, *, lineage=None, path=None, policies=None, merge_functions=None, permissions=None,
+    #[pyo3(signature = (tables=None, *, lineage=None, path=None, store=None, policies=None, merge_functions=None, permissions=None,
         ledger=None, served_from=None, accepted_from=None, current=None, clock=None, seed=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn new(
@@ -314,6 +362,7 @@ impl PySyncServer {
         tables: Option<&Bound<'_, PyAny>>,
         lineage: Option<&PyLineage>,
         path: Option<PathBuf>,
+        store: Option<&Bound<'_, DurableDatabase>>,
         policies: Option<&Bound<'_, PyAny>>,
         merge_functions: Option<&Bound<'_, PyAny>>,
         permissions: Option<Py<PyAny>>,
@@ -353,16 +402,24 @@ impl PySyncServer {
         if let Some(ledger) = ledger {
             options = options.ledger(options_of(ledger, "ledger")?);
         }
+        if path.is_some() && store.is_some() {
+            return Err(PyTypeError::new_err(
+                "give `path`, a file that `save` writes, or `store`, a folder that is written with every commit",
+            ));
+        }
         let file = path.map(|path| apart(py, true, move |_| DatabaseFile::open_or_create(path)));
         let file = file.transpose()?.map(Arc::new);
-        let database = file
-            .as_ref()
-            .map_or_else(|| database_at(clock), |file| file.database().clone());
-        let server = detached(py, || SyncServer::with(database, options.clone()))?;
+        let (mut database, kept) = database_of(store, clock)?;
+        if let Some(file) = &file {
+            database = file.database().clone();
+        }
+        options.store = kept.store().map(|store| store.id());
+        let server = detached(py, || kept.safely(|| opened(database, options.clone(), &kept)))?;
         let held = Held {
             server: Arc::new(server),
             options,
             file,
+            kept,
         };
         Ok(Self(Arc::new(Mutex::new(Some(held)))))
     }
@@ -405,7 +462,10 @@ impl PySyncServer {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let server = self.server(py)?;
         let principal = principal.map(Principal::from);
-        let answer = detached(py, || server.handle_for(principal.as_ref(), request))?;
+        let kept = self.kept();
+        let answer = detached(py, || {
+            kept.safely(|| server.handle_for(principal.as_ref(), request))
+        })?;
         Ok(PyBytes::new(py, &answer))
     }
 
@@ -444,8 +504,7 @@ impl PySyncServer {
     /// Inserts a row; replicas get it like any other.
     fn insert(&self, table: &str, row: &Bound<'_, PyAny>) -> PyResult<()> {
         let values = row_of(table, row)?;
-        let source = self.source(row.py())?;
-        detached(row.py(), || {
+        self.write(row.py(), |source| {
             source.collection(table)?.insert(values).map(drop)
         })
     }
@@ -458,22 +517,22 @@ impl PySyncServer {
         let table = table.to_owned();
         apart(rows.py(), number > ROWS_UNCHECKED, move |watch| {
             let collection = source.collection(&table)?;
-            source.database().transaction(|tx| {
+            let insert = |tx: &mut common::Transaction<'_>| {
                 for (at, row) in read.into_iter().enumerate() {
                     watch.check()?;
                     tx.insert(&collection, row)
                         .map_err(|error| error.at(format!("row {at}")))?;
                 }
                 Ok(number)
-            })
+            };
+            source.kept.safely(|| source.database().transaction(insert))
         })
     }
 
     /// Inserts a row, or replaces the one with its key.
     fn upsert(&self, table: &str, row: &Bound<'_, PyAny>) -> PyResult<()> {
         let values = row_of(table, row)?;
-        let source = self.source(row.py())?;
-        detached(row.py(), || {
+        self.write(row.py(), |source| {
             source.collection(table)?.upsert(values).map(drop)
         })
     }
@@ -486,8 +545,7 @@ impl PySyncServer {
         changes: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (id, values) = (key_of(key)?, row_of(table, changes)?);
-        let source = self.source(key.py())?;
-        detached(key.py(), || {
+        self.write(key.py(), |source| {
             source.collection(table)?.update(id, values).map(drop)
         })
     }
@@ -495,8 +553,9 @@ impl PySyncServer {
     /// Deletes a row.
     fn delete(&self, table: &str, key: &Bound<'_, PyAny>) -> PyResult<()> {
         let id = key_of(key)?;
-        let source = self.source(key.py())?;
-        detached(key.py(), || source.collection(table)?.delete(id).map(drop))
+        self.write(key.py(), |source| {
+            source.collection(table)?.delete(id).map(drop)
+        })
     }
 
     /// A transaction, for a `with` block.
@@ -650,7 +709,8 @@ impl PySyncServer {
             principal: principal.map(Text::new),
         };
         let server = self.server(py)?;
-        let entries = detached(py, || match server.revert(id, &options)? {
+        let kept = self.kept();
+        let revert = || match server.revert(id, &options)? {
             Reverted::Done(entries) => Ok(entries),
             Reverted::Unchanged => Ok(Vec::new()),
             Reverted::Already(by) => Err(Error::new(
@@ -666,7 +726,8 @@ impl PySyncServer {
                     replica.0
                 ),
             )),
-        })?;
+        };
+        let entries = detached(py, || kept.safely(revert))?;
         Ok(entries.into_iter().map(LedgerEntry).collect())
     }
 

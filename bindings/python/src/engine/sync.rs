@@ -28,10 +28,11 @@ pub(super) fn transport_of(
     principal: Option<&str>,
 ) -> PyResult<AnyTransport> {
     if let Ok(server) = server.cast::<PySyncServer>() {
+        let kept = server.get().kept();
         let server = server.get().server(server.py())?;
         let principal = principal.map(Principal::from);
         return Ok(Box::new(move |request: &[u8]| {
-            server.handle_for(principal.as_ref(), request)
+            kept.safely(|| server.handle_for(principal.as_ref(), request))
         }));
     }
     if principal.is_some() {

@@ -14,7 +14,7 @@ use syncdb::{DeferredId, EntryId, Rejected, SyncTransaction};
 
 use super::config::named;
 use super::error::{OrRaise, detached};
-use super::reading::{Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{Owner, Parts, Source, count, filter_of, record_to_python, rows_to_python};
 use super::value::{key_of, row_of, timestamp_of, value_of};
 
 /// One edit, to be made again whenever the transaction is.
@@ -37,9 +37,9 @@ enum Open<'a> {
 
 impl<'a> Open<'a> {
     fn begin(source: &'a Source) -> Self {
-        match source {
-            Source::Replica(db) => Self::Replica(db.begin()),
-            Source::Server(server) => Self::Server(server.database().begin()),
+        match &source.owner {
+            Owner::Replica(db) => Self::Replica(db.begin()),
+            Owner::Server(server) => Self::Server(server.database().begin()),
         }
     }
 
@@ -181,7 +181,9 @@ impl Collected {
     }
 
     fn commit(self, source: &Source) -> Result<Option<Seq>> {
-        if let (Some((rejected, with_own_edits)), Source::Replica(db)) = (self.retries, source) {
+        if let (Some((rejected, with_own_edits)), Owner::Replica(db)) =
+            (self.retries, &source.owner)
+        {
             let committed = db.retry_with(rejected.id, |tx, rejected| {
                 if with_own_edits {
                     tx.repeat(rejected)?;
@@ -499,7 +501,7 @@ impl Transaction {
     fn commit(&self, py: Python<'_>) -> PyResult<Option<u64>> {
         let seq = detached(py, || {
             let collected = self.collected.lock().take().ok_or_else(over)?;
-            collected.commit(&self.source)
+            self.source.kept.safely(|| collected.commit(&self.source))
         })?;
         Ok(seq.map(|seq| seq.0))
     }

@@ -31,7 +31,13 @@ pub(super) fn carried(py: Python<'_>, who: &str, raised: PyErr) -> Error {
         |_| String::new(),
         |name| name.to_string_lossy().into_owned(),
     );
-    Error::invalid(format!("{who} raised {class}: {text}")).caused_by(raised)
+    // The word of Python's for what somebody does not do.
+    let kind = if raised.is_instance_of::<PyNotImplementedError>(py) {
+        ErrorKind::Unsupported
+    } else {
+        ErrorKind::Invalid
+    };
+    Error::new(kind, format!("{who} raised {class}: {text}")).caused_by(raised)
 }
 
 /// An error of the engine as an exception: the very one that Python code raised, if it began there.

@@ -70,6 +70,17 @@ impl Encoding for PythonFormat {
     /// A list of dicts.
     fn encode_rows(&self, schema: &Schema, records: &[Record], out: &mut Vec<u8>) -> Result<()> {
         let who = format!("format `{}`: encode", self.name);
+        let wanted = schema.fields.len();
+        if let Some(at) = records
+            .iter()
+            .position(|record| record.values().len() != wanted)
+        {
+            return Err(Error::invalid(format!(
+                "{who}: row {} has not the {wanted} columns of table `{}`",
+                at + 1,
+                schema.name
+            )));
+        }
         ask(&who, |py| {
             let rows = PyList::empty(py);
             for record in records {
@@ -102,6 +113,7 @@ impl Encoding for PythonFormat {
                 self.name
             )));
         };
+        limits.check_rows(rows.len())?;
         let mut all = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
             let row = row.as_map().ok_or_else(|| wrong(at, "is no dict"))?;

@@ -438,17 +438,19 @@ pub(super) fn storage_factory(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>>
     found.ok_or_else(|| unknown("storage", name))
 }
 
+/// The registered rule of a name.
+pub(super) fn rule_of(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+    let registry = REGISTRY.lock();
+    let found = registry.rules.get(name).map(|check| check.clone_ref(py));
+    drop(registry);
+    found.ok_or_else(|| unknown("rule", name))
+}
+
 /// What a registered rule says of a value: nothing when it is well.
 #[pyfunction]
 pub(super) fn broken_rule_of(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let py = value.py();
-    let check = REGISTRY
-        .lock()
-        .rules
-        .get(name)
-        .map(|check| check.clone_ref(py));
-    let check = check.ok_or_else(|| unknown("rule", name))?;
-    answer(&check.bind(py).call1((value,))?)
+    answer(&rule_of(py, name)?.bind(py).call1((value,))?)
 }
 
 /// The first complaint of the registered rules that constraints switch on.

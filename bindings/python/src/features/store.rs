@@ -16,13 +16,18 @@ use super::lineage::{Lineage, Origin};
 use super::retrieval::Retrieval;
 use super::training::{TrainingSet, rows_of};
 use super::view::FeatureView;
-use crate::interchange::{Home, awaited, change, id_of, raise, read, write};
+use crate::durable::DurableDatabase;
+use crate::interchange::{Home, awaited, id_of, raise, read, watch, write};
 use crate::transformers::{names_of, transformer_of, transformer_to_python};
+
+/// Training sets up to this length are made in less time than a signal takes to be noticed.
+const ROWS_SHORT: usize = 1_024;
 
 /// What is known of entities, when it happened and when it became known, read as of any time.
 ///
 /// `path` is a file that is made if it is not there, read at once and locked until the store is closed; without one the
-/// store is in memory. At the end of a `with` block a store with a file is saved, unless there is an exception.
+/// store is in memory. `store` is a `tandemdb.durable.DurableDatabase` in place of a file: methods that write return when that is
+/// safe, and nothing has to be saved. At the end of a `with` block a store with a file is saved, unless there is an exception.
 #[pyclass(frozen, module = "vectordb.features")]
 pub(crate) struct FeatureStore {
     store: feature::FeatureStore,
@@ -32,6 +37,10 @@ pub(crate) struct FeatureStore {
 impl FeatureStore {
     pub(crate) fn home(&self) -> Arc<Home> {
         Arc::clone(&self.home)
+    }
+
+    fn view_of(&self, view: feature::FeatureView) -> FeatureView {
+        FeatureView(view, self.home.kept())
     }
 
     fn definition(
@@ -144,12 +153,15 @@ fn type_of(name: &Bound<'_, PyAny>) -> PyResult<FieldType> {
 #[pymethods]
 impl FeatureStore {
     #[new]
-    #[pyo3(signature = (path = None, *, read_only = false), text_signature = "(path=None, *, read_only=False)")]
-    fn new(py: Python<'_>, path: Option<PathBuf>, read_only: bool) -> PyResult<Self> {
-        let home = Home::open(py, path, read_only)?;
-        let store = py
-            .detach(|| feature::FeatureStore::open(home.database()))
-            .map_err(raise)?;
+    #[pyo3(signature = (path = None, *, read_only = false, store = None), text_signature = "(path=None, *, read_only=False, store=None)")]
+    fn new(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        read_only: bool,
+        store: Option<&Bound<'_, DurableDatabase>>,
+    ) -> PyResult<Self> {
+        let home = Home::of(py, path, read_only, store)?;
+        let store = home.change(py, || feature::FeatureStore::open(home.database()))?;
         Ok(Self {
             store,
             home: Arc::new(home),
@@ -208,7 +220,7 @@ impl FeatureStore {
             .map(|(name, ty)| Ok((name.extract::<String>()?, type_of(&ty)?)));
         let mut entity = Entity::new(name, keys.collect::<PyResult<Vec<_>>>()?);
         entity.description = description;
-        change(py, || self.store.create_entity(&entity))
+        self.home.change(py, || self.store.create_entity(&entity))
     }
 
     /// All entities by name: a list of dicts.
@@ -236,7 +248,9 @@ impl FeatureStore {
         owner: String,
     ) -> PyResult<FeatureView> {
         let definition = Self::definition(name, entity, features, ttl_seconds, description, owner)?;
-        change(py, || self.store.create_view(definition)).map(FeatureView)
+        self.home
+            .change(py, || self.store.create_view(definition))
+            .map(|view| self.view_of(view))
     }
 
     /// Gives a view another definition, as its next version; events are kept. Handles of before are out of date then.
@@ -254,7 +268,9 @@ impl FeatureStore {
         owner: String,
     ) -> PyResult<FeatureView> {
         let definition = Self::definition(name, entity, features, ttl_seconds, description, owner)?;
-        change(py, || self.store.alter_view(definition)).map(FeatureView)
+        self.home
+            .change(py, || self.store.alter_view(definition))
+            .map(|view| self.view_of(view))
     }
 
     /// Creates the entities and views of a document (a dict, or JSON) that are new and alters those that differ; says what
@@ -271,7 +287,7 @@ impl FeatureStore {
                 value.to_string()
             }
         };
-        let applied = change(py, || {
+        let applied = self.home.change(py, || {
             let definitions = feature::Definitions::from_json(json.as_bytes(), &Limits::default())?;
             self.store.apply(&definitions)
         });
@@ -280,17 +296,21 @@ impl FeatureStore {
 
     /// Removes a view with all its events; its definitions stay, for lineage.
     fn drop_view(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        change(py, || self.store.drop_view(name))
+        self.home.change(py, || self.store.drop_view(name))
     }
 
     /// The view of this name.
     fn view(&self, name: &str) -> PyResult<FeatureView> {
-        self.store.view(name).map(FeatureView).map_err(raise)
+        self.store
+            .view(name)
+            .map(|view| self.view_of(view))
+            .map_err(raise)
     }
 
     /// All views by name.
     fn views(&self) -> Vec<FeatureView> {
-        self.store.views().into_iter().map(FeatureView).collect()
+        let views = self.store.views().into_iter();
+        views.map(|view| self.view_of(view)).collect()
     }
 
     /// Numbers of a view's versions in order, also of one that is no more.
@@ -366,11 +386,18 @@ impl FeatureStore {
         let retrieval = retrieval.get();
         let event = PyString::new(py, "event").into_any();
         let of = retrieval.rows(rows, at, known.unwrap_or(&event))?;
-        let set = change(py, || {
+        let (store, inner, kept) = (
+            self.store.clone(),
+            retrieval.inner.clone(),
+            self.home.kept(),
+        );
+        let name = name.to_owned();
+        // Rows are looked for, joined and written down: Ctrl-C does not wait for many.
+        let set = watch::run_if(py, of.keys.len() > ROWS_SHORT, None, move |_| {
             of.keys.with(0, of.keys.len(), |keys| {
                 let times = Times::Each(&of.times);
-                self.store
-                    .create_training_set(name, &retrieval.inner, keys, times, of.known)
+                let set = || store.create_training_set(&name, &inner, keys, times, of.known);
+                kept.safely(set)
             })
         });
         Ok(TrainingSet {
@@ -399,7 +426,7 @@ impl FeatureStore {
 
     /// Names a point in time: reads as of it see what is there now, whatever is written later.
     fn tag(&self, py: Python<'_>, name: &str) -> PyResult<AsOf> {
-        change(py, || self.store.tag(name)).map(AsOf)
+        self.home.change(py, || self.store.tag(name)).map(AsOf)
     }
 
     /// The point in time that a tag names.
@@ -428,7 +455,7 @@ impl FeatureStore {
         let transformer = transformer_of(transformer)?;
         let fitted_on: Vec<Text> = fitted_on.into_iter().map(Text::from).collect();
         let saved = || self.store.save_transformer(name, &transformer, &fitted_on);
-        Ok(change(py, saved)?.to_string())
+        Ok(self.home.change(py, saved)?.to_string())
     }
 
     /// A fitted transformer that was kept: that of a version, or the last one of the name.

@@ -8,6 +8,7 @@ use vectordb::feature::{self, FeatureBatch, OnInvalid, Times};
 
 use super::as_of::{as_of, time_or_now};
 use super::lineage::LineageNode;
+use crate::durable::Kept;
 use crate::interchange::{
     Column, KeyList, Table, borrowed, change, id_of, micros_of, raise, time_to_python, value_of,
     value_to_python, watch, write,
@@ -16,12 +17,21 @@ use crate::interchange::{
 /// Events of one group of features of one entity: take it from `FeatureStore.create_view` or `FeatureStore.view`.
 #[pyclass(frozen, module = "vectordb.features")]
 #[derive(Clone)]
-pub(crate) struct FeatureView(pub(crate) feature::FeatureView);
+pub(crate) struct FeatureView(pub(crate) feature::FeatureView, pub(super) Kept);
 
 /// Batches up to this length are written in less time than a thread takes to begin and a signal to be noticed.
 const EVENTS_SHORT: usize = 256;
 
 impl FeatureView {
+    /// Does what writes, and waits until it is safe.
+    fn change<R: Send>(
+        &self,
+        py: Python<'_>,
+        run: impl FnOnce() -> common::Result<R> + Send,
+    ) -> PyResult<R> {
+        change(py, || self.1.safely(run))
+    }
+
     fn keys(&self) -> Vec<Text> {
         let keys = self.0.entity().keys.iter();
         keys.map(|key| key.name.clone()).collect()
@@ -139,7 +149,7 @@ impl FeatureView {
             row.set(name.extract::<String>()?, value_of(&value)?);
         }
         let at = time_or_now(at, || self.now())?;
-        let done = change(py, || self.0.upsert(&key, at, row))?;
+        let done = self.change(py, || self.0.upsert(&key, at, row))?;
         Ok(Ingested::new(done))
     }
 
@@ -153,7 +163,7 @@ impl FeatureView {
     ) -> PyResult<u64> {
         let key = id_of(key)?;
         let at = time_or_now(at, || self.now())?;
-        Ok(change(py, || self.0.delete(&key, at))?.0)
+        Ok(self.change(py, || self.0.delete(&key, at))?.0)
     }
 
     /// Writes many events in one commit, or none.
@@ -198,7 +208,7 @@ impl FeatureView {
             .map(|(name, column)| (name, column.into_values()))
             .collect();
         let now = self.now();
-        let view = self.0.clone();
+        let (view, kept) = (self.0.clone(), self.1.clone());
         let done = watch::run_if(py, count > EVENTS_SHORT, progress, move |watch| {
             let texts: Vec<Vec<Option<&str>>> = columns
                 .iter()
@@ -225,7 +235,9 @@ impl FeatureView {
                 if let Some((run, source, parents)) = source {
                     batch = batch.source(run, source, parents);
                 }
-                view.ingest_watched(&batch, on_invalid, &mut |done| watch.flow(done, count))
+                kept.safely(|| {
+                    view.ingest_watched(&batch, on_invalid, &mut |done| watch.flow(done, count))
+                })
             })
         })?;
         Ok(Ingested::new(done))
@@ -253,13 +265,13 @@ impl FeatureView {
     /// Removes all events of entities, as if they had never been, and returns how many there were: for privacy.
     fn forget(&self, py: Python<'_>, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
         let keys = KeyList::of(keys, &self.keys())?;
-        change(py, || keys.with(0, keys.len(), |keys| self.0.forget(keys)))
+        self.change(py, || keys.with(0, keys.len(), |keys| self.0.forget(keys)))
     }
 
     /// Removes events that no read as of `time` or later sees, and returns how many there were.
     fn forget_before(&self, py: Python<'_>, time: &Bound<'_, PyAny>) -> PyResult<usize> {
         let time = micros_of(time)?;
-        change(py, || self.0.forget_before(time))
+        self.change(py, || self.0.forget_before(time))
     }
 
     /// What the values of each feature are like over all entities: a list of dicts.

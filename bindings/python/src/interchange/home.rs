@@ -1,19 +1,22 @@
-//! [`Home`]: the database of a handle, in memory or in a file that it keeps locked.
+//! [`Home`]: the database of a handle: in memory, in a file that it keeps locked, or in the folder of a store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Database, Error};
+use common::{Database, Error, Result};
 use durable::DatabaseFile;
 use parking_lot::Mutex;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::watch;
+use super::{raise, watch};
+use crate::durable::{DurableDatabase, Kept};
 
 /// A database with the file that it is saved to.
 pub(crate) struct Home {
     database: Database,
     file: Arc<Mutex<Option<DatabaseFile>>>,
+    kept: Kept,
 }
 
 impl Home {
@@ -33,7 +36,45 @@ impl Home {
         .map(|(database, file)| Self {
             database,
             file: Arc::new(Mutex::new(file)),
+            kept: Kept::default(),
         })
+    }
+
+    /// The database of a store, where one is given, else as [`Home::open`].
+    pub(crate) fn of(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        read_only: bool,
+        store: Option<&Bound<'_, DurableDatabase>>,
+    ) -> PyResult<Self> {
+        let kept = Kept::of(store);
+        let Some(store) = kept.store() else {
+            return Self::open(py, path, read_only);
+        };
+        if path.is_some() || read_only {
+            return Err(PyTypeError::new_err(
+                "give `path`, a file that `save` writes, or `store`, a folder that is written with every commit",
+            ));
+        }
+        Ok(Self {
+            database: store.database().clone(),
+            file: Arc::default(),
+            kept,
+        })
+    }
+
+    /// Where what is written is waited for.
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.clone()
+    }
+
+    /// Does what writes without the interpreter, and waits until it is safe.
+    pub(crate) fn change<R: Send>(
+        &self,
+        py: Python<'_>,
+        run: impl FnOnce() -> Result<R> + Send,
+    ) -> PyResult<R> {
+        py.detach(|| self.kept.safely(run)).map_err(raise)
     }
 
     pub(crate) const fn database(&self) -> &Database {

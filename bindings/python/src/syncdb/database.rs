@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::hooks::Hooks;
 use super::table::{ATTRIBUTES, Parts, TableMethods};
+use crate::interchange::own_dict;
 
 /// What `Database` may have replaced.
 static HOOKS: Hooks = Hooks::new(&["_get_table"], 2);
@@ -54,9 +55,7 @@ fn target<'py>(
     method: usize,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Parts<'py>>)> {
     let py = database.py();
-    let own = database
-        .getattr(intern!(py, "__dict__"))?
-        .cast_into::<PyDict>()?;
+    let own = own_dict(database)?;
     let table = if HOOKS.untouched::<DatabaseMethods>(database, &own, &[0])? {
         table_named(database, &own, name)?
     } else {
@@ -176,7 +175,7 @@ impl DatabaseMethods {
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let own = slf.getattr(intern!(slf.py(), "__dict__"))?;
+        let own = own_dict(slf)?;
         table_named(slf, own.cast()?, name)
     }
 }

@@ -13,6 +13,7 @@ use super::history::{Fields, record_class};
 use super::schema::compiled;
 use super::stamps::{RowStamps, Sighting};
 use super::table::{self, Parts, TableMethods, key_tuple, now};
+use crate::interchange::own_dict;
 
 /// One table of a database that takes part in a sync.
 struct Side<'py> {
@@ -35,13 +36,10 @@ impl<'py> Side<'py> {
         database: &Bound<'py, PyAny>,
         name: &Bound<'py, PyAny>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Parts<'py>)>> {
-        let py = database.py();
         if !database.is_instance_of::<DatabaseMethods>() {
             return Ok(None);
         }
-        let own = database
-            .getattr(intern!(py, "__dict__"))?
-            .cast_into::<PyDict>()?;
+        let own = own_dict(database)?;
         if !database::WRITES.untouched::<DatabaseMethods>(database, &own, &[0, 1, 2, 3, 4, 5])? {
             return Ok(None);
         }

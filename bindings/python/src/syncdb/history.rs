@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 use super::copy::{deep_copy, is_atom};
 use super::json::untag;
 use super::table::{key_tuple, template};
+use crate::interchange::own_dict;
 
 /// Names of the fields of a change, in order.
 pub(super) const FIELDS: [&str; 8] = [
@@ -322,7 +323,7 @@ pub(super) fn copy_changes<'py>(changes: &Bound<'py, PyList>) -> PyResult<Bound<
     let py = changes.py();
     let copies = PyList::empty(py);
     for change in changes {
-        let fields = deep_copy(&change.getattr(intern!(py, "__dict__"))?)?;
+        let fields = deep_copy(own_dict(&change)?.as_any())?;
         copies.append(record_of(record_class(py)?, fields.cast()?)?)?;
     }
     Ok(copies)

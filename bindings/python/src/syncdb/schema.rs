@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::hooks::Hooks;
+use crate::interchange::own_dict;
 
 /// Assignments to attributes of columns and table schemas so far.
 static ASSIGNMENTS: AtomicU64 = AtomicU64::new(0);
@@ -32,10 +33,7 @@ fn assign(
         set.call1((of_class, instance, value))?;
         return Ok(());
     }
-    instance
-        .getattr(intern!(py, "__dict__"))?
-        .cast::<PyDict>()?
-        .set_item(name, value)
+    own_dict(instance)?.set_item(name, value)
 }
 
 /// Deletes an attribute as `object.__delattr__` does.
@@ -48,9 +46,7 @@ fn unassign(instance: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()
         delete.call1((of_class, instance))?;
         return Ok(());
     }
-    instance
-        .getattr(intern!(py, "__dict__"))?
-        .cast::<PyDict>()?
+    own_dict(instance)?
         .del_item(name)
         .map_err(|_| PyAttributeError::new_err(name.to_string()))
 }
@@ -189,9 +185,7 @@ impl Compiled {
                     .get_type()
                     .getattr(intern!(py, "validate_value"))?
                     .is(&ours)
-                    && !column
-                        .getattr(intern!(py, "__dict__"))?
-                        .contains(intern!(py, "validate_value"))?,
+                    && !own_dict(&column)?.contains(intern!(py, "validate_value"))?,
                 name: name.unbind(),
                 column: column.unbind(),
             });
@@ -370,9 +364,7 @@ pub(super) fn compiled(schema: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Compile
     if !schema.is_instance_of::<TableSchemaMethods>() {
         return Ok(None);
     }
-    let own = schema
-        .getattr(intern!(py, "__dict__"))?
-        .cast_into::<PyDict>()?;
+    let own = own_dict(schema)?;
     if !HOOKS.untouched::<TableSchemaMethods>(schema, &own, &[0, 1])? {
         return Ok(None);
     }

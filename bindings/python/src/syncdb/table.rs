@@ -12,6 +12,7 @@ use super::copy::{deep_copy, is_atom, is_shared};
 use super::hooks::Hooks;
 use super::schema::{Compiled, compiled};
 use super::stamps::RowStamps;
+use crate::interchange::own_dict;
 
 /// Changes that the log keeps at least; it is cut to these when it has twice as many.
 const CHANGES_KEPT: usize = 10_000;
@@ -46,9 +47,7 @@ pub(super) struct Parts<'py> {
 impl<'py> Parts<'py> {
     pub(super) fn of(table: &Bound<'py, PyAny>) -> PyResult<Self> {
         Ok(Self {
-            own: table
-                .getattr(intern!(table.py(), "__dict__"))?
-                .cast_into()?,
+            own: own_dict(table)?,
             table: table.clone(),
         })
     }

@@ -17,6 +17,7 @@ use super::object::{self, Field, Imported, is_exactly, new_id};
 use super::vector::{Vector, floats};
 use super::version::{Parts, Version};
 use super::versions::{Versions, Which};
+use crate::interchange::own_dict;
 
 static EXACT_INDEX: Imported = Imported::new("vectordb.indexing.index", "VectorIndex");
 
@@ -532,10 +533,8 @@ impl Store {
         timestamps: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
-        let own = !is_exactly::<Self>(slf)
-            || slf
-                .getattr(intern!(py, "__dict__"))?
-                .contains(intern!(py, "get_feature"))?;
+        let own =
+            !is_exactly::<Self>(slf) || own_dict(slf)?.contains(intern!(py, "get_feature"))?;
         let overridden = own
             .then(|| slf.getattr(intern!(py, "get_feature")))
             .transpose()?;

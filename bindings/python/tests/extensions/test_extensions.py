@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import gc
+import itertools
 import json
 import threading
 import uuid
 import weakref
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -362,6 +364,107 @@ class Forgetful(Shelf):
         self.records = {key: record}
 
 
+class Tagged:
+    """Everything that Python code may be handed, as JSON that says the type of what JSON has not."""
+
+    name, tag = "contract tagged", 210
+    types: tuple[tuple[str, type, Callable[[Any], str], Callable[[str], Any]], ...] = (
+        ("float", float, float.hex, float.fromhex),
+        ("bytes", bytes, bytes.hex, bytes.fromhex),
+        ("datetime", datetime.datetime, str, datetime.datetime.fromisoformat),
+        ("date", datetime.date, str, datetime.date.fromisoformat),
+        ("uuid", uuid.UUID, str, uuid.UUID),
+        ("decimal", decimal.Decimal, str, decimal.Decimal),
+    )
+
+    def encode(self, value: Any) -> bytes:
+        return json.dumps(self.packed(value)).encode()
+
+    def decode(self, data: bytes) -> Any:
+        return self.unpacked(json.loads(data))
+
+    def packed(self, value: Any) -> Any:
+        for name, type_, write, _ in self.types:
+            if type(value) is type_:
+                return [name, write(value)]
+        if isinstance(value, list):
+            return ["list", [self.packed(one) for one in value]]
+        if isinstance(value, dict):
+            return {name: self.packed(one) for name, one in value.items()}
+        return value
+
+    def unpacked(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self.unpacked(one) for name, one in value.items()}
+        if not isinstance(value, list):
+            return value
+        kind, inside = value
+        if kind == "list":
+            return [self.unpacked(one) for one in inside]
+        return next(read for name, _, _, read in self.types if name == kind)(inside)
+
+
+class PositiveZero(Tagged):
+    name, tag = "contract zero", 211
+
+    def decode(self, data: bytes) -> Any:
+        value = super().decode(data)
+        return value + 0.0 if isinstance(value, float) else value
+
+
+class NumbersOnly(Tagged):
+    """Holds one kind of value, and says so."""
+
+    name, tag = "contract numbers", 214
+
+    def encode(self, value: Any) -> bytes:
+        if type(value) is not int:
+            raise NotImplementedError(f"{type(value)} is not held")
+        return super().encode(value)
+
+
+def test_formats_are_held_to_the_laws_of_the_engine() -> None:
+    """About all values that Python's objects stand for; others, such as sparse vectors, are left out."""
+    for format_ in (Tagged, PositiveZero, NumbersOnly):
+        extensions.register_format(format_())
+    extensions.check_contract("format", "contract tagged")
+    extensions.check_contract("format", "contract numbers")
+    with pytest.raises(AssertionError, match=r"gives .* back"):
+        extensions.check_contract("format", "contract zero")
+    # It gives texts back for bytes.
+    with pytest.raises(AssertionError, match=r"text (gives|does not decode|fails)"):
+        extensions.check_contract("format", "text")
+    with pytest.raises(NotImplementedError, match="is not held"):
+        extensions.encode("a", "contract numbers")
+
+
+def test_rules_are_held_to_the_laws_of_the_engine() -> None:
+    asked = itertools.count()
+    rules: dict[str, tuple[Callable[[Any], Any], str]] = {
+        "contract even": (even, ""),
+        "contract mute": (lambda value: None if value % 2 == 0 else " ", "without a word"),
+        "contract moody": (lambda value: None if value % 2 == 0 else f"asked {next(asked)} times", "twice the same"),
+        "contract all": (lambda _value: None, "accepts all"),
+        "contract none": (lambda _value: "is wrong", "refuses all"),
+        # The root of what is below 0 is a complex number, which is not compared.
+        "contract root": (lambda value: None if value**0.5 < 1.5 else "is large", "raised TypeError"),
+    }
+    for name, (rule, law) in rules.items():
+        extensions.register_rule(name, rule)
+        if not law:
+            extensions.check_contract("rule", name, [2, 3])
+            continue
+        with pytest.raises(AssertionError, match=law):
+            extensions.check_contract("rule", name, [2, 3])
+    # A value of the samples' own that the rule raises for.
+    with pytest.raises(AssertionError, match="raised TypeError: not a number"):
+        extensions.check_contract("rule", "contract even", [2, "a"])
+    with pytest.raises(ValueError, match="samples"):
+        extensions.check_contract("rule", "contract even")
+    with pytest.raises(KeyError, match="nobody"):
+        extensions.check_contract("rule", "nobody", [1])
+
+
 def test_extensions_are_held_to_the_laws_of_the_engine() -> None:
     """By the contract tests that authors in Rust call: the lawful pass, the broken are told what they break."""
     for codec in (Zlib, Lossy):
@@ -391,7 +494,7 @@ def test_extensions_are_held_to_the_laws_of_the_engine() -> None:
     with pytest.raises(ValueError, match="samples"):
         extensions.check_contract("operation", "contract trim")
     with pytest.raises(ValueError, match="there are laws for"):
-        extensions.check_contract("rule", "even")
+        extensions.check_contract("trigger", "even")
 
 
 def test_what_a_format_decodes_is_held_to_the_limits() -> None:

@@ -37,7 +37,7 @@ use ::import::{Loaded, Options, Refusal, stem};
     tandem import readings.csv --table readings --null NA --text station\n  \
     tandem import more.csv --table cities --schema cities.schema.json --json")]
 pub(crate) struct Import {
-    /// The file: .csv, .tsv, .jsonl, .ndjson or .parquet, also packed (.gz)
+    /// The file: .csv, .tsv, .jsonl, .ndjson, .parquet, .arrow or .feather, also packed (.gz)
     file: PathBuf,
     /// Table that gets the rows; the file's name if not given
     #[arg(long, short)]

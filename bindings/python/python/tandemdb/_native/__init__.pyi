@@ -1,6 +1,7 @@
 from . import arrow as arrow
 from . import collections as collections
 from . import common as common
+from . import durable as durable
 from . import engine as engine
 from . import experiments as experiments
 from . import extensions as extensions

@@ -8,6 +8,8 @@ from typing import Any, Literal, final
 
 from typing_extensions import Self, TypeAlias
 
+from .durable import DurableDatabase
+
 _Filter: TypeAlias = str | dict[str, Any] | None
 _Names: TypeAlias = str | Sequence[str]
 _Row: TypeAlias = Mapping[str, Any]
@@ -320,6 +322,7 @@ class SyncDb:
         *,
         tables: Iterable[Schema] | None = None,
         lineage: Lineage | None = None,
+        store: DurableDatabase | None = None,
         clock: Clock | None = None,
     ) -> Self: ...
     @staticmethod
@@ -476,6 +479,7 @@ class SyncServer:
         *,
         lineage: Lineage | None = None,
         path: str | PathLike[str] | None = None,
+        store: DurableDatabase | None = None,
         policies: Mapping[str, Policy | dict[str, Any]] | None = None,
         merge_functions: Mapping[str, Callable[[Meeting], Any]] | None = None,
         permissions: Callable[[str | None, str], Permission | None] | None = None,

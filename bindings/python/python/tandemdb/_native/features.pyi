@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 
 from typing_extensions import Self
 
+from .durable import DurableDatabase
 from .transformers import ColumnTransformer, Steps
 
 # A datetime, a datetime64, or microseconds since 1970.
@@ -248,7 +249,13 @@ class TrainingSet:
 
 @final
 class FeatureStore:
-    def __new__(cls, path: str | PathLike[str] | None = None, *, read_only: bool = False) -> FeatureStore: ...
+    def __new__(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        read_only: bool = False,
+        store: DurableDatabase | None = None,
+    ) -> FeatureStore: ...
     def save(self, path: str | PathLike[str] | None = None) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

@@ -10,6 +10,7 @@ use pyo3::types::{
 };
 
 use super::values::calendar;
+use crate::interchange::own_dict;
 
 /// What a compressor of ours does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +145,7 @@ pub(super) fn kind_of(
     } else {
         (intern!(py, "decompress"), &known.decompress)
     };
-    let own = compressor.getattr(intern!(py, "__dict__"))?;
+    let own = own_dict(compressor)?;
     let own = own.cast::<PyDict>()?;
     if !class.getattr(name)?.is(method) || own.contains(name)? {
         return Ok(None);
@@ -218,9 +219,7 @@ impl<'py> Table<'py> {
         if !classes.table.is(&class) {
             return Ok(None);
         }
-        let own = factory
-            .getattr(intern!(py, "__dict__"))?
-            .cast_into::<PyDict>()?;
+        let own = own_dict(factory)?;
         for (name, method) in TABLE_METHODS.iter().zip(&classes.table_methods) {
             let name = PyString::intern(py, name);
             if !class.getattr(&name)?.is(method) || own.contains(&name)? {

@@ -49,7 +49,7 @@ pub(crate) struct Import {
     db: PathBuf,
     /// Name of the view
     view: String,
-    /// The file: .csv, .tsv, .jsonl, .ndjson or .parquet, also packed (.gz)
+    /// The file: .csv, .tsv, .jsonl, .ndjson, .parquet, .arrow or .feather, also packed (.gz)
     file: PathBuf,
     /// Column of the time at which each event happened
     #[arg(long, value_name = "COLUMN", default_value = EVENT_COLUMN)]

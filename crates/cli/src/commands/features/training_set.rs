@@ -31,7 +31,7 @@ use crate::terminal::Progress;
 pub(crate) struct TrainingSet {
     /// Database file
     db: PathBuf,
-    /// Rows with the entity's key columns and a time: .csv, .tsv, .jsonl, .ndjson or .parquet
+    /// Rows with the entity's key columns and a time: .csv, .tsv, .jsonl, .ndjson, .parquet, .arrow or .feather
     #[arg(required_unless_present = "id", requires = "features")]
     labels: Option<PathBuf>,
     /// Features to join, each as VIEW:FEATURE, or VIEW for all of it

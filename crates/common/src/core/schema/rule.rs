@@ -10,7 +10,8 @@ use crate::core::base::{Text, Value};
 
 /// A check written by the application, found by its name in a [`RuleRegistry`].
 ///
-/// Returns what is wrong with the value, or `None` when nothing is.
+/// Returns what is wrong with the value, or `None` when nothing is, and the same for the same value on every thread:
+/// `testkit::contract::rule` runs these promises against a rule.
 pub type CustomRule = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
 
 /// One rule for the values of a column; null passes every rule, nullability is the field's own.
