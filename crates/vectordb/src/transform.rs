@@ -29,7 +29,8 @@ mod written;
 
 pub use binner::{BINS_MAX, Binner, Binning};
 pub use columns::{
-    COLUMNS_SCHEMA, ColumnPlan, ColumnTransformer, OUTPUTS_MAX, Original, RoutePlan, SourcePlan,
+    COLUMNS_SCHEMA, ColumnFit, ColumnPlan, ColumnTransformer, OUTPUTS_MAX, Original, RoutePlan,
+    SourcePlan,
 };
 pub use dates::{Cycle, DatePart, DateParts};
 pub use encoder::{CATEGORIES_MAX, Encoder, EncoderFit, Encoding, MissingText, Smoothing, Unknown};
@@ -41,5 +42,5 @@ pub use polynomial::{PRODUCTS_MAX, Polynomial};
 pub use power::{Power, PowerFamily};
 pub use quantile::{QUANTILES_MAX, QuantileMap};
 pub use scaler::{Scaler, ScalerFit, Scaling, WeightedFit};
-pub use steps::{STEPS_SCHEMA, Step, StepPlan, Steps};
+pub use steps::{STEPS_SCHEMA, Step, StepPlan, Steps, StepsFit};
 pub use transformer::Transformer;

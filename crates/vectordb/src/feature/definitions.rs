@@ -10,7 +10,7 @@
     reason = "decodes bytes from outside"
 )]
 
-use common::{Error, ErrorKind, Limits, Result, Text};
+use common::{Error, Limits, Result, Text};
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Entity, ViewDefinition};
@@ -98,15 +98,13 @@ impl Definitions {
     /// Reads them, each name once.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for other JSON, with line and column, or with the place in the document
-    /// (`views[2]`); [`ErrorKind::LimitExceeded`] for more bytes than `limits` allow.
+    /// [`common::ErrorKind::Invalid`] for other JSON, with line and column, or with the place in the document
+    /// (`views[2]`); [`common::ErrorKind::LimitExceeded`] for more bytes than `limits` allow.
     pub fn from_json(json: &[u8], limits: &Limits) -> Result<Self> {
         limits.check_total(json.len())?;
         let definitions: Self = serde_json::from_slice(json)
             .map_err(|error| Error::invalid(format!("no definitions of features: {error}")))?;
-        let entities = definitions.entities.iter().map(|entity| &entity.name);
-        check_once("entities", entities)?;
-        check_once("views", definitions.views.iter().map(|view| &view.name))?;
+        definitions.check_names()?;
         for (at, entity) in definitions.entities.iter().enumerate() {
             entity
                 .check()
@@ -123,6 +121,11 @@ impl Definitions {
             }
         }
         Ok(definitions)
+    }
+
+    fn check_names(&self) -> Result<()> {
+        check_once("entities", self.entities.iter().map(|entity| &entity.name))?;
+        check_once("views", self.views.iter().map(|view| &view.name))
     }
 
     /// As [`Definitions::from_json`] reads it.
@@ -151,43 +154,47 @@ fn check_once<'a>(list: &str, names: impl Iterator<Item = &'a Text>) -> Result<(
 impl FeatureStore {
     /// Creates the entities and views that are new, and alters the views that differ; nothing is dropped.
     ///
-    /// Each is a commit of its own: what comes before one that is refused stays. The same definitions again change
-    /// nothing.
+    /// All of it is one commit: of definitions of which one is refused, nothing is applied. The same definitions again
+    /// change nothing.
+    ///
+    /// Cost: the events of views that are altered are copied in memory, all of them before the commit.
     ///
     /// # Errors
     /// As [`FeatureStore::create_entity`], [`FeatureStore::create_view`] and [`FeatureStore::alter_view`], with the
-    /// place among the definitions.
+    /// place among the definitions; [`common::ErrorKind::Invalid`] for a name that stands there twice.
     pub fn apply(&self, definitions: &Definitions) -> Result<Applied> {
+        definitions.check_names()?;
+        let _definitions = self.inner.definitions_lock.lock();
         let mut applied = Applied::default();
+        let mut new = Vec::new();
         for (at, entity) in definitions.entities.iter().enumerate() {
-            let change = match self.entity(&entity.name) {
-                Ok(_) => Change::Unchanged,
-                Err(_) => Change::Created,
-            };
-            self.create_entity(entity)
+            let is_new = self
+                .is_new_entity(entity)
                 .map_err(|error| error.at(format!("entities[{at}]")))?;
-            let name = entity.name.clone();
+            new.extend(is_new.then_some(entity));
+            let (created, name) = (Change::Created, entity.name.clone());
+            let change = if is_new { created } else { Change::Unchanged };
             applied.entities.push(AppliedEntity { name, change });
         }
+        let mut planned = Vec::new();
         for (at, definition) in definitions.views.iter().enumerate() {
-            let place = |error: Error| error.at(format!("views[{at}]"));
-            let (view, change) = match self.view(&definition.name) {
-                Ok(view) if view.definition() == definition => (view, Change::Unchanged),
-                Ok(_) => {
-                    let view = self.alter_view(definition.clone()).map_err(place)?;
-                    (view, Change::Altered)
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    let view = self.create_view(definition.clone()).map_err(place)?;
-                    (view, Change::Created)
-                }
-                Err(error) => return Err(place(error)),
+            let plan = self
+                .plan(definition.clone(), &new, Some(at))
+                .map_err(|error| error.at(format!("views[{at}]")))?;
+            let (version, change) = match &plan {
+                None => (self.view(&definition.name)?.version(), Change::Unchanged),
+                Some(plan) if plan.alters() => (plan.version(), Change::Altered),
+                Some(plan) => (plan.version(), Change::Created),
             };
+            planned.extend(plan);
             applied.views.push(AppliedView {
                 name: definition.name.clone(),
-                version: view.version(),
+                version,
                 change,
             });
+        }
+        if !(new.is_empty() && planned.is_empty()) {
+            self.carry_out(&new, planned)?;
         }
         Ok(applied)
     }
@@ -197,7 +204,7 @@ impl FeatureStore {
 mod tests {
     use super::Change::{Altered, Created, Unchanged};
     use super::*;
-    use common::Database;
+    use common::{Database, ErrorKind};
 
     fn read(json: &str) -> Result<Definitions> {
         Definitions::from_json(json.as_bytes(), &Limits::default())
@@ -229,6 +236,65 @@ mod tests {
         assert_eq!(apply(Some(60), "a"), (Unchanged, Altered, 2));
         assert_eq!(apply(Some(60), "b"), (Unchanged, Created, 1));
         assert_eq!(store.views().len(), 2);
+    }
+
+    #[test]
+    fn of_definitions_of_which_one_is_refused_none_is_applied() {
+        let text = r#"{"entities": [{"name": "user", "keys": [{"name": "id", "type": "int"}]}],
+            "views": [{"name": "a", "entity": "user", "features": [{"name": "x", "type": "float"}]}]}"#;
+        let store = FeatureStore::open(&Database::new()).unwrap();
+        store.apply(&read(text).unwrap()).unwrap();
+        let view = store.view("a").unwrap();
+        let x = common::row! { "x": 1.0 };
+        view.upsert(7, common::Timestamp(5), x).unwrap();
+        let seq = store.database().seq();
+        let more = r#"{"entities": [{"name": "user", "keys": [{"name": "id", "type": "int"}]},
+                {"name": "shop", "keys": [{"name": "id", "type": "int"}]}],
+            "views": [{"name": "b", "entity": "shop", "features": [{"name": "x", "type": "float"}]},
+                {"name": "a", "entity": "user", "ttl_seconds": 60, "features": [{"name": "x", "type": "float"}]},
+                {"name": "c", "entity": "shop", "features": [{"name": "x", "type": "float"}]}]}"#;
+        let good = read(more).unwrap();
+        // Each fails at another moment: in the plan, while events are copied, among the alterations.
+        let mut of_nobody = good.clone();
+        of_nobody.views[2].entity = "ghost".into();
+        let mut of_text = good.clone();
+        of_text.views[1].features[0].ty = common::schema::FieldType::Text;
+        let mut too_low = good.clone();
+        too_low.views[1].features[0].rules = vec![common::schema::Rule::at_least(2.0)];
+        let mut with_rule = good.clone();
+        with_rule.views[2].features[0].rules =
+            vec![common::schema::Rule::Custom("unheard_of".into())];
+        let mut twice = good.clone();
+        twice.views[2].name = "b".into();
+        for (definitions, says) in [
+            (of_nobody, "views[2]"),
+            (of_text, "views[1]"),
+            (too_low, "views[1]"),
+            (with_rule, "unheard_of"),
+            (twice, "views[2]: `b` is views[0] already"),
+        ] {
+            let error = store.apply(&definitions).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+            assert_eq!(store.database().seq(), seq);
+            assert_eq!(
+                (store.entities().unwrap().len(), store.views().len()),
+                (1, 1)
+            );
+            assert_eq!(store.versions("a").unwrap(), [1]);
+            view.get(7, crate::feature::AsOf::latest()).unwrap();
+        }
+        let applied = store.apply(&good).unwrap();
+        let changes: Vec<_> = applied.views.iter().map(|view| view.change).collect();
+        assert_eq!(changes, [Created, Altered, Created]);
+        assert_eq!(store.database().seq().0, seq.0 + 1);
+        let a = store.view("a").unwrap();
+        assert_eq!(a.history(7).unwrap()[0].values, [common::Value::from(1.0)]);
+        assert!(view.get(7, crate::feature::AsOf::latest()).is_err());
+        store
+            .view("c")
+            .unwrap()
+            .delete(1, common::Timestamp(1))
+            .unwrap();
     }
 
     #[test]

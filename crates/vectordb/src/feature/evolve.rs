@@ -6,12 +6,40 @@ use std::sync::Arc;
 use common::database::Alteration;
 use common::schema::{Rule, RuleRegistry, Schema, Validator};
 use common::storage::{Storage as _, StorageKind};
-use common::{Error, Record, Result, Text, Value, row};
+use common::{Error, ErrorKind, Record, Result, Text, Value, row};
 
 use super::definition::{Entity, ViewDefinition};
 use super::storage::EventStorage;
 use super::store::{FeatureStore, to_json};
 use super::view::{FeatureView, Inner as ViewInner, view_node};
+
+/// A view that is to come, or to become another one.
+pub(super) struct Planned {
+    definition: ViewDefinition,
+    entity: Entity,
+    version: u32,
+    schema: Schema,
+    before: Option<FeatureView>,
+    /// Where it stands among definitions that are applied together.
+    place: Option<usize>,
+}
+
+impl Planned {
+    pub(super) const fn version(&self) -> u32 {
+        self.version
+    }
+
+    pub(super) const fn alters(&self) -> bool {
+        self.before.is_some()
+    }
+
+    fn at(&self, error: Error) -> Error {
+        match self.place {
+            Some(place) => error.at(format!("views[{place}]")),
+            None => error,
+        }
+    }
+}
 
 impl FeatureStore {
     /// Takes over the table of a saved view.
@@ -39,57 +67,109 @@ impl FeatureStore {
         Ok(storage)
     }
 
-    /// Makes the table of a view, with the events of the view whose place it takes.
-    pub(super) fn replace(
+    /// What is to become of a view that is to be defined so: nothing if it is so already. The caller holds the lock of
+    /// definitions.
+    pub(super) fn plan(
         &self,
         definition: ViewDefinition,
-        version: u32,
-        before: Option<&FeatureView>,
-    ) -> Result<FeatureView> {
-        let entity = self.entity(&definition.entity)?;
-        let schema = definition.schema(&entity, version)?;
+        new: &[&Entity],
+        place: Option<usize>,
+    ) -> Result<Option<Planned>> {
+        let before = match self.view(&definition.name) {
+            Ok(view) if view.definition() == &definition => return Ok(None),
+            Ok(view) if view.definition().entity != definition.entity => {
+                return Err(Error::invalid(format!(
+                    "feature view `{}` is of entity `{}`; make another view for `{}`",
+                    definition.name,
+                    view.entity().name,
+                    definition.entity
+                )));
+            }
+            Ok(view) => Some(view),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let entity = match new.iter().find(|entity| entity.name == definition.entity) {
+            Some(entity) => (*entity).clone(),
+            None => self.entity(&definition.entity)?,
+        };
+        let last = self.versions(&definition.name)?.last().copied();
+        let version = last.map_or(1, |last| last + 1);
+        Ok(Some(Planned {
+            schema: definition.schema(&entity, version)?,
+            definition,
+            entity,
+            version,
+            before,
+            place,
+        }))
+    }
+
+    /// Adds entities, and makes the tables of views with the events of those whose place they take: all in one commit, or
+    /// nothing.
+    pub(super) fn carry_out(
+        &self,
+        entities: &[&Entity],
+        planned: Vec<Planned>,
+    ) -> Result<Vec<FeatureView>> {
         // From here on nobody writes.
         let mut transaction = self.inner.database.begin();
-        let mut alterations = Vec::new();
-        let (kind, copied) = match before {
-            Some(before) => {
-                let storage = Arc::new(EventStorage::new(&schema)?);
-                copy(before, &definition, &schema, &storage)?;
-                let table = schema.name.clone();
-                alterations.push(Alteration::Drop { table });
-                (
-                    StorageKind::Custom(Arc::clone(&storage) as Arc<_>),
-                    Some(storage),
-                )
-            }
-            // The database makes it, as it would from a file, and it is laid out when it is there.
-            None => (StorageKind::Hash, None),
-        };
         let now = self.inner.database.clock().now();
-        let row = row! {
-            "name": definition.name.clone(), "version": i64::from(version), "definition": to_json(&definition)?,
-            "created_at": now,
-        };
-        transaction.insert(&self.inner.definitions, row)?;
-        let parents: Vec<Text> = before.iter().map(|view| view.lineage_node().id()).collect();
-        let node = view_node(&definition, version);
-        self.inner
-            .lineage
-            .record_in(&mut transaction, &node, &parents)?;
-        let layout = schema.clone();
-        alterations.push(Alteration::Create { schema, kind });
-        transaction.commit_altered(alterations)?;
-        let storage = match copied {
-            Some(storage) => storage,
-            None => self.lay_out(&layout)?,
-        };
-        if let Some(before) = before {
-            before.inner.storage.set_replaced();
+        for entity in entities {
+            self.insert_entity(&mut transaction, entity)?;
         }
-        let view = self.handle(definition, entity, version, storage)?;
-        let name = view.name().into();
-        self.inner.views.write().insert(name, view.clone());
-        Ok(view)
+        let mut alterations = Vec::new();
+        let mut copied = Vec::with_capacity(planned.len());
+        for view in &planned {
+            let (schema, definition) = (&view.schema, &view.definition);
+            let place = |error| view.at(error);
+            checks_of(schema).map_err(place)?;
+            let kind = match &view.before {
+                Some(before) => {
+                    let storage = Arc::new(EventStorage::new(schema).map_err(place)?);
+                    copy(before, definition, schema, &storage).map_err(place)?;
+                    let table = schema.name.clone();
+                    alterations.push(Alteration::Drop { table });
+                    copied.push(Some(Arc::clone(&storage)));
+                    StorageKind::Custom(storage as Arc<_>)
+                }
+                // The database makes it, as it would from a file, and it is laid out when it is there.
+                None => {
+                    EventStorage::new(schema).map_err(place)?;
+                    copied.push(None);
+                    StorageKind::Hash
+                }
+            };
+            let row = row! {
+                "name": definition.name.clone(), "version": i64::from(view.version),
+                "definition": to_json(definition)?, "created_at": now,
+            };
+            transaction.insert(&self.inner.definitions, row)?;
+            let before = view.before.iter();
+            let parents: Vec<Text> = before.map(|view| view.lineage_node().id()).collect();
+            let node = view_node(definition, view.version);
+            self.inner
+                .lineage
+                .record_in(&mut transaction, &node, &parents)?;
+            let schema = schema.clone();
+            alterations.push(Alteration::Create { schema, kind });
+        }
+        transaction.commit_altered(alterations)?;
+        let mut views = Vec::with_capacity(planned.len());
+        for (view, copied) in planned.into_iter().zip(copied) {
+            let storage = match copied {
+                Some(storage) => storage,
+                None => self.lay_out(&view.schema)?,
+            };
+            if let Some(before) = view.before {
+                before.inner.storage.set_replaced();
+            }
+            let view = self.handle(view.definition, view.entity, view.version, storage)?;
+            let name = view.name().into();
+            self.inner.views.write().insert(name, view.clone());
+            views.push(view);
+        }
+        Ok(views)
     }
 
     fn handle(

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use common::database::Alteration;
 use common::schema::{Field, FieldType, Schema};
 use common::utils::validation::check_name;
-use common::{Collection, Database, Error, ErrorKind, Record, RecordId, Result, Text, Value, row};
+use common::{
+    Collection, Database, Error, ErrorKind, Record, RecordId, Result, Text, Transaction, Value, row,
+};
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,19 +144,35 @@ impl FeatureStore {
     /// # Errors
     /// [`ErrorKind::Invalid`] when it makes no sense, [`ErrorKind::Conflict`] when there is another of its name.
     pub fn create_entity(&self, entity: &Entity) -> Result<()> {
+        if self.is_new_entity(entity)? {
+            let mut transaction = self.inner.database.begin();
+            self.insert_entity(&mut transaction, entity)?;
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Whether an entity that makes sense is to be added.
+    pub(super) fn is_new_entity(&self, entity: &Entity) -> Result<bool> {
         entity.check()?;
         match self.entity(&entity.name) {
-            Ok(known) if known == *entity => return Ok(()),
-            Ok(_) => {
-                return Err(Error::conflict(format!(
-                    "there is another entity `{}`: its views would lose their keys",
-                    entity.name
-                )));
-            }
-            Err(_) => {}
+            Ok(known) if known == *entity => Ok(false),
+            Ok(_) => Err(Error::conflict(format!(
+                "there is another entity `{}`: its views would lose their keys",
+                entity.name
+            ))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn insert_entity(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entity: &Entity,
+    ) -> Result<()> {
         let row = row! { "name": entity.name.clone(), "definition": to_json(entity)? };
-        self.inner.entities.insert(row).map(drop)
+        transaction.insert(&self.inner.entities, row).map(drop)
     }
 
     /// The entity of this name.
@@ -196,11 +214,7 @@ impl FeatureStore {
                 definition.name
             )));
         }
-        let version = self
-            .versions(&definition.name)?
-            .last()
-            .map_or(1, |last| last + 1);
-        self.replace(definition, version, None)
+        self.define(definition)
     }
 
     /// Gives a view another definition, as its next version: features may come, at any place, and go, and rules,
@@ -216,23 +230,18 @@ impl FeatureStore {
     /// another type, and values that break the new rules. Nothing is changed then.
     pub fn alter_view(&self, definition: ViewDefinition) -> Result<FeatureView> {
         let _definitions = self.inner.definitions_lock.lock();
-        let before = self.view(&definition.name)?;
-        if before.definition() == &definition {
-            return Ok(before);
+        // Only one that is there is altered.
+        self.view(&definition.name)?;
+        self.define(definition)
+    }
+
+    /// Has a view be defined so; the caller holds the lock of definitions.
+    fn define(&self, definition: ViewDefinition) -> Result<FeatureView> {
+        let name = definition.name.clone();
+        if let Some(planned) = self.plan(definition, &[], None)? {
+            self.carry_out(&[], vec![planned])?;
         }
-        if before.definition().entity != definition.entity {
-            return Err(Error::invalid(format!(
-                "feature view `{}` is of entity `{}`; make another view for `{}`",
-                definition.name,
-                before.entity().name,
-                definition.entity
-            )));
-        }
-        let version = self
-            .versions(&definition.name)?
-            .last()
-            .map_or(1, |last| last + 1);
-        self.replace(definition, version, Some(&before))
+        self.view(&name)
     }
 
     /// Removes a view with all its events. Its definitions stay, for lineage.

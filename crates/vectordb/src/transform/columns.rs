@@ -1,5 +1,6 @@
 //! [`ColumnTransformer`]: named columns, each on its route to numbers.
 
+mod fit;
 mod inverse;
 mod json;
 mod plan;
@@ -11,6 +12,7 @@ use common::{Error, Result};
 use self::route::{Known, Route};
 use super::Matrix;
 use super::check::width;
+pub use fit::ColumnFit;
 pub use inverse::Original;
 pub use json::COLUMNS_SCHEMA;
 pub use plan::{ColumnPlan, RoutePlan, SourcePlan};

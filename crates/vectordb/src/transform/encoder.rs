@@ -1,6 +1,7 @@
 //! [`Encoder`]: categories as numbers; [`EncoderFit`]: what batches say of them.
 
 mod categories;
+mod few;
 mod fit;
 
 use common::{Error, Result};
@@ -51,7 +52,7 @@ pub enum Encoding {
 
 /// A column of texts as numbers, by what was fitted; categories are in the order of their code points.
 ///
-/// A look-up is one in a hash table, and nothing is allocated.
+/// A look-up is one in a hash table, a perfect one where there are at most 32 categories, and nothing is allocated.
 ///
 /// ```
 /// use vectordb::transform::{Encoder, Encoding, MissingText, Unknown};
@@ -235,9 +236,22 @@ impl Encoder {
     /// # Errors
     /// [`common::ErrorKind::Invalid`] when `out` has not [`Encoder::outputs`] numbers, and for a text that is
     /// refused.
+    #[inline]
     pub fn transform(&self, text: Option<&str>, out: &mut [f64]) -> Result<()> {
         width("the output", out.len(), self.outputs())?;
         let found = text.and_then(|text| self.categories.find(text));
+        if let (Some(at), Numbers::OneHot) = (found, &self.numbers) {
+            out.fill(0.0);
+            if let Some(one) = out.get_mut(at) {
+                *one = 1.0;
+            }
+            return Ok(());
+        }
+        self.write(text, found, out)
+    }
+
+    /// Writes the numbers of a text that was found at a place, or was not.
+    fn write(&self, text: Option<&str>, found: Option<usize>, out: &mut [f64]) -> Result<()> {
         let ignored = match (text, found) {
             (_, Some(_)) => true,
             (None, _) => match self.missing {
@@ -262,12 +276,8 @@ impl Encoder {
         }
         #[expect(clippy::cast_precision_loss, reason = "at most 2^20 categories")]
         match &self.numbers {
-            Numbers::OneHot => {
-                out.fill(0.0);
-                if let Some(one) = found.and_then(|at| out.get_mut(at)) {
-                    *one = 1.0;
-                }
-            }
+            // Of a category that was found, the 1 has been written.
+            Numbers::OneHot => out.fill(0.0),
             Numbers::Ordinal => out.fill(found.map_or(-1.0, |at| at as f64)),
             Numbers::Target { means, mean } => {
                 out.fill(found.and_then(|at| means.get(at)).copied().unwrap_or(*mean));

@@ -1,5 +1,6 @@
 //! [`Steps`]: fitted transformations of numbers, one after another.
 
+mod fit;
 mod inverse;
 mod json;
 mod plan;
@@ -12,6 +13,8 @@ use super::matrix::Float;
 use super::rows::{by_number, clamp};
 use super::{Binner, Imputer, Matrix, Normalizer, Polynomial, Power, QuantileMap, Scaler};
 use crate::core::wide;
+pub(in crate::transform) use fit::Prepared;
+pub use fit::StepsFit;
 pub use json::STEPS_SCHEMA;
 pub use plan::StepPlan;
 
@@ -90,6 +93,11 @@ impl Step {
 
     const fn keeps_width(&self) -> bool {
         !matches!(self, Self::ImputeAndMark(_) | Self::Polynomial(_))
+    }
+
+    /// Whether it makes of each number, by itself, another one, and nothing of a missing one.
+    const fn is_by_number(&self) -> bool {
+        matches!(self, Self::Clip { .. } | Self::Log1p)
     }
 
     /// Transforms whole rows that keep their width: those of `from`, or else those in `out`, into `out`.

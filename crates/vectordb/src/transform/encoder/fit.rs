@@ -47,15 +47,21 @@ impl EncoderFit {
     /// # Errors
     /// [`common::ErrorKind::Invalid`] for a missing text if those are refused, by row; nothing is changed then.
     pub fn partial_fit(&mut self, texts: &[Option<&str>]) -> Result<()> {
+        self.check(texts)?;
+        for text in texts.iter().flatten() {
+            self.add(text, 1);
+        }
+        Ok(())
+    }
+
+    /// Whether it takes a batch.
+    pub(in crate::transform) fn check(&self, texts: &[Option<&str>]) -> Result<()> {
         if let Some(row) = texts.iter().position(Option::is_none)
             && self.missing == MissingText::Refuse
         {
             return Err(Error::invalid(format!(
                 "the text of row {row} is missing: say what becomes of missing texts"
             )));
-        }
-        for text in texts.iter().flatten() {
-            self.add(text, 1);
         }
         Ok(())
     }

@@ -227,6 +227,41 @@ impl ScalerFit {
         Ok(())
     }
 
+    /// Takes in one value of each column so many times over; one that is missing is left out.
+    pub(in crate::transform) fn add_repeated(&mut self, values: &[f64], times: &[u64]) {
+        let times: Vec<u64> = (values.iter().zip(times))
+            .map(|(value, times)| if value.is_nan() { 0 } else { *times })
+            .collect();
+        match &mut self.state {
+            State::Moments { mean, variance } => {
+                let parts: Vec<Part> = (values.iter().zip(&times))
+                    .map(|(value, times)| Part {
+                        sum: value * float(*times),
+                        squares: 0.0,
+                    })
+                    .collect();
+                let (last, new) = (floats(&self.counts), floats(&times));
+                combine(&last, mean, variance, &new, &parts);
+            }
+            State::Extremes { min, max } => {
+                let columns = min.iter_mut().zip(max).zip(values.iter().zip(&times));
+                for ((min, max), (value, _)) in columns.filter(|(_, (_, times))| **times > 0) {
+                    *min = min.min(*value);
+                    *max = max.max(*value);
+                }
+            }
+            State::Values(columns) => {
+                for (column, (value, times)) in columns.iter_mut().zip(values.iter().zip(&times)) {
+                    let times = usize::try_from(*times).unwrap_or(usize::MAX);
+                    column.extend(std::iter::repeat_n(*value, times));
+                }
+            }
+        }
+        for (count, more) in self.counts.iter_mut().zip(times) {
+            *count += more;
+        }
+    }
+
     /// The scaling that follows from everything seen so far; the fit may go on after it.
     ///
     /// # Errors

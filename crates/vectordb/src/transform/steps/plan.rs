@@ -55,6 +55,23 @@ pub enum StepPlan {
 }
 
 impl StepPlan {
+    /// Whether training data say a part of it.
+    pub(in crate::transform) const fn learns(self) -> bool {
+        match self {
+            Self::Scale(_) | Self::Bin { .. } | Self::Quantile(_) | Self::Power(_) => true,
+            Self::Impute(filling) | Self::ImputeAndMark(filling) => {
+                !matches!(filling, Filling::Constant(_))
+            }
+            Self::Normalize(_) | Self::Clip { .. } | Self::Log1p | Self::Polynomial { .. } => false,
+        }
+    }
+
+    /// The step on `columns` columns, if it learns nothing.
+    pub(super) fn ready(self, columns: usize) -> Option<Result<Step>> {
+        let none = || Matrix::with_stride(&[], 0, columns, columns);
+        (!self.learns()).then(|| none().and_then(|rows| self.fit(rows)))
+    }
+
     fn fit(self, matrix: Matrix<'_, f64>) -> Result<Step> {
         let columns = matrix.columns();
         Ok(match self {
