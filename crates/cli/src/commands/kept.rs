@@ -5,7 +5,7 @@ use std::io::{Write as _, stderr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use common::{Database, Error, Result, Seq};
+use common::{Database, Result, Seq};
 use durable::{DatabaseFile, DurableDatabase, DurableOptions};
 
 /// Where a database is kept.
