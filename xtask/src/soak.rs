@@ -24,6 +24,8 @@ Names:
                 noted in qa/ledger.json
   kill          processes that write to a durable database, and replicas that sync, killed 200 times each (--runs: another
                 number), at random and at calls of the operating system; noted likewise
+  hostile       a server that gets each hostile payload 100 times (--runs: another number), and 1,000 live clients that
+                never read
   churn         vector indexes of 100,000 rows, half of which goes and comes again ten times: recall, reachability and
                 memory (--runs: another number of rows); prints what was found
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
@@ -50,6 +52,8 @@ const SYNC_CHANGES: u64 = 100_000;
 const CHURN_ROWS: u64 = 100_000;
 const CRASH_IMAGES: u64 = 50_000;
 const KILLS: u64 = 200;
+const HOSTILE_ROUNDS: u64 = 100;
+const DEAF_CLIENTS: u64 = 1_000;
 const EXPERIMENTS: u64 = 10_000;
 /// Begins the line on which a test of durable storage tells of itself.
 const MARK: &str = "SOAK ";
@@ -125,13 +129,19 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             };
             durable(&context, name, test, setting, runs)
         }
-        None if name == "churn" => match length {
-            None => churn(&context, CHURN_ROWS),
-            Some(Length::Executions(rows)) => churn(&context, rows),
-            Some(Length::Seconds(_) | Length::Gate) => {
-                Err("churn takes a number of rows: --runs N".to_owned())
+        None if name == "churn" || name == "hostile" => {
+            let (run, usual): (fn(&Context, u64) -> Result<bool>, u64) = match name {
+                "churn" => (churn, CHURN_ROWS),
+                _ => (hostile, HOSTILE_ROUNDS),
+            };
+            match length {
+                None => run(&context, usual),
+                Some(Length::Executions(runs)) => run(&context, runs),
+                Some(Length::Seconds(_) | Length::Gate) => {
+                    Err(format!("{name} takes a number: --runs N"))
+                }
             }
-        },
+        }
         None if name == "sync-size" => match length {
             None => sync_size(&context, SYNC_CHANGES),
             Some(Length::Executions(changes)) => sync_size(&context, changes),
@@ -234,6 +244,18 @@ fn churn(context: &Context, rows: u64) -> Result<bool> {
     {
         println!("{}", line.trim());
     }
+    Ok(status.success())
+}
+
+/// What strangers send to a server and never read of it, more often than the gate has time for.
+fn hostile(context: &Context, rounds: u64) -> Result<bool> {
+    let mut command = tools::nextest(context)?;
+    command.args(["run", "--package", "tandemdb-server"]);
+    command.args(["--test", "rest", "--test", "live"]);
+    command.args(["--cargo-profile", "soak", "t48_hostile", "r15_clients"]);
+    command.env("TANDEMDB_HOSTILE_ROUNDS", rounds.to_string());
+    command.env("TANDEMDB_DEAF", DEAF_CLIENTS.to_string());
+    let (status, _) = context.run_any("hostile", &mut command)?;
     Ok(status.success())
 }
 

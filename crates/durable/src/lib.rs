@@ -7,7 +7,7 @@
 //! indexes. It is opened by a map.
 //!
 //! [`DurableDatabase`] keeps a database in memory in a folder: a log on disk of every change, and snapshots. [`verify`],
-//! [`repair`] and [`restore`] are for what went wrong.
+//! [`repair`] and [`restore`] are for what went wrong, [`Backups`] for a folder of backups by name.
 //!
 //! What a crash, a full disk or a failing device can do to a file is tested through one seam, [`Files`].
 
@@ -28,6 +28,6 @@ pub use page_file::{
 };
 pub use replace::{replace, replace_with};
 pub use store::{
-    Durability, DurableDatabase, DurableOptions, HeldCheckpoints, Recovery, Repaired, Until,
-    repair, repair_with, restore, restore_with, verify, verify_with,
+    Backup, Backups, Durability, DurableDatabase, DurableOptions, HeldCheckpoints, Recovery,
+    Repaired, Until, check_name, repair, repair_with, restore, restore_with, verify, verify_with,
 };

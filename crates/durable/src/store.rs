@@ -1,5 +1,6 @@
 //! [`DurableDatabase`]: a database in memory, and the folder that brings it back.
 
+mod backups;
 mod checkpoint;
 mod committer;
 mod folder;
@@ -32,6 +33,7 @@ use crate::lock::WriterLock;
 use crate::log::layout::Header;
 use crate::replace::{folder_of, replace};
 
+pub use backups::{Backup, Backups, check_name};
 pub use options::{Durability, DurableOptions};
 pub use recover::Recovery;
 pub use repair::{Repaired, repair, repair_with, verify, verify_with};

@@ -10,6 +10,7 @@ use common::Text;
 use syncdb::SyncServer;
 
 use crate::auth::{Auth, Caller, Tenants};
+use crate::hangup::Hangups;
 use crate::problem::Problem;
 use crate::tenant::Tenant;
 
@@ -45,12 +46,36 @@ impl App {
         self.inner.tenants.values().cloned()
     }
 
+    /// Has the log of every tenant know of what was written beside it, as [`SyncServer::account_for_direct_writes`] does.
+    ///
+    /// # Errors
+    /// As that, of the first tenant where it fails.
+    pub fn account_for_direct_writes(&self) -> common::Result<()> {
+        self.tenants()
+            .try_for_each(|tenant| tenant.sync().account_for_direct_writes())
+    }
+
     /// Checks that the server may listen there.
     ///
     /// # Errors
     /// As [`Auth::check_address`].
     pub fn check_address(&self, address: SocketAddr) -> common::Result<()> {
         self.inner.auth.check_address(address)
+    }
+
+    /// Reads the keys that tokens are checked with anew, whenever the process is told to. It never ends.
+    pub(crate) async fn reload_keys(self) {
+        let mut hangups = Hangups::new();
+        loop {
+            hangups.next().await;
+            let inner = Arc::clone(&self.inner);
+            match tokio::task::spawn_blocking(move || inner.auth.reload()).await {
+                Ok(Ok(true)) => tracing::info!("the keys of tokens were read anew"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "keys of tokens stay as they were"),
+                Err(_) => tracing::warn!("the keys of tokens cannot be read"),
+            }
+        }
     }
 
     /// Who asks, by the head of a request. A tenant that is not there looks like one that the caller is not of.

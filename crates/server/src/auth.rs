@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use common::schema::Schema;
 use common::utils::time::{Clock, SystemClock};
@@ -69,13 +70,15 @@ pub struct Credentials {
 
 struct Tokens {
     checks: TokenChecks,
-    keys: KeySet,
+    /// Where the keys of the configuration come from, to be read again.
+    sources: Vec<KeyOptions>,
+    keys: ArcSwap<KeySet>,
     jwks: Option<Jwks>,
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.tokens.as_ref().map(|tokens| &tokens.keys);
+        let keys = self.tokens.as_ref().map(|tokens| tokens.keys.load());
         f.debug_struct("Credentials")
             .field("keys", &keys)
             .finish_non_exhaustive()
@@ -145,6 +148,26 @@ impl Auth {
         let tokens = credentials.tokens.as_ref()?;
         let verified = tokens.verify(token, credentials.clock.now())?;
         Some(verified.claims)
+    }
+
+    /// Reads the files of keys and the key set anew. It may take as long as fetching takes. Where one of them fails, its keys of
+    /// before are good still. Returns whether there was anything to read.
+    ///
+    /// # Errors
+    /// What reading the first of those fails with.
+    pub(crate) fn reload(&self) -> Result<bool> {
+        let Self::Keys(credentials) = self else {
+            return Ok(false);
+        };
+        let Some(tokens) = &credentials.tokens else {
+            return Ok(false);
+        };
+        let keys = keys_of(&tokens.sources).map(|keys| tokens.keys.store(Arc::new(keys)));
+        let remote = match &tokens.jwks {
+            Some(jwks) => jwks.refresh(credentials.clock.now()),
+            None => Ok(()),
+        };
+        keys.and(remote).map(|()| true)
     }
 
     /// What a tenant's credentials say; `None` when they are no good. It may take as long as fetching keys takes.
@@ -231,21 +254,22 @@ impl Tokens {
         }
         Ok(Self {
             checks,
-            keys: KeySet::from_options(&options.keys).map_err(|error| error.at("auth"))?,
+            keys: ArcSwap::from_pointee(keys_of(&options.keys)?),
+            sources: options.keys.clone(),
             jwks,
         })
     }
 
     fn knows(&self, id: Option<&str>) -> bool {
         let remote = self.jwks.as_ref().map(Jwks::keys);
-        self.keys.find(id).is_some() || remote.is_some_and(|keys| keys.find(id).is_some())
+        self.keys.load().find(id).is_some() || remote.is_some_and(|keys| keys.find(id).is_some())
     }
 
     fn verify(&self, token: &str, now: i64) -> Option<Verified> {
         let token = self.checks.look(token)?;
         let id = token.key_id.as_deref();
         let seconds = now.div_euclid(1_000_000);
-        if let Some(key) = self.keys.find(id) {
+        if let Some(key) = self.keys.load().find(id) {
             return self.checks.verify(&token, key, seconds);
         }
         let jwks = self.jwks.as_ref()?;
@@ -257,6 +281,11 @@ impl Tokens {
         let keys = jwks.keys();
         self.checks.verify(&token, keys.find(id)?, seconds)
     }
+}
+
+/// The keys of the configuration; files are read now.
+fn keys_of(sources: &[KeyOptions]) -> Result<KeySet> {
+    KeySet::from_options(sources).map_err(|error| error.at("auth"))
 }
 
 impl Credentials {

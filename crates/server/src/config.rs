@@ -15,14 +15,15 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Error, Result};
-use durable::Durability;
+use common::{Error, Result, Text};
+use durable::{Durability, check_name};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthOptions;
 use crate::live::LiveOptions;
 use crate::serve::ServeOptions;
 use crate::telemetry::{LogFormat, LogLevel};
+use crate::tenant::Tenant;
 use crate::tls::TlsFiles;
 
 /// A section of the file: its options with what is to be known of each and its default, once for the struct, its
@@ -76,6 +77,9 @@ section! {
         data: Option<PathBuf> = None;
         /// Database file in place of a folder: in memory until the server ends, then written; created if it does not exist.
         db: Option<PathBuf> = None;
+        /// Tenants, each with a database of its own that the others do not see: `default` in the folder itself, every other in
+        /// `tenants/NAME` in it. Default: `default` alone.
+        tenants: Vec<Text> = Vec::new();
         /// How conflicts are resolved: a JSON file with a policy for each table. Default: by the last writer.
         policies: Option<PathBuf> = None;
         /// Versions of the tables to be served side by side: a lineage as JSON. Default: the tables as they are.
@@ -92,6 +96,29 @@ section! {
 impl ServerSection {
     /// The folder where nothing is said.
     pub const DATA: &str = "tandem-data";
+
+    /// The names of the tenants.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] for a name that is no name of a folder, and for two that some systems take for the same.
+    pub fn tenants(&self) -> Result<Vec<Text>> {
+        if self.tenants.is_empty() {
+            return Ok(vec![Tenant::DEFAULT.into()]);
+        }
+        for (at, name) in self.tenants.iter().enumerate() {
+            check_name(name).map_err(|error| error.at(format!("[server] `tenants`, `{name}`")))?;
+            let before = self.tenants.iter().take(at);
+            if before
+                .into_iter()
+                .any(|other| other.eq_ignore_ascii_case(name))
+            {
+                return Err(Error::invalid(format!(
+                    "[server] `tenants` has `{name}` twice, or in capital and small letters"
+                )));
+            }
+        }
+        Ok(self.tenants.clone())
+    }
 }
 
 /// When a commit counts as safe.
@@ -118,8 +145,11 @@ section! {
         /// Bytes: of log after which a snapshot is made beside the writers.
         checkpoint_bytes: u64 = 64 << 20;
         /// Folder that gets a copy of the log before it is removed, so that `tandem restore` can go to any commit since a
-        /// backup. Default: none.
+        /// backup; of a tenant that is not `default`, `tenants/NAME` in it. Default: none.
         archive: Option<PathBuf> = None;
+        /// Folder with a folder for each tenant, by name, in which the backups are that are made over HTTP; best on another disk.
+        /// Default: `backups` in the folder of each database.
+        backups: Option<PathBuf> = None;
     }
 }
 
@@ -132,9 +162,7 @@ impl StorageSection {
         Ok(match self.sync {
             LogSync::EveryCommit => Durability::EveryCommit,
             LogSync::Interval => {
-                Durability::Every(seconds("sync_seconds", self.sync_seconds, true).map_err(
-                    |error| Error::invalid(error.message().replace("[timeouts]", "[storage]")),
-                )?)
+                Durability::Every(seconds("storage", "sync_seconds", self.sync_seconds, true)?)
             }
             LogSync::Never => Durability::None,
         })
@@ -206,6 +234,62 @@ section! {
     }
 }
 
+section! {
+    /// Where traces of requests go.
+    TelemetrySection {
+        /// Address of a collector, which gets the traces by OTLP over HTTP, as in `http://127.0.0.1:4318/v1/traces`. What it wants to be
+        /// told of whom they come from is in the environment, in `OTEL_EXPORTER_OTLP_HEADERS`. Default: none.
+        traces: Option<String> = None;
+        /// Share of requests that are traced, from 0 to 1. One that comes with a `traceparent` is as that says.
+        sampled: f64 = 1.0;
+        /// Name of the service in them.
+        service_name: String = "tandem".to_owned();
+        /// Spans: most that wait for the collector; further ones are dropped, and no request waits.
+        queue_max: usize = 2_048;
+        /// Seconds: between two exports.
+        export_every_seconds: f64 = 5.0;
+        /// Seconds: for an export.
+        export_seconds: f64 = 10.0;
+    }
+}
+
+impl TelemetrySection {
+    pub(crate) fn sampled(&self) -> Result<f64> {
+        if (0.0..=1.0).contains(&self.sampled) {
+            return Ok(self.sampled);
+        }
+        Err(Error::invalid(format!(
+            "[telemetry] `sampled` is {}, expected 0 to 1",
+            self.sampled
+        )))
+    }
+
+    pub(crate) fn queue_max(&self) -> Result<usize> {
+        size("telemetry", "queue_max", self.queue_max, 1 << 20)
+    }
+
+    pub(crate) fn export_every(&self) -> Result<Duration> {
+        seconds(
+            "telemetry",
+            "export_every_seconds",
+            self.export_every_seconds,
+            true,
+        )
+    }
+
+    fn check(&self) -> Result<()> {
+        self.sampled()?;
+        self.queue_max()?;
+        self.export_every()?;
+        self.export_timeout()?;
+        Ok(())
+    }
+
+    pub(crate) fn export_timeout(&self) -> Result<Duration> {
+        seconds("telemetry", "export_seconds", self.export_seconds, true)
+    }
+}
+
 /// The options of a server.
 ///
 /// ```
@@ -231,6 +315,8 @@ pub struct Config {
     pub timeouts: TimeoutsSection,
     /// What is written to standard error.
     pub log: LogSection,
+    /// Where traces of requests go.
+    pub telemetry: TelemetrySection,
     /// How callers show who they are, and what they may do. Without it they show API keys, of which the first is printed.
     pub auth: Option<AuthOptions>,
 }
@@ -279,6 +365,7 @@ impl Config {
         LimitsSection::print(&mut out, "limits");
         TimeoutsSection::print(&mut out, "timeouts");
         LogSection::print(&mut out, "log");
+        TelemetrySection::print(&mut out, "telemetry");
         out.push_str(
             "\n# Who may ask, and what: tokens, API keys, permissions, as docs/security.md has them. Without this section, and with it \
              and\n# nothing in it, callers need an API key; the first one is printed once.\n# [auth]\n",
@@ -295,6 +382,8 @@ impl Config {
             auth.permissions().map_err(|error| error.at("[auth]"))?;
         }
         self.storage.durability()?;
+        self.server.tenants()?;
+        self.telemetry.check()?;
         let (limits, timeouts) = (&self.limits, &self.timeouts);
         let tls = match (&self.tls.certificate, &self.tls.key) {
             (None, None) => None,
@@ -310,28 +399,50 @@ impl Config {
             }
         };
         Ok(ServeOptions {
-            body_bytes_max: size("body_bytes_max", limits.body_bytes_max, BODY_BYTES_MOST)?,
+            body_bytes_max: size(
+                "limits",
+                "body_bytes_max",
+                limits.body_bytes_max,
+                BODY_BYTES_MOST,
+            )?,
             inflated_bytes_max: size(
+                "limits",
                 "inflated_bytes_max",
                 limits.inflated_bytes_max,
                 BODY_BYTES_MOST,
             )?,
-            connections_max: size("connections_max", limits.connections_max, 1 << 20)?,
+            connections_max: size("limits", "connections_max", limits.connections_max, 1 << 20)?,
             streams_max: limits.streams_max.clamp(1, 10_000),
-            running_max: size("running_max", limits.running_max, 512)?,
+            running_max: size("limits", "running_max", limits.running_max, 512)?,
             waiting_max: limits.waiting_max.min(1 << 20),
             requests_per_second_max: limits.requests_per_second_max,
             requests_burst_max: limits.requests_burst_max,
-            header_timeout: seconds("header_seconds", timeouts.header_seconds, true)?,
-            handshake_timeout: seconds("handshake_seconds", timeouts.handshake_seconds, true)?,
-            stall_timeout: seconds("stall_seconds", timeouts.stall_seconds, true)?,
-            request_timeout: seconds("request_seconds", timeouts.request_seconds, true)?,
-            train_every: seconds("train_seconds", timeouts.train_seconds, true)?,
-            drain_delay: seconds("drain_delay_seconds", timeouts.drain_delay_seconds, false)?,
-            drain_timeout: seconds("drain_seconds", timeouts.drain_seconds, false)?,
+            header_timeout: seconds("timeouts", "header_seconds", timeouts.header_seconds, true)?,
+            handshake_timeout: seconds(
+                "timeouts",
+                "handshake_seconds",
+                timeouts.handshake_seconds,
+                true,
+            )?,
+            stall_timeout: seconds("timeouts", "stall_seconds", timeouts.stall_seconds, true)?,
+            request_timeout: seconds(
+                "timeouts",
+                "request_seconds",
+                timeouts.request_seconds,
+                true,
+            )?,
+            train_every: seconds("timeouts", "train_seconds", timeouts.train_seconds, true)?,
+            drain_delay: seconds(
+                "timeouts",
+                "drain_delay_seconds",
+                timeouts.drain_delay_seconds,
+                false,
+            )?,
+            drain_timeout: seconds("timeouts", "drain_seconds", timeouts.drain_seconds, false)?,
             tls,
             live: LiveOptions {
                 connections_max: size(
+                    "limits",
                     "live_connections_max",
                     limits.live_connections_max,
                     1 << 20,
@@ -342,22 +453,22 @@ impl Config {
     }
 }
 
-fn size(key: &str, value: usize, most: usize) -> Result<usize> {
+fn size(section: &str, key: &str, value: usize, most: usize) -> Result<usize> {
     if (1..=most).contains(&value) {
         return Ok(value);
     }
     Err(Error::invalid(format!(
-        "[limits] `{key}` is {value}, expected 1 to {most}"
+        "[{section}] `{key}` is {value}, expected 1 to {most}"
     )))
 }
 
-fn seconds(key: &str, value: f64, positive: bool) -> Result<Duration> {
+fn seconds(section: &str, key: &str, value: f64, positive: bool) -> Result<Duration> {
     let least = if positive { 0.001 } else { 0.0 };
     if (least..=SECONDS_MOST).contains(&value) {
         return Ok(Duration::from_secs_f64(value));
     }
     Err(Error::invalid(format!(
-        "[timeouts] `{key}` is {value}, expected {least} to {SECONDS_MOST} seconds"
+        "[{section}] `{key}` is {value}, expected {least} to {SECONDS_MOST} seconds"
     )))
 }
 
@@ -425,6 +536,14 @@ mod tests {
                 "[timeouts] `stall_seconds` is -1",
             ),
             ("[tls]\nkey = \"k\"", "[tls] has a `key`"),
+            (
+                "[server]\ntenants = [\"a\", \"../b\"]",
+                "[server] `tenants`, `../b`: a name has 1 to 100",
+            ),
+            (
+                "[server]\ntenants = [\"acme\", \"Acme\"]",
+                "[server] `tenants` has `Acme` twice",
+            ),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert!(error.message().starts_with(begin), "{text}\n{error}");

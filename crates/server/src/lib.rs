@@ -9,11 +9,11 @@
 //! | `POST /v1/transaction` | several writes in one commit |
 //! | `GET /v1/live` | a WebSocket with the same frames as binary messages, and word of what changes; see [`LiveReplica`](client::LiveReplica) |
 //! | `GET /v1/status` | rows, last commit, clients and conflicts, as JSON |
-//! | `/v1/admin/..` | clients, conflicts, rejected mutations, schemas, API keys, the audit; see `docs/security.md` |
-//!
-//! [`routes::table`] has them all, with the [scope](auth::Scope) that each needs.
+//! | `/v1/admin/..` | clients, conflicts, rejected mutations, schemas, API keys, backups, the audit; see `docs/security.md` |
 //! | `GET /metrics`, `/healthz`, `/readyz` | for monitors |
 //! | `GET /openapi.json` | all of these, described |
+//!
+//! [`routes::table`] has them all, with the [scope](auth::Scope) that each needs.
 //!
 //! Errors are problem details after RFC 9457, `application/problem+json`.
 
@@ -26,6 +26,7 @@ pub mod client;
 mod compress;
 pub mod config;
 mod connection;
+mod hangup;
 pub mod http;
 mod lane;
 mod limits;
@@ -50,7 +51,8 @@ mod write;
 pub use app::App;
 pub use auth::{Auth, AuthOptions};
 pub use config::Config;
+pub use hangup::Hangups;
 pub use live::LiveOptions;
-pub use serve::{ServeOptions, serve, stop_signal};
+pub use serve::{ServeOptions, serve, service, stop_signal};
 pub use tenant::Tenant;
 pub use tls::TlsFiles;

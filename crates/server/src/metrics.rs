@@ -171,7 +171,7 @@ impl Drop for OpenConnection {
 }
 
 /// Anybody can make up a method.
-fn method_name(method: &Method) -> &'static str {
+pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

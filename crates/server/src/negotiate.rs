@@ -4,7 +4,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::schema::Schema;
 use common::serialization::Format;
-use common::{Record, Seq};
+use common::{Error, Record, Seq};
+use serde::de::DeserializeOwned;
 
 use crate::call::Call;
 use crate::limits::ANSWER_BYTES_MAX;
@@ -15,6 +16,18 @@ pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 const PROTOBUF_TOO: &str = "application/protobuf";
 /// Rows that are put into bytes at a time, between two looks at the limit.
 const CHUNK_ROWS: usize = 256;
+
+/// What a body of JSON says: an object, and nothing that could be read as the parts of one in order.
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> common::Result<T> {
+    let begin = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if begin.is_some_and(|begin| *begin == b'[') {
+        return Err(Error::invalid(
+            "the body of the request is a list; expected an object",
+        ));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Error::invalid(format!("the body of the request: {error}")))
+}
 
 /// Whether a header names a media type, with or without parameters.
 pub(crate) fn names(headers: &HeaderMap, name: HeaderName, media: &str) -> bool {

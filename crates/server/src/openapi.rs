@@ -178,6 +178,7 @@ pub(crate) struct Operation {
     summary: &'static str,
     parameters: Vec<Json>,
     body: Map<String, Json>,
+    needs_body: bool,
     answers: BTreeMap<u16, Json>,
     /// The scope that credentials need; `None` for what everybody may ask.
     needs: Option<Scope>,
@@ -191,6 +192,7 @@ impl Operation {
             summary,
             parameters: Vec::new(),
             body: Map::new(),
+            needs_body: true,
             answers: BTreeMap::new(),
             needs: Some(Scope::Read),
             place: Place::Thread,
@@ -230,6 +232,12 @@ impl Operation {
         self.parameter("query", name, description, false)
     }
 
+    /// A part behind the question mark that has to be sent.
+    #[must_use]
+    pub(crate) fn needs_query(self, name: &str, description: &str) -> Self {
+        self.parameter("query", name, description, true)
+    }
+
     fn parameter(mut self, place: &str, name: &str, description: &str, required: bool) -> Self {
         self.parameters.push(json!({
             "in": place,
@@ -246,6 +254,15 @@ impl Operation {
     pub(crate) fn takes(mut self, schema: Json) -> Self {
         self.body.insert(JSON.to_owned(), content(schema));
         self
+    }
+
+    /// A body of JSON that need not be there.
+    #[must_use]
+    pub(crate) fn may_take(self, schema: Json) -> Self {
+        Self {
+            needs_body: false,
+            ..self.takes(schema)
+        }
     }
 
     /// A body of rows as Protocol Buffers.
@@ -294,13 +311,19 @@ impl Operation {
 
     /// The answers so far with a body come as Protocol Buffers as well.
     #[must_use]
-    pub(crate) fn gives_protobuf(mut self) -> Self {
+    pub(crate) fn gives_protobuf(self) -> Self {
+        self.also_gives(PROTOBUF)
+    }
+
+    /// The answers so far with a body come in another media type as well.
+    #[must_use]
+    pub(crate) fn also_gives(mut self, media: &str) -> Self {
         let contents = self
             .answers
             .values_mut()
             .filter_map(|answer| answer.get_mut("content")?.as_object_mut());
         for content in contents {
-            content.insert(PROTOBUF.to_owned(), json!({}));
+            content.insert(media.to_owned(), json!({}));
         }
         self
     }
@@ -335,7 +358,7 @@ impl Operation {
             operation["security"] = json!([{ "bearer": [scope.name()] }]);
         }
         if !self.body.is_empty() {
-            operation["requestBody"] = json!({ "required": true, "content": self.body });
+            operation["requestBody"] = json!({ "required": self.needs_body, "content": self.body });
         }
         operation
     }

@@ -1,6 +1,7 @@
 //! `router`: the paths of a server, one module for each group of them; [`table`]: what there is, and what it needs.
 
 mod admin;
+mod backups;
 mod experiments;
 mod features;
 mod health;
@@ -22,15 +23,18 @@ use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
 use crate::compress;
 use crate::connection::Peer;
 use crate::limits::Payer;
+use crate::metrics::method_name;
 use crate::openapi::{Document, Group};
 use crate::problem::Problem;
 use crate::state::Server;
+use crate::telemetry::{self, request_span};
 
 /// The groups whose callers are identified. Another group is one more line.
 fn groups() -> Vec<Group> {
@@ -47,6 +51,7 @@ fn groups() -> Vec<Group> {
         crate::live::group(),
         health::group(),
         admin::group(),
+        backups::group(),
     ]
 }
 
@@ -232,9 +237,11 @@ async fn observe(Extension(server): Extension<Server>, request: Request, next: N
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let response = next.run(request).await;
     let route = route.as_ref().and_then(|path| at(path.as_str()).first());
     let route = route.map_or("none", |route| route.path);
+    let span = request_span(method_name(&method), route, request.headers());
+    let response = next.run(request).instrument(span.clone()).await;
+    telemetry::answered(&span, response.status());
     let (status, took) = (response.status(), begun.elapsed());
     server.metrics().answered(route, &method, status, took);
     let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

@@ -1,12 +1,69 @@
 //! The schemas that the OpenAPI document names.
 
-use serde_json::{Value as Json, json};
+mod administration;
+mod serving;
+
+use serde_json::{Map, Value as Json, json};
 
 use crate::limits::{ANSWER_ROWS, ANSWER_ROWS_MAX, OPERATIONS_MAX};
 use crate::openapi::reference;
 
 /// All of them, by name.
 pub(crate) fn all() -> Json {
+    let mut all = tables();
+    if let Some(all) = all.as_object_mut() {
+        let further = administration::all().into_iter().chain(serving::all());
+        all.extend(further.map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    all
+}
+
+fn text() -> Json {
+    json!({ "type": "string" })
+}
+
+fn whole() -> Json {
+    json!({ "type": "integer" })
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "schemas are written where they are used"
+)]
+fn list(items: Json) -> Json {
+    json!({ "type": "array", "items": items })
+}
+
+/// What a caller sends: what is not named is refused.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "schemas are written where they are used"
+)]
+fn asked(required: &[&str], properties: Json) -> Json {
+    json!({
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// What the server answers: all of it is there, and later versions may have more.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "schemas are written where they are used"
+)]
+fn told(properties: Json) -> Json {
+    let required: Vec<&String> = properties
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+        .collect();
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+/// Those of tables, rows and questions.
+fn tables() -> Json {
     json!({
         "Problem": problem(),
         "Row": {
@@ -27,6 +84,7 @@ pub(crate) fn all() -> Json {
                 "seq": { "type": "integer", "description": "The commit that the rows are as of" },
             },
         },
+        "Plan": told(json!({ "plan": {}, "text": text() })),
         "Field": field(),
         "Schema": schema(),
         "Table": {
@@ -120,7 +178,7 @@ fn field() -> Json {
             "type": { "description": "bool, int, float, text, bytes, timestamp, date, uuid, any, or an object for lists, maps and vectors" },
             "nullable": { "type": "boolean", "default": false },
             "default": { "description": "The value of rows that leave the column out" },
-            "rules": { "type": "array", "items": { "type": "object" } },
+            "rules": { "type": "array", "items": { "type": ["object", "string"] }, "description": "As in {\"range\": {\"min\": 0}}, or the name of one without parts" },
         },
     })
 }

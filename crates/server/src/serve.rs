@@ -132,6 +132,7 @@ pub async fn serve(
         app.clone(),
         SAVE_INDEXES_EVERY,
     ));
+    chores.spawn(app.clone().reload_keys());
     if let Some(tls) = &tls {
         chores.spawn(tls.clone().watch());
     }
@@ -186,6 +187,35 @@ pub async fn serve(
     }
     serving::save_indexes(&app).await;
     Ok(())
+}
+
+/// The paths of a server as a service, for a program that has a listener of its own, or asks without a socket.
+///
+/// Limits of requests and bodies are as in [`serve`]. What protects against peers that are slow, TLS, live connections that end with the server, and
+/// upkeep beside the requests are not part of it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use axum::{body::Body, http::Request};
+/// use common::Database;
+/// use server::{ServeOptions, service};
+/// use syncdb::SyncServer;
+/// use tower_service::Service as _;
+///
+/// let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// let status = runtime.block_on(async {
+///     let app = Arc::new(SyncServer::new(Database::new())?);
+///     let mut service = service(app, ServeOptions::default());
+///     let request = Request::get("/healthz").body(Body::empty()).expect("a request");
+///     Ok::<_, common::Error>(service.call(request).await.expect("services always answer").status())
+/// })?;
+/// assert_eq!(status, 200);
+/// # Ok::<(), common::Error>(())
+/// ```
+pub fn service(app: impl Into<App>, options: ServeOptions) -> axum::Router {
+    let server = Server::new(options);
+    let live = Arc::new(Live::new(server.options()));
+    router(app.into(), &server).layer(Extension(live))
 }
 
 /// Ready when the server takes no more connections: some time after it was told to stop, in which it says so.

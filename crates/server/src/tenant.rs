@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Database, Result, Text, Timestamp};
-use durable::DurableDatabase;
+use common::{Database, Error, Result, Text, Timestamp};
+use durable::{Backup, Backups, DurableDatabase};
 use syncdb::{SyncServer, SyncServerOptions};
 use tokio::sync::watch;
 
@@ -15,6 +15,8 @@ use crate::serving::Serving;
 
 /// The file of indexes in the folder of a database.
 const INDEXES: &str = "vectors.indexes";
+/// The folder of backups in the folder of a database, where no other is named.
+const BACKUPS: &str = "backups";
 
 /// A database of its own, and all that is served of it. Tenants share the process, and nothing else.
 pub struct Tenant {
@@ -27,10 +29,11 @@ pub struct Tenant {
     durable: Option<Durable>,
 }
 
-/// A store, and whether it has told anything.
+/// A store, whether it has told anything, and where its backups are.
 struct Durable {
     store: Arc<DurableDatabase>,
     heard: watch::Receiver<()>,
+    backups: Backups,
 }
 
 impl Tenant {
@@ -70,13 +73,18 @@ impl Tenant {
             SyncServer::with(store.database().clone(), options)?
         };
         let indexes = store.folder().join(INDEXES);
+        let backups = Backups::new(store.folder().join(BACKUPS));
         let (tell, heard) = watch::channel(());
         store.on_durable(move |_| {
             // Whoever waits holds the other end.
             let _ = tell.send(());
         });
         Ok(Self {
-            durable: Some(Durable { store, heard }),
+            durable: Some(Durable {
+                store,
+                heard,
+                backups,
+            }),
             ..Self::new(name, Arc::new(sync)).with_indexes(indexes)
         })
     }
@@ -87,6 +95,34 @@ impl Tenant {
     pub fn with_indexes(mut self, path: impl Into<PathBuf>) -> Self {
         self.serving = Serving::new(self.sync.database()).with_indexes(path.into());
         self
+    }
+
+    /// The same tenant, whose backups go into this folder. Default: `backups` in the folder of its database. Two tenants that share
+    /// one would see each other's. Of a tenant in memory there are no backups.
+    #[must_use]
+    pub fn with_backups(mut self, folder: impl Into<PathBuf>) -> Self {
+        if let Some(durable) = &mut self.durable {
+            durable.backups = Backups::new(folder);
+        }
+        self
+    }
+
+    /// Makes a backup beside the writers.
+    ///
+    /// # Errors
+    /// As [`Backups::create`]; [`common::ErrorKind::Unsupported`] for a tenant in memory.
+    pub(crate) fn back_up(&self, name: &str) -> Result<Backup> {
+        let durable = self.durable.as_ref().ok_or_else(in_memory)?;
+        durable.backups.create(&durable.store, name)
+    }
+
+    /// Its backups.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Unsupported`] for a tenant in memory.
+    pub(crate) fn backups(&self) -> Result<&Backups> {
+        let durable = self.durable.as_ref().ok_or_else(in_memory)?;
+        Ok(&durable.backups)
     }
 
     /// Saves the indexes of vectors as they are now, so that the next process need not build them: to be called after
@@ -172,6 +208,12 @@ impl Tenant {
     pub fn database(&self) -> &Database {
         self.sync.database()
     }
+}
+
+fn in_memory() -> Error {
+    Error::unsupported(
+        "the database is in memory, and has no backups; serve a folder (`tandem serve --data FOLDER`)",
+    )
 }
 
 impl fmt::Debug for Tenant {

@@ -9,12 +9,14 @@ use arc_swap::ArcSwap;
 use common::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
+
+use crate::hangup::Hangups;
 
 /// How often it is looked whether the files have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -81,7 +83,7 @@ impl Contents {
         // What exactly is wrong with a key is not for the log.
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| wrong(&files.key, "holds no private key as PEM"))?;
-        let key = ring::sign::any_supported_type(&key).map_err(|_| {
+        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| {
             wrong(
                 &files.key,
                 "holds a key of a kind that is not known: use ECDSA, Ed25519 or RSA",
@@ -104,7 +106,7 @@ impl Tls {
     pub(crate) fn open(files: TlsFiles) -> Result<Self> {
         let contents = Contents::of(&files)?;
         let current = Arc::new(Current(ArcSwap::from_pointee(contents.certified(&files)?)));
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder
             .with_safe_default_protocol_versions()
             .map_err(|error| {
@@ -156,30 +158,5 @@ impl Tls {
                 Err(_) => tracing::warn!("the certificate cannot be read"),
             }
         }
-    }
-}
-
-/// Signals to read files anew.
-struct Hangups {
-    #[cfg(unix)]
-    signals: Option<tokio::signal::unix::Signal>,
-}
-
-impl Hangups {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
-        }
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        if let Some(signals) = &mut self.signals
-            && signals.recv().await.is_some()
-        {
-            return;
-        }
-        std::future::pending::<()>().await;
     }
 }

@@ -7,24 +7,12 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
-use server::auth::{Algorithm, Auth, AuthOptions, KeyOptions};
+use server::auth::{Auth, AuthOptions, KeyOptions};
 
 const SECRET: &str = "a secret of the fuzzer that is longer than 32 bytes";
 
 static AUTH: LazyLock<Auth> = LazyLock::new(|| {
-    let options = AuthOptions {
-        issuer: Some("me".into()),
-        audience: Some("you".into()),
-        keys: vec![KeyOptions {
-            id: "k".into(),
-            algorithm: Algorithm::Hs256,
-            secret: Some(SECRET.into()),
-            secret_file: None,
-            public_key: None,
-            public_key_file: None,
-        }],
-        ..AuthOptions::default()
-    };
+    let options = AuthOptions::tokens("me", "you", [KeyOptions::shared("k", SECRET)]);
     Auth::new(&options).expect("the options are right")
 });
 

@@ -11,6 +11,9 @@ use server::Tenant;
 use server::config::{Config, ServerSection};
 use syncdb::{SyncServer, SyncServerOptions};
 
+/// The folder of tenants with a name, in the folder of the server.
+const TENANTS: &str = "tenants";
+
 /// Where a database is kept.
 pub(super) enum Kept {
     /// On the disk with every commit.
@@ -57,8 +60,8 @@ impl Kept {
         Ok(Self::Folder(Arc::new(store)))
     }
 
-    /// Opens what the options of a server name.
-    pub(super) fn open(config: &Config) -> Result<Self> {
+    /// Opens what the options of a server name for one of its tenants.
+    pub(super) fn open(config: &Config, tenant: &str) -> Result<Self> {
         let ServerSection { db, data, .. } = &config.server;
         if let Some(db) = db {
             if data.is_some() {
@@ -67,14 +70,24 @@ impl Kept {
                      other; name one of them",
                 ));
             }
+            if tenant != Tenant::DEFAULT {
+                return Err(Error::invalid(
+                    "`db` is the file of one database, and `tenants` have one each; name a folder with `data`",
+                ));
+            }
             return Ok(Self::File(Box::new(File::open(db)?)));
         }
-        let folder = data.clone().unwrap_or_else(|| ServerSection::DATA.into());
+        // The database that was there before there were others stays where it is.
+        let of_tenant = |folder: &Path| match tenant {
+            Tenant::DEFAULT => folder.to_owned(),
+            name => folder.join(TENANTS).join(name),
+        };
+        let folder = of_tenant(data.as_deref().unwrap_or(Path::new(ServerSection::DATA)));
         let storage = &config.storage;
         let mut options = DurableOptions::default()
             .durability(storage.durability()?)
             .checkpoint_bytes(storage.checkpoint_bytes.max(1));
-        options.archive.clone_from(&storage.archive);
+        options.archive = storage.archive.as_deref().map(of_tenant);
         let store = DurableDatabase::open(&folder, options)?;
         let found = store.recovery();
         if found.torn_bytes > 0 {
@@ -101,13 +114,13 @@ impl Kept {
         }
     }
 
-    /// The one tenant of the server.
-    pub(super) fn tenant(&self, options: SyncServerOptions) -> Result<Tenant> {
+    /// The tenant as it is served, under a name.
+    pub(super) fn tenant(&self, name: &str, options: SyncServerOptions) -> Result<Tenant> {
         match self {
-            Self::Folder(store) => Tenant::durable(Tenant::DEFAULT, Arc::clone(store), options),
+            Self::Folder(store) => Tenant::durable(name, Arc::clone(store), options),
             Self::File(file) => {
                 let sync = SyncServer::with(file.file.database().clone(), options)?;
-                Ok(Tenant::new(Tenant::DEFAULT, Arc::new(sync)))
+                Ok(Tenant::new(name, Arc::new(sync)))
             }
         }
     }

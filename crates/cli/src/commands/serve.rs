@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _, stdin, stdout};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
-use common::{Error, ErrorKind, Result};
+use common::{Error, ErrorKind, Result, Text};
 use server::config::ServerSection;
-use server::telemetry::write_log;
+use server::telemetry::Telemetry;
 use server::{App, Auth, AuthOptions, Config, Tenant, serve, stop_signal};
 use syncdb::{Serving, SyncServerOptions};
 use tokio::net::TcpListener;
@@ -28,6 +27,7 @@ use super::synced::policies;
     tandem serve --open    (no credentials, for a first try)\n  \
     tandem serve --data /var/lib/tandem --listen 127.0.0.1:8080\n  \
     tandem serve --db world.tdb    (a file, written at the end)\n  \
+    tandem serve --tenant acme --tenant globex    (a database for each, and its first API key)\n  \
     tandem serve --listen 127.0.0.1:0    (a free port, printed)\n  \
     tandem serve --print-config > tandem.toml\n  \
     tandem serve --config tandem.toml --listen 127.0.0.1:9000    (flags go first)\n  \
@@ -50,6 +50,9 @@ pub(crate) struct Serve {
     /// Database file in place of a folder: in memory until the end; created if it does not exist
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
+    /// Serve this tenant, with a database of its own in the folder; may be given several times [default: default]
+    #[arg(long, value_name = "NAME", conflicts_with = "db")]
+    tenant: Vec<Text>,
     /// How conflicts are resolved: a JSON file with a policy for each table that is not to have the default
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
@@ -120,6 +123,9 @@ impl Serve {
             section.db.clone_from(&self.db);
             section.data.clone_from(&self.data);
         }
+        if !self.tenant.is_empty() {
+            section.tenants.clone_from(&self.tenant);
+        }
         if self.open {
             config.auth = Some(AuthOptions {
                 open: true,
@@ -141,25 +147,42 @@ impl Serve {
     }
 
     /// What is served, to whom.
-    fn app(config: &Config, kept: &Kept, tenant: Tenant) -> Result<App> {
-        let options = config.auth.clone().unwrap_or_default();
-        options.check_permissions(kept.database())?;
-        let auth = Auth::new(&options)?;
-        let has_tokens = !options.keys.is_empty() || options.jwks.is_some();
+    fn app(config: &Config, all: &[(Text, Kept)]) -> Result<App> {
+        let auth_options = config.auth.clone().unwrap_or_default();
+        let section = &config.server;
+        let mut tenants = Vec::new();
+        for (name, kept) in all {
+            auth_options.check_permissions(kept.database())?;
+            let options = SyncServerOptions {
+                serving: serving(section)?,
+                policies: section
+                    .policies
+                    .as_deref()
+                    .map_or_else(|| Ok(BTreeMap::new()), policies)?,
+                permissions: auth_options.permissions()?,
+                ..SyncServerOptions::default()
+            };
+            let mut tenant = kept.tenant(name, options)?;
+            if let Some(folder) = &config.storage.backups {
+                tenant = tenant.with_backups(folder.join(name.as_str()));
+            }
+            tenants.push(tenant.audit_entries_max(auth_options.audit_entries_max));
+        }
+        let auth = Auth::new(&auth_options)?;
+        let has_default = || all.iter().any(|(name, _)| *name == Tenant::DEFAULT);
+        if !matches!(auth, Auth::Keys(_)) && !has_default() {
+            return Err(Error::invalid(
+                "without credentials everybody is of the tenant `default`, which is not among the tenants; add it, or \
+                 ask for credentials",
+            ));
+        }
+        let has_tokens = !auth_options.keys.is_empty() || auth_options.jwks.is_some();
         if matches!(auth, Auth::Keys(_)) && !has_tokens {
-            let now = kept.database().clock().now();
-            if let Some(first) = tenant.api_keys().create_first(now)? {
-                // It is not shown again, so it is kept before it is shown.
-                kept.keep()?;
-                writeln!(
-                    stdout(),
-                    "the first API key, shown this once: {}",
-                    first.secret
-                )?;
+            for ((_, kept), tenant) in all.iter().zip(&tenants) {
+                first_key(kept, tenant, all.len() == 1)?;
             }
         }
-        let tenant = tenant.audit_entries_max(options.audit_entries_max);
-        Ok(App::new([tenant], auth))
+        Ok(App::new(tenants, auth))
     }
 
     pub(crate) fn run(self) -> Result<()> {
@@ -170,24 +193,14 @@ impl Serve {
         let config = self.config()?;
         let serve_options = config.options()?;
         let section = &config.server;
-        let serving = serving(section)?;
-        let kept = Kept::open(&config)?;
-        let options = SyncServerOptions {
-            serving,
-            policies: section
-                .policies
-                .as_deref()
-                .map_or_else(|| Ok(BTreeMap::new()), policies)?,
-            permissions: match &config.auth {
-                Some(auth) => auth.permissions()?,
-                None => None,
-            },
-            ..SyncServerOptions::default()
-        };
-        let tenant = kept.tenant(options)?;
-        let server = Arc::clone(tenant.sync());
-        let app = Self::app(&config, &kept, tenant)?;
-        write_log(config.log.format, config.log.level);
+        serving(section)?;
+        let all = section.tenants()?.into_iter().map(|name| {
+            let kept = Kept::open(&config, &name)?;
+            Ok((name, kept))
+        });
+        let all = all.collect::<Result<Vec<_>>>()?;
+        let app = Self::app(&config, &all)?;
+        let telemetry = Telemetry::begin(&config)?;
         let scheme = if serve_options.tls.is_some() {
             "https"
         } else {
@@ -197,6 +210,9 @@ impl Serve {
             .worker_threads(2)
             .enable_all()
             .build()?;
+        if let Some(path) = self.config.clone() {
+            runtime.spawn(telemetry.clone().follow(path));
+        }
         runtime.block_on(async {
             let listener = TcpListener::bind(&section.listen).await.map_err(|error| {
                 Error::new(
@@ -228,15 +244,38 @@ impl Serve {
                     () = input => {}
                 }
             };
-            serve(listener, app, serve_options, stop).await
+            serve(listener, app.clone(), serve_options, stop).await
         })?;
         // A thread may still wait for input, and must not hold up the end.
         runtime.shutdown_background();
+        telemetry.end();
         // Opened again, the file has no log to find it in.
-        server.account_for_direct_writes()?;
-        writeln!(stdout(), "{}", kept.end()?)?;
+        app.account_for_direct_writes()?;
+        for (_, kept) in all {
+            writeln!(stdout(), "{}", kept.end()?)?;
+        }
         Ok(())
     }
+}
+
+/// Makes and shows the first key of a tenant that has none yet.
+fn first_key(kept: &Kept, tenant: &Tenant, is_alone: bool) -> Result<()> {
+    let now = kept.database().clock().now();
+    if let Some(first) = tenant.api_keys().create_first(now)? {
+        // It is not shown again, so it is kept before it is shown.
+        kept.keep()?;
+        let whose = if is_alone {
+            String::new()
+        } else {
+            format!(" of {}", tenant.name())
+        };
+        writeln!(
+            stdout(),
+            "the first API key{whose}, shown this once: {}",
+            first.secret
+        )?;
+    }
+    Ok(())
 }
 
 /// Returns when standard input is closed.

@@ -1,50 +1,9 @@
 //! `tandem serve` as a new user tries it: the lines of the README, and options from a file.
-#![expect(
-    clippy::unwrap_used,
-    clippy::zombie_processes,
-    reason = "a test fails by panicking"
-)]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use crate::serving::Serving;
 use crate::support::Place;
-
-/// A server on a free port, its address, and its first key where it shows one.
-fn serve(place: &Place, arguments: &[&str]) -> (Child, String, String) {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .arg("serve")
-        .args(arguments)
-        .args(["--listen", "127.0.0.1:0", "--until-input-ends"])
-        .current_dir(place.path("."))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(server.stdout.take().unwrap());
-    let mut key = String::new();
-    let address = loop {
-        let mut line = String::new();
-        assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
-        if let Some(shown) = line.strip_prefix("the first API key, shown this once: ") {
-            shown.trim().clone_into(&mut key);
-        }
-        if let Some(address) = line.strip_prefix("listening on http://") {
-            break address.trim().to_owned();
-        }
-    };
-    // What it says at the end must find a reader.
-    std::thread::spawn(
-        move || while out.read_line(&mut String::new()).is_ok_and(|read| read > 0) {},
-    );
-    (server, address, key)
-}
-
-fn end(mut server: Child) {
-    drop(server.stdin.take());
-    assert!(server.wait().unwrap().success());
-}
 
 #[test]
 fn the_lines_of_the_readme_do_what_it_says() {
@@ -58,14 +17,14 @@ fn the_lines_of_the_readme_do_what_it_says() {
         .collect();
     assert_eq!(lines.len(), 5);
     let place = Place::new();
-    let (server, address, key) = serve(&place, &[]);
+    let server = Serving::start(&place, &[]);
     let answers: Vec<String> = lines
         .iter()
         .map(|line| {
-            let line = line.replace("localhost:8080", &address);
+            let line = line.replace("localhost:8080", server.address());
             let ran = Command::new("sh")
                 .args(["-c", &line])
-                .env("KEY", format!("authorization: Bearer {key}"))
+                .env("KEY", format!("authorization: Bearer {}", server.key()))
                 .output()
                 .unwrap();
             assert!(ran.status.success(), "{line}");
@@ -89,7 +48,7 @@ fn the_lines_of_the_readme_do_what_it_says() {
         "{}",
         answers[4]
     );
-    end(server);
+    server.end();
     // What was written is in the folder.
     let asked = [
         "query",
@@ -115,11 +74,9 @@ fn options_come_from_a_file_and_flags_go_first() {
         "[server]\ndb = \"other.tdb\"\nlisten = \"256.0.0.1:1\"\n\n[log]\nformat = \"json\"\n",
     );
     // The flag for the address goes before what the file says.
-    let (server, _, _) = serve(&place, &["--open", "--config", "some.toml"]);
-    end(server);
+    Serving::start(&place, &["--open", "--config", "some.toml"]).end();
     assert!(place.path("other.tdb").is_file());
-    let (server, _, _) = serve(&place, &["--open", "--config", "all.toml"]);
-    end(server);
+    Serving::start(&place, &["--open", "--config", "all.toml"]).end();
     assert!(place.path("tandem-data").is_dir());
     place.write("wrong.toml", "[limits]\nbody_bytes = 1\n");
     let ran = place.run("serve --config wrong.toml");
@@ -141,74 +98,53 @@ fn options_come_from_a_file_and_flags_go_first() {
 #[test]
 fn sigterm_lets_running_requests_end_and_saves() {
     let place = Place::new();
-    let (mut server, address, _) = serve(&place, &["--open", "--db", "tandem.tdb"]);
-    let create = format!(
-        "curl -s {address}/v1/tables -d '{{\"name\":\"t\",\"fields\":[{{\"name\":\"id\",\"type\":\"int\"}}]}}'"
-    );
-    assert!(
-        Command::new("sh")
-            .args(["-c", &create])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let kill = Command::new("kill")
-        .args(["-TERM", &server.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(kill.success());
-    assert!(server.wait().unwrap().success());
+    let server = Serving::start(&place, &["--open", "--db", "tandem.tdb"]);
+    let table = r#"{"name":"t","fields":[{"name":"id","type":"int"}]}"#;
+    let (status, _) = server.curl("/v1/tables", "", &["-d", table]);
+    assert_eq!(status, 201);
+    server.signal("TERM");
+    server.ended();
     assert!(place.ok("inspect").contains('t'));
 }
 
 #[test]
 fn with_auth_the_first_key_is_shown_once_and_everybody_else_is_turned_away() {
     let place = Place::new();
-    std::fs::write(place.path("tandem.toml"), "").unwrap();
-    let begin = || {
-        let mut server = Command::new(env!("CARGO_BIN_EXE_tandem"))
-            .args(["serve", "--config", "tandem.toml"])
-            .args(["--listen", "127.0.0.1:0", "--until-input-ends"])
-            .current_dir(place.path("."))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(server.stdout.take().unwrap());
-        let mut key = None;
-        loop {
-            let mut line = String::new();
-            assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
-            if let Some(shown) = line.strip_prefix("the first API key, shown this once: ") {
-                key = Some(shown.trim().to_owned());
-            }
-            if let Some(url) = line.strip_prefix("listening on ") {
-                return (server, out, key, url.trim().to_owned());
-            }
-        }
-    };
-    let status = |url: &str, key: Option<&str>| {
-        let mut curl = Command::new("curl");
-        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]);
-        if let Some(key) = key {
-            curl.args(["-H", &format!("authorization: Bearer {key}")]);
-        }
-        let ran = curl.arg(format!("{url}/v1/status")).output().unwrap();
-        String::from_utf8(ran.stdout).unwrap()
-    };
-    let (mut server, out, key, url) = begin();
-    let key = key.unwrap();
-    assert_eq!(status(&url, Some(&key)), "200");
-    assert_eq!(status(&url, None), "401");
+    place.write("tandem.toml", "");
+    let begin = || Serving::start(&place, &["--config", "tandem.toml"]);
+    let status = |server: &Serving, key: &str| server.curl("/v1/status", key, &[]).0;
+    let server = begin();
+    let key = server.key().to_owned();
+    assert_eq!(status(&server, &key), 200);
+    assert_eq!(status(&server, ""), 401);
     // The key was kept before it was shown: also when the server does not come to its end.
-    server.kill().unwrap();
-    server.wait().unwrap();
-    drop(out);
+    server.kill();
     // It is kept, and not shown again.
-    let (mut server, out, again, url) = begin();
-    assert_eq!(again, None);
-    assert_eq!(status(&url, Some(&key)), "200");
-    server.kill().unwrap();
-    server.wait().unwrap();
-    drop(out);
+    let server = begin();
+    assert_eq!(server.keys, []);
+    assert_eq!(status(&server, &key), 200);
+    server.kill();
+}
+
+/// A backup is made of a server that runs, and restored by the command.
+#[test]
+fn a_backup_made_over_http_is_restored_to_the_same_rows() {
+    let place = Place::new();
+    place.write("tandem.toml", "[storage]\nbackups = \"backups\"\n");
+    let server = Serving::start(&place, &["--config", "tandem.toml"]);
+    let ask = |path: &str, more: &[&str]| server.curl(path, server.key(), more);
+    let table =
+        r#"{"name":"cities","fields":[{"name":"id","type":"int"},{"name":"name","type":"text"}]}"#;
+    assert_eq!(ask("/v1/tables", &["-d", table]).0, 201);
+    let rows = r#"[{"id":1,"name":"Oulu"},{"id":2,"name":"Turku"}]"#;
+    assert_eq!(ask("/v1/tables/cities/rows", &["-d", rows]).0, 201);
+    let made = ask("/v1/admin/backups", &["-d", r#"{"name":"monday"}"#]);
+    assert_eq!(made.0, 201, "{}", made.1);
+    let late = r#"{"id":3,"name":"Vaasa"}"#;
+    assert_eq!(ask("/v1/tables/cities/rows", &["-d", late]).0, 201);
+    place.ok("restore backups/default/monday restored");
+    server.end();
+    let rows = |folder: &str| place.ok(&format!("query --db {folder} cities --format csv"));
+    assert_eq!(rows("restored"), "id,name\n1,Oulu\n2,Turku\n");
+    assert_eq!(rows("tandem-data"), "id,name\n1,Oulu\n2,Turku\n3,Vaasa\n");
 }

@@ -103,6 +103,51 @@ impl Default for AuthOptions {
     }
 }
 
+impl AuthOptions {
+    /// Tokens of an issuer for an audience, signed with these keys; all else as it is when nothing is said.
+    pub fn tokens(
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+        keys: impl IntoIterator<Item = KeyOptions>,
+    ) -> Self {
+        Self {
+            issuer: Some(issuer.into()),
+            audience: Some(audience.into()),
+            keys: keys.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl KeyOptions {
+    /// A shared secret of HS256.
+    pub fn shared(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            secret: Some(secret.into()),
+            ..Self::without_key(id, Algorithm::Hs256)
+        }
+    }
+
+    /// A public key of another algorithm, as PEM.
+    pub fn public(id: impl Into<String>, algorithm: Algorithm, pem: impl Into<String>) -> Self {
+        Self {
+            public_key: Some(pem.into()),
+            ..Self::without_key(id, algorithm)
+        }
+    }
+
+    fn without_key(id: impl Into<String>, algorithm: Algorithm) -> Self {
+        Self {
+            id: id.into(),
+            algorithm,
+            secret: None,
+            secret_file: None,
+            public_key: None,
+            public_key_file: None,
+        }
+    }
+}
+
 /// A key that tokens are signed with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,19 +28,7 @@ impl Tenants for One {
 
 fn setting() -> (Auth, Arc<ManualClock>, One) {
     let clock = Arc::new(ManualClock::new(BEGIN * 1_000_000));
-    let options = AuthOptions {
-        issuer: Some("me".into()),
-        audience: Some("you".into()),
-        keys: vec![KeyOptions {
-            id: "k".into(),
-            algorithm: Algorithm::Hs256,
-            secret: Some(SECRET.into()),
-            secret_file: None,
-            public_key: None,
-            public_key_file: None,
-        }],
-        ..AuthOptions::default()
-    };
+    let options = AuthOptions::tokens("me", "you", [KeyOptions::shared("k", SECRET)]);
     let auth = Auth::with_clock(&options, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
     let server = Arc::new(SyncServer::new(Database::new()).unwrap());
     let tenant = Arc::new(Tenant::new(Tenant::DEFAULT, server));

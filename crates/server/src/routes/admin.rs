@@ -8,14 +8,13 @@ use common::schema::Schema;
 use common::{Error, RecordId, Result, Text, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use syncdb::sync::protocol::is_system;
 use syncdb::{EntryId, LedgerEntry, LedgerQuery, RevertOptions, VersionInUse};
 
 use crate::auth::{ApiKeyOptions, Caller, Scope};
 use crate::call::{Answered, Call};
-use crate::negotiate::Reply;
-use crate::openapi::{Group, Operation};
+use crate::negotiate::{Reply, object};
+use crate::openapi::{Group, Operation, reference};
 
 /// Most entries of one answer.
 const ENTRIES_MAX: usize = 1_000;
@@ -24,7 +23,6 @@ const ENTRIES_DEFAULT: usize = 100;
 
 #[expect(clippy::too_many_lines, reason = "a list of routes")]
 pub(super) fn group() -> Group {
-    let object = || json!({ "type": "object" });
     Group::new("administration")
         .route(
             Method::GET,
@@ -35,7 +33,12 @@ pub(super) fn group() -> Group {
                 "Replicas, their versions and how far each has read",
             )
             .needs(Scope::Admin)
-            .gives(200, "What was found or done", object()),
+            .query("after", "The `next` of the page before")
+            .query(
+                "limit",
+                "Most entries, 1 to 1,000; 100 where nothing is said",
+            )
+            .gives(200, "What was found or done", reference("Clients")),
         )
         .route(
             Method::GET,
@@ -43,7 +46,15 @@ pub(super) fn group() -> Group {
             conflicts,
             Operation::new("listConflicts", "Conflicts and how they were resolved")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .query("table", "Name of a table")
+                .query("column", "Name of a column")
+                .query("replica", "Name of a replica")
+                .query("after", "The `next` of the page before")
+                .query(
+                    "limit",
+                    "Most entries, 1 to 1,000; 100 where nothing is said",
+                )
+                .gives(200, "What was found or done", reference("Conflicts")),
         )
         .route(
             Method::GET,
@@ -51,7 +62,7 @@ pub(super) fn group() -> Group {
             conflict,
             Operation::new("getConflict", "One conflict")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .gives(200, "What was found or done", reference("Conflict")),
         )
         .route(
             Method::POST,
@@ -59,8 +70,8 @@ pub(super) fn group() -> Group {
             revert,
             Operation::new("revertConflict", "Write what a conflict had put aside")
                 .needs(Scope::Admin)
-                .takes(object())
-                .gives(200, "What was found or done", object()),
+                .may_take(reference("RevertConflict"))
+                .gives(200, "What was found or done", reference("Reverted")),
         )
         .route(
             Method::GET,
@@ -68,7 +79,12 @@ pub(super) fn group() -> Group {
             explain,
             Operation::new("explainRow", "Where the values of a row came from")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .needs_query("table", "Name of a table")
+                .needs_query(
+                    "key",
+                    "The key as JSON: a value, or a list of them; what is no JSON is a text",
+                )
+                .gives(200, "What was found or done", reference("RowExplanation")),
         )
         .route(
             Method::GET,
@@ -76,7 +92,16 @@ pub(super) fn group() -> Group {
             rejected,
             Operation::new("listRejected", "Mutations that were refused, and why")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .query("after", "The `next` of the page before")
+                .query(
+                    "limit",
+                    "Most entries, 1 to 1,000; 100 where nothing is said",
+                )
+                .gives(
+                    200,
+                    "What was found or done",
+                    reference("RejectedMutations"),
+                ),
         )
         .route(
             Method::GET,
@@ -87,7 +112,7 @@ pub(super) fn group() -> Group {
                 "Tables and the versions of the application that are in use",
             )
             .needs(Scope::Admin)
-            .gives(200, "What was found or done", object()),
+            .gives(200, "What was found or done", reference("Schemas")),
         )
         .route(
             Method::GET,
@@ -95,7 +120,7 @@ pub(super) fn group() -> Group {
             keys,
             Operation::new("listKeys", "API keys, without their secrets")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .gives(200, "What was found or done", reference("ApiKeys")),
         )
         .route(
             Method::POST,
@@ -106,8 +131,8 @@ pub(super) fn group() -> Group {
                 "Make an API key; its secret is in this answer and nowhere else",
             )
             .needs(Scope::Admin)
-            .takes(object())
-            .gives(201, "What was found or done", object()),
+            .takes(reference("CreateApiKey"))
+            .gives(201, "What was found or done", reference("NewApiKey")),
         )
         .route(
             Method::DELETE,
@@ -115,7 +140,7 @@ pub(super) fn group() -> Group {
             revoke_key,
             Operation::new("revokeKey", "Revoke an API key")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .gives(200, "What was found or done", reference("ApiKey")),
         )
         .route(
             Method::GET,
@@ -123,7 +148,12 @@ pub(super) fn group() -> Group {
             audit,
             Operation::new("audit", "What was administered, by whom, and how it went")
                 .needs(Scope::Admin)
-                .gives(200, "What was found or done", object()),
+                .query("before", "The `next` of the page before")
+                .query(
+                    "limit",
+                    "Most entries, 1 to 1,000; 100 where nothing is said",
+                )
+                .gives(200, "What was found or done", reference("Audit")),
         )
         .route(
             Method::POST,
@@ -134,34 +164,38 @@ pub(super) fn group() -> Group {
                 "Drop the part of the log that no active replica needs",
             )
             .needs(Scope::Admin)
-            .gives(200, "What was found or done", object()),
+            .gives(200, "What was found or done", reference("Pruned")),
         )
 }
 
 /// Answers with what was found.
-fn found(what: &impl Serialize) -> Answered {
+pub(super) fn found(what: &impl Serialize) -> Answered {
     Ok(Reply::json(StatusCode::OK, what)?.into_response())
 }
 
 /// The JSON of a body; without one, what the default is.
-fn body<T: DeserializeOwned + Default>(call: &Call) -> Result<T> {
+pub(super) fn body<T: DeserializeOwned + Default>(call: &Call) -> Result<T> {
     if call.body.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&call.body).map_err(|error| Error::invalid(format!("the body: {error}")))
+    object(&call.body)
 }
 
 /// A list, with what to say for the next page where there is more.
 #[derive(Serialize)]
-struct Page<T> {
-    entries: Vec<T>,
+pub(super) struct Page<T> {
+    pub(super) entries: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 impl<T> Page<T> {
     /// The first of `all`, and what the one after them is called.
-    fn of(all: impl IntoIterator<Item = T>, limit: usize, name: impl Fn(&T) -> String) -> Self {
+    pub(super) fn of(
+        all: impl IntoIterator<Item = T>,
+        limit: usize,
+        name: impl Fn(&T) -> String,
+    ) -> Self {
         let mut entries: Vec<T> = all.into_iter().take(limit + 1).collect();
         let more = entries.len() > limit;
         entries.truncate(limit);
@@ -170,7 +204,7 @@ impl<T> Page<T> {
     }
 }
 
-fn limit(asked: Option<usize>) -> Result<usize> {
+pub(super) fn limit(asked: Option<usize>) -> Result<usize> {
     match asked {
         None => Ok(ENTRIES_DEFAULT),
         Some(limit @ 1..=ENTRIES_MAX) => Ok(limit),
@@ -182,9 +216,9 @@ fn limit(asked: Option<usize>) -> Result<usize> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PageOf {
-    after: Option<Text>,
-    limit: Option<usize>,
+pub(super) struct PageOf {
+    pub(super) after: Option<Text>,
+    pub(super) limit: Option<usize>,
 }
 
 fn clients(call: &Call) -> Answered {
@@ -274,7 +308,7 @@ fn revert(call: &Call) -> Answered {
 }
 
 /// Does what is to be in the audit.
-fn recorded<T>(
+pub(super) fn recorded<T>(
     call: &Call,
     action: &str,
     target: &str,

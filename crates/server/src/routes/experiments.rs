@@ -30,31 +30,46 @@ pub(super) fn group() -> Group {
             Method::GET,
             "/v1/experiments",
             list,
-            reading("listExperiments", "Experiments"),
+            reading("listExperiments", "Experiments", None, "Experiments"),
         )
         .route(
             Method::POST,
             "/v1/experiments/outcomes",
             outcomes,
-            writing("recordOutcomes", "Note what units brought"),
+            writing(
+                "recordOutcomes",
+                "Note what units brought",
+                Some("RecordOutcomes"),
+                "OutcomesNoted",
+            ),
         )
         .route(
             Method::GET,
             "/v1/experiments/{name}",
             describe,
-            reading("describeExperiment", "An experiment"),
+            reading("describeExperiment", "An experiment", None, "Experiment"),
         )
         .route(
             Method::PUT,
             "/v1/experiments/{name}",
             keep,
-            writing("putExperiment", "Keep the definition of an experiment"),
+            writing(
+                "putExperiment",
+                "Keep the definition of an experiment",
+                Some("PutExperiment"),
+                "Experiment",
+            ),
         )
         .route(
             Method::POST,
             "/v1/experiments/{name}/assign",
             assign,
-            reading("assignUnits", "The variants of units"),
+            reading(
+                "assignUnits",
+                "The variants of units",
+                Some("AssignUnits"),
+                "Assignments",
+            ),
         )
         .route(
             Method::POST,
@@ -63,6 +78,8 @@ pub(super) fn group() -> Group {
             writing(
                 "exposeUnits",
                 "The variants of units, and note that they met them",
+                Some("AssignUnits"),
+                "Exposures",
             ),
         )
         .route(
@@ -72,7 +89,11 @@ pub(super) fn group() -> Group {
             reading(
                 "reportExperiment",
                 "What follows from exposures and outcomes",
-            ),
+                Some("ReportExperiment"),
+                "ExperimentReport",
+            )
+            .also_gives("text/markdown")
+            .also_gives("image/svg+xml"),
         )
 }
 

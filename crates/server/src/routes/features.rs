@@ -14,7 +14,7 @@ use vectordb::feature::{Definitions, Entity, FeatureStore, FeatureView, ViewDefi
 
 pub(super) use self::retrieval::{Part, numbers_of, retrieval_of};
 pub(super) use self::when::{When, time};
-use super::serving::{Access, json, key_table, limits, parse, reading, require, writing};
+use super::serving::{Access, json, key_table, limits, making, parse, reading, require, writing};
 use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
@@ -26,13 +26,23 @@ pub(super) fn group() -> Group {
             Method::GET,
             "/v1/features",
             list,
-            reading("listFeatures", "Entities and feature views"),
+            reading(
+                "listFeatures",
+                "Entities and feature views",
+                None,
+                "Features",
+            ),
         )
         .route(
             Method::GET,
             "/v1/features/definitions",
             definitions,
-            reading("getFeatureDefinitions", "Definitions of entities and views"),
+            reading(
+                "getFeatureDefinitions",
+                "Definitions of entities and views",
+                None,
+                "FeatureDefinitions",
+            ),
         )
         .route(
             Method::PUT,
@@ -41,31 +51,48 @@ pub(super) fn group() -> Group {
             writing(
                 "applyFeatureDefinitions",
                 "Create what is new of these definitions, and alter what differs",
+                Some("FeatureDefinitions"),
+                "FeaturesApplied",
             ),
         )
         .route(
             Method::GET,
             "/v1/features/tags",
             tags,
-            reading("listFeatureTags", "Points in time that have names"),
+            reading(
+                "listFeatureTags",
+                "Points in time that have names",
+                None,
+                "FeatureTags",
+            ),
         )
         .route(
             Method::POST,
             "/v1/features/tags",
             tag,
-            writing("createFeatureTag", "Name the present point in time"),
+            making(
+                "createFeatureTag",
+                "Name the present point in time",
+                Some("CreateFeatureTag"),
+                "FeatureTag",
+            ),
         )
         .route(
             Method::GET,
             "/v1/features/views/{view}",
             describe,
-            reading("describeFeatureView", "What a view is"),
+            reading("describeFeatureView", "What a view is", None, "FeatureView"),
         )
         .route(
             Method::DELETE,
             "/v1/features/views/{view}",
             remove,
-            writing("dropFeatureView", "Drop a view with its events"),
+            writing(
+                "dropFeatureView",
+                "Drop a view with its events",
+                None,
+                "Dropped",
+            ),
         );
     lineage::add(training::add(retrieval::add(events::add(group))))
 }

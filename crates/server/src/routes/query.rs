@@ -56,7 +56,7 @@ pub(super) fn group() -> Group {
             query,
             Operation::new("query", "Rows or groups of a table, or how a question would be answered")
                 .takes(reference("Query"))
-                .gives(200, "A page of rows", page())
+                .gives(200, "A page of rows, or the plan", json!({ "anyOf": [page(), reference("Plan")] }))
                 .gives_protobuf(),
         )
 }

@@ -33,9 +33,9 @@ pub(super) fn group() -> Group {
                 .needs(Scope::Write)
                 .in_turn()
                 .header("Idempotency-Key", "Made again within 24 hours, the request is answered as before and writes nothing")
-                .takes(json!({ "oneOf": [reference("Row"), { "type": "array", "items": reference("Row") }] }))
+                .takes(json!({ "anyOf": [reference("Row"), { "type": "array", "items": reference("Row") }] }))
                 .takes_protobuf()
-                .gives(201, "The row with its defaults; of several, keys and tags", json!({ "oneOf": [reference("Row"), reference("Written")] })),
+                .gives(201, "The row with its defaults; of several, keys and tags", json!({ "anyOf": [reference("Row"), reference("Written")] })),
         )
         .route(
             Method::GET,

@@ -25,8 +25,8 @@ use syncdb::Permission;
 use crate::auth::{Caller, Scope};
 use crate::call::Answered;
 use crate::limits::{ANSWER_BYTES_MAX, OPERATIONS_MAX};
-use crate::negotiate::names;
-use crate::openapi::Operation;
+use crate::negotiate::{names, object};
+use crate::openapi::{Operation, reference};
 use crate::problem::Problem;
 
 /// Most rows, ids, events or units in one request.
@@ -69,24 +69,51 @@ pub(super) fn require(
     )))
 }
 
-/// What the document says of a route that reads.
-pub(super) fn reading(id: &'static str, summary: &'static str) -> Operation {
-    let object = || serde_json::json!({ "type": "object" });
-    Operation::new(id, summary)
-        .takes(object())
-        .gives(200, "The answer", object())
+/// What the document says of a route that reads: the schemas of its body, where it takes one, and of its answer.
+pub(super) fn reading(
+    id: &'static str,
+    summary: &'static str,
+    takes: Option<&str>,
+    gives: &str,
+) -> Operation {
+    let operation = Operation::new(id, summary).gives(200, "The answer", reference(gives));
+    match takes {
+        Some(takes) => operation.takes(reference(takes)),
+        None => operation,
+    }
 }
 
 /// What the document says of a route that changes something.
-pub(super) fn writing(id: &'static str, summary: &'static str) -> Operation {
-    reading(id, summary).needs(Scope::Write)
+pub(super) fn writing(
+    id: &'static str,
+    summary: &'static str,
+    takes: Option<&str>,
+    gives: &str,
+) -> Operation {
+    reading(id, summary, takes, gives).needs(Scope::Write)
+}
+
+/// What the document says of a route that makes something.
+pub(super) fn making(
+    id: &'static str,
+    summary: &'static str,
+    takes: Option<&str>,
+    gives: &str,
+) -> Operation {
+    let operation = Operation::new(id, summary).needs(Scope::Write).gives(
+        201,
+        "What was made",
+        reference(gives),
+    );
+    match takes {
+        Some(takes) => operation.takes(reference(takes)),
+        None => operation,
+    }
 }
 
 /// What the body says.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| Error::invalid(format!("the body of the request: {error}")))
+    object(if body.is_empty() { b"{}" } else { body })
 }
 
 /// An answer as JSON.

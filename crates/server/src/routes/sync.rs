@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 use syncdb::Status;
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire;
@@ -14,7 +13,7 @@ use crate::access::Access;
 use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::negotiate::{JSON, Reply, names};
-use crate::openapi::{Group, Operation};
+use crate::openapi::{Group, Operation, reference};
 
 const OCTETS: &str = "application/octet-stream";
 
@@ -26,8 +25,9 @@ pub(super) fn group() -> Group {
             sync,
             Operation::new("sync", "A frame of the sync protocol for a frame")
                 .takes_bytes(OCTETS)
-                .takes(json!({ "type": "object" }))
-                .gives(200, "The answer's frame", json!({ "type": "object" })),
+                .takes(reference("SyncFrame"))
+                .gives(200, "The answer's frame", reference("SyncFrame"))
+                .also_gives(OCTETS),
         )
         .route(
             Method::GET,
@@ -36,7 +36,7 @@ pub(super) fn group() -> Group {
             Operation::new("status", "Rows, last commit, clients and conflicts").gives(
                 200,
                 "What the server has",
-                json!({ "type": "object" }),
+                reference("Status"),
             ),
         )
 }

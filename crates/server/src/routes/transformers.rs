@@ -10,7 +10,7 @@ use vectordb::transform::{ColumnPlan, ColumnTransformer, Matrix, StepPlan, Steps
 
 use super::features::{Part, When, keys_of, numbers_of, retrieval_of, store_of, view_of};
 use super::serving::{
-    Access, ROWS_MAX, check_count, created, ids_of, json, parse, reading, rows_of, table, writing,
+    Access, ROWS_MAX, check_count, created, ids_of, json, making, parse, reading, rows_of, table,
 };
 use crate::auth::Caller;
 use crate::call::{Answered, Call};
@@ -30,25 +30,45 @@ pub(super) fn group() -> Group {
             Method::GET,
             "/v1/transformers",
             list,
-            reading("listTransformers", "Fitted transformers"),
+            reading(
+                "listTransformers",
+                "Fitted transformers",
+                None,
+                "Transformers",
+            ),
         )
         .route(
             Method::POST,
             "/v1/transformers",
             fit,
-            writing("fitTransformer", "Fit a transformer and keep it"),
+            making(
+                "fitTransformer",
+                "Fit a transformer and keep it",
+                Some("FitTransformer"),
+                "TransformerMade",
+            ),
         )
         .route(
             Method::GET,
             "/v1/transformers/{name}",
             describe,
-            reading("describeTransformer", "A fitted transformer"),
+            reading(
+                "describeTransformer",
+                "A fitted transformer",
+                None,
+                "Transformer",
+            ),
         )
         .route(
             Method::POST,
             "/v1/transformers/{name}/transform",
             transform,
-            reading("transformRows", "Transform rows"),
+            reading(
+                "transformRows",
+                "Transform rows",
+                Some("TransformRows"),
+                "TransformedRows",
+            ),
         )
 }
 

@@ -16,7 +16,7 @@ use vectordb::{
 };
 
 use self::allowed::Allowed;
-use super::serving::{Access, created, json, parse, reading, require, writing};
+use super::serving::{Access, created, json, making, parse, reading, require, writing};
 use crate::auth::Caller;
 use crate::call::{Answered, Call};
 use crate::openapi::Group;
@@ -33,28 +33,42 @@ pub(super) fn group() -> Group {
             reading(
                 "listVectorCollections",
                 "The vector collections of which the caller may see something",
+                None,
+                "VectorCollections",
             ),
         )
         .route(
             Method::POST,
             "/v1/vectors",
             create,
-            writing(
+            making(
                 "createVectorCollection",
                 "Make a collection, or index the vectors of a table",
+                Some("CreateVectorCollection"),
+                "VectorCollection",
             ),
         )
         .route(
             Method::GET,
             "/v1/vectors/{collection}",
             describe,
-            reading("describeVectorCollection", "What a collection is"),
+            reading(
+                "describeVectorCollection",
+                "What a collection is",
+                None,
+                "VectorCollection",
+            ),
         )
         .route(
             Method::DELETE,
             "/v1/vectors/{collection}",
             remove,
-            writing("dropVectorCollection", "Drop a collection with its rows"),
+            writing(
+                "dropVectorCollection",
+                "Drop a collection with its rows",
+                None,
+                "Dropped",
+            ),
         )
         .route(
             Method::POST,
@@ -63,6 +77,8 @@ pub(super) fn group() -> Group {
             writing(
                 "rebuildVectorIndexes",
                 "Build the indexes of a collection again, perhaps with other options",
+                Some("RebuildVectorIndexes"),
+                "VectorCollection",
             ),
         );
     search::add(points::add(group))

@@ -91,7 +91,7 @@ fn t46_r18_nothing_of_one_tenant_reaches_the_other_in_ten_thousand_operations() 
             operations += 1;
         }
         operations += 1;
-        match below(14) {
+        match below(16) {
             0..=4 => {
                 // A replica is one principal's: the tablet's is a key.
                 let token = [&both.tokens, &both.keys][device];
@@ -168,6 +168,33 @@ fn t46_r18_nothing_of_one_tenant_reaches_the_other_in_ten_thousand_operations() 
                 let answer = both.ask(tenant, "PUT", &path, &row, by_key);
                 assert!(answer.status < 300, "{}", answer.text());
                 both.ask(tenant, "PATCH", &path, r#"{"nothing": 1}"#, by_key);
+            }
+            13 => {
+                let body = json!({
+                    "name": "places", "vectors": [{ "dimension": 2, "metric": "euclidean" }],
+                    "metadata": [{ "name": "text", "type": "text" }],
+                });
+                both.ask(tenant, "POST", "/v1/vectors", &body.to_string(), by_key);
+                let at = [below(10), below(10)];
+                let point = json!({ "id": below(50), "vector": at, "text": word });
+                let body = json!({ "points": [point] }).to_string();
+                let path = "/v1/vectors/places/points";
+                let answer = both.ask(tenant, "POST", path, &body, by_key);
+                assert_eq!(answer.status, 200, "{}", answer.text());
+            }
+            14 => {
+                // Before the first point there is no collection.
+                let body = json!({ "vector": [below(10), below(10)], "k": 50 }).to_string();
+                both.ask(tenant, "POST", "/v1/vectors/places/search", &body, by_key);
+                let filter = format!("text == '{}'", WORDS[1 - tenant]);
+                let body = json!({ "vector": [0, 0], "k": 50, "filter": filter }).to_string();
+                let path = "/v1/vectors/places/search";
+                let answer = both.ask(tenant, "POST", path, &body, by_key);
+                let found = answer.status == 200 && answer.json()["hits"] != json!([]);
+                assert!(!found, "{}", answer.text());
+                both.ask(tenant, "GET", "/v1/vectors", "", by_key);
+                both.ask(tenant, "GET", "/v1/features", "", by_key);
+                both.ask(tenant, "GET", "/v1/experiments", "", by_key);
             }
             _ => {
                 // What only the other has is found by nobody here.

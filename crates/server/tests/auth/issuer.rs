@@ -92,15 +92,9 @@ impl Signer {
     }
 
     pub(crate) fn options(&self) -> KeyOptions {
-        let is_shared = self.algorithm == Algorithm::Hs256;
-        let given = |this: bool| this.then(|| self.public.clone());
-        KeyOptions {
-            id: self.id.clone(),
-            algorithm: self.algorithm,
-            secret: given(is_shared),
-            secret_file: None,
-            public_key: given(!is_shared),
-            public_key_file: None,
+        match self.algorithm {
+            Algorithm::Hs256 => KeyOptions::shared(&self.id, &self.public),
+            algorithm => KeyOptions::public(&self.id, algorithm, &self.public),
         }
     }
 

@@ -6,6 +6,8 @@
 )]
 
 mod administration;
+#[path = "../shared/described.rs"]
+mod described;
 mod isolation;
 mod issuer;
 mod jwks;

@@ -14,6 +14,7 @@ use syncdb::{SyncServer, SyncServerOptions, Transport};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::described::{Exchange, described};
 use crate::issuer::{AUDIENCE, ISSUER, Signer};
 
 /// What no byte of an answer to the other tenant may hold.
@@ -31,12 +32,7 @@ pub(crate) struct Site {
 
 /// Tokens of one key.
 pub(crate) fn options(keys: Vec<KeyOptions>) -> AuthOptions {
-    AuthOptions {
-        issuer: Some(ISSUER.to_owned()),
-        audience: Some(AUDIENCE.to_owned()),
-        keys,
-        ..AuthOptions::default()
-    }
+    AuthOptions::tokens(ISSUER, AUDIENCE, keys)
 }
 
 /// Notes: whose, what, where.
@@ -110,7 +106,17 @@ impl Site {
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Answer {
-        ask(self.address, method, path, token, body.as_bytes())
+        let answer = ask(self.address, method, path, token, body.as_bytes());
+        let described = described(|| ask(self.address, "GET", "/openapi.json", None, b"").json());
+        described.check(&Exchange {
+            method,
+            path,
+            sent: body.as_bytes(),
+            status: answer.status,
+            media: answer.media(),
+            got: &answer.body,
+        });
+        answer
     }
 
     /// As who has these credentials.
@@ -140,6 +146,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    fn media(&self) -> &str {
+        let mut lines = self.head.lines();
+        let media = lines.find_map(|line| line.strip_prefix("content-type: "));
+        media.unwrap_or_default()
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -2,9 +2,14 @@
 
 use std::io::Write as _;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
+use server::ServeOptions;
+use server::http::HttpTransport;
+use syncdb::sync::protocol::{Scope, frame_limits};
+use syncdb::sync::wire::{self, Frame};
+use syncdb::{SyncDb, SyncServerOptions};
 
-use crate::support::{Running, run};
+use crate::support::{Running, notes, run, run_with};
 
 /// Bytes of memory that this process has.
 fn resident() -> usize {
@@ -42,6 +47,12 @@ const PATHS: [&str; 5] = [
     "/v1/transaction",
 ];
 
+/// How often each payload is sent; the soak says more by `TANDEMDB_HOSTILE_ROUNDS`.
+fn rounds() -> usize {
+    let said = std::env::var("TANDEMDB_HOSTILE_ROUNDS").ok();
+    said.map_or(10, |rounds| rounds.parse().unwrap())
+}
+
 /// R14: bombs, announced lengths, nesting, batches.
 #[test]
 fn t48_hostile_payloads_cost_bounded_memory() {
@@ -74,7 +85,7 @@ fn t48_hostile_payloads_cost_bounded_memory() {
     let wide = json!({ "filter": { "and": vec!["true"; 5_000] } }).to_string();
     let long = vec![b'x'; (8 << 20) + 1];
     let before = resident();
-    for _ in 0..5 {
+    for _ in 0..rounds() {
         for path in PATHS {
             assert_eq!(
                 post(&running, path, &[("content-encoding", "gzip")], &gzip),
@@ -134,6 +145,62 @@ fn t48_hostile_payloads_cost_bounded_memory() {
     assert!(grown <= 64 << 20, "grew by {grown} bytes");
     assert_eq!(running.server.digest().unwrap(), digest);
     assert_eq!(running.get("/healthz").text(), "ok");
+    running.end();
+}
+
+/// A replica that asks for 100,000 parts of the rows, as bytes and as JSON.
+#[test]
+fn a_hundred_thousand_subscriptions_are_refused() {
+    // So much that the body itself is none too large.
+    let options = ServeOptions {
+        body_bytes_max: 32 << 20,
+        ..ServeOptions::default()
+    };
+    let running = run_with(notes(), SyncServerOptions::default(), options);
+    let phone = SyncDb::client("phone").unwrap();
+    phone
+        .sync(&mut HttpTransport::new(&running.url()).unwrap())
+        .unwrap();
+    let before = running.server.digest().unwrap();
+    let request = phone.session().unwrap().next_message().unwrap().unwrap();
+    let limits = frame_limits();
+    let json = wire::to_json(&request, &limits).unwrap();
+    let mut json: Json = serde_json::from_slice(&json).unwrap();
+    let scopes = json["request"]["scopes"].as_array_mut().unwrap();
+    let scope = scopes[0].clone();
+    *scopes = (0..100_000)
+        .map(|slot| {
+            let mut scope = scope.clone();
+            scope["slot"] = json!(slot);
+            scope
+        })
+        .collect();
+    let json = json.to_string();
+    let Frame::Request(mut read) = wire::decode(&request, &limits).unwrap() else {
+        panic!("it is a request");
+    };
+    let scope = read.scopes[0].clone();
+    let slots = (0..100_000).map(|slot| Scope {
+        slot,
+        ..scope.clone()
+    });
+    read.scopes = slots.collect();
+    let bytes = wire::encode_request(&read).unwrap();
+    let resident_before = resident();
+    for _ in 0..5 {
+        let refused = post(&running, "/v1/sync", &[], json.as_bytes());
+        assert!([400, 413].contains(&refused), "{refused}");
+        let octets = [("content-type", "application/octet-stream")];
+        let answer = running.send("POST", "/v1/sync", &octets, &bytes);
+        assert!([400, 413].contains(&answer.status), "{}", answer.status);
+        answer.problem(answer.status);
+    }
+    let grown = resident().saturating_sub(resident_before);
+    assert!(grown <= 64 << 20, "grew by {grown} bytes");
+    assert_eq!(running.server.digest().unwrap(), before);
+    phone
+        .sync(&mut HttpTransport::new(&running.url()).unwrap())
+        .unwrap();
     running.end();
 }
 

@@ -5,6 +5,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod backups;
+#[path = "../shared/described.rs"]
+mod described;
 mod disk;
 mod hostile;
 mod limits;

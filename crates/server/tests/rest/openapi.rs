@@ -56,3 +56,42 @@ fn every_route_of_the_document_is_there_and_takes_no_other_method() {
     }
     running.end();
 }
+
+/// What a body may have is what the code takes: it names what it knows of when it is given something else.
+#[test]
+fn bodies_have_the_parts_that_the_code_takes() {
+    let running = run();
+    let document = running.get("/openapi.json").ok(200);
+    let mut compared = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let name = schema["$ref"]
+                .as_str()
+                .and_then(|place| place.strip_prefix('#'));
+            let Some(schema) = name.and_then(|place| document.pointer(place)) else {
+                continue;
+            };
+            if schema["additionalProperties"] != false {
+                continue;
+            }
+            let names = schema["properties"].as_object().unwrap().keys();
+            let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
+            let path = path.replace("{table}", "notes").replace("{id}", "0.0");
+            let path = path.replace(['{', '}'], "");
+            let method = method.to_uppercase();
+            let said = running.send(&method, &path, &[], br#"{"no-such-part": 1}"#);
+            let said = said.problem(400);
+            let place = format!("{method} {path}: {said}");
+            let (_, expected) = said
+                .split_once("unknown field `no-such-part`, expected ")
+                .expect(&place);
+            let taken: std::collections::BTreeSet<&str> =
+                expected.split('`').skip(1).step_by(2).collect();
+            assert_eq!(names, taken, "{place}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 25, "{compared}");
+    running.end();
+}

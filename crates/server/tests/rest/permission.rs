@@ -243,6 +243,56 @@ fn questions_are_answered_from_the_rows_that_may_be_seen() {
     running.end();
 }
 
+/// A cursor says where a page ends; whatever is made of it, no page shows more.
+#[test]
+fn a_tampered_cursor_shows_nothing_that_may_not_be_seen() {
+    let running = limited();
+    let digest = running.server.digest().unwrap();
+    let path = "/v1/tables/notes/rows?limit=1&order=-text";
+    let page = running.get(path).ok(200);
+    let cursor = page["cursor"].as_str().unwrap();
+    let seen = |cursor: &str| {
+        let answer = running.get(&format!("{path}&cursor={cursor}"));
+        tells_nothing(&answer);
+        match answer.status {
+            200 => {
+                let page = answer.json();
+                let rows = page["rows"].as_array().unwrap();
+                assert!(rows.iter().all(|row| row["owner"] == "me"), "{page}");
+                true
+            }
+            _ => {
+                answer.problem(400);
+                false
+            }
+        }
+    };
+    assert!(seen(cursor));
+    let (mut taken, mut refused) = (0, 0);
+    for at in 0..cursor.len() {
+        for other in ['A', 'Q', 'z', '9', '_', '~'] {
+            let mut changed: Vec<char> = cursor.chars().collect();
+            changed[at] = other;
+            if seen(&changed.into_iter().collect::<String>()) {
+                taken += 1;
+            } else {
+                refused += 1;
+            }
+        }
+        assert!(!seen(&cursor[..at]) || at == 0, "cut off at {at}");
+    }
+    assert!(refused > taken, "{refused} refused, {taken} taken");
+    // One of another order, and one of another table.
+    let other = running
+        .get("/v1/tables/notes/rows?limit=1&order=-at,-text")
+        .ok(200);
+    seen(other["cursor"].as_str().unwrap());
+    let hidden = format!("/v1/tables/hidden/rows?cursor={cursor}");
+    assert_eq!(running.get(&hidden).status, 404);
+    assert_eq!(running.server.digest().unwrap(), digest);
+    running.end();
+}
+
 #[test]
 fn a_table_of_which_nothing_may_be_seen_is_no_table() {
     let running = limited();

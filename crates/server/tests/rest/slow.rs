@@ -65,6 +65,45 @@ fn t47_slow_peers_are_let_go_and_others_are_answered() {
     running.end();
 }
 
+/// A head that takes too long ends the connection; a body that does is answered, as there is somebody to answer.
+#[test]
+fn a_slow_head_is_cut_off_and_a_slow_body_is_answered_408() {
+    let options = ServeOptions {
+        header_timeout: Duration::from_millis(400),
+        request_timeout: Duration::from_millis(600),
+        ..ServeOptions::default()
+    };
+    let running = run_with(notes(), SyncServerOptions::default(), options);
+    let dripped = |at_once: &str, dripped: &str| {
+        let mut stream = TcpStream::connect(running.address).unwrap();
+        stream.write_all(at_once.as_bytes()).unwrap();
+        for byte in dripped.bytes() {
+            std::thread::sleep(Duration::from_millis(50));
+            if stream.write_all(&[byte]).is_err() {
+                break;
+            }
+        }
+        read_to_end(&mut stream)
+    };
+    let head = dripped("GET /healthz HTTP/1.1\r\nx: ", &"a".repeat(100));
+    assert!(
+        head.is_empty() || head.starts_with("HTTP/1.1 408"),
+        "{head}"
+    );
+    let body = dripped(
+        "POST /v1/tables/notes/rows HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n",
+        &" ".repeat(20),
+    );
+    assert!(body.starts_with("HTTP/1.1 408"), "{body}");
+    assert!(
+        body.contains("content-type: application/problem+json"),
+        "{body}"
+    );
+    assert!(body.contains(r#""status":408"#), "{body}");
+    assert_eq!(running.get("/healthz").text(), "ok");
+    running.end();
+}
+
 /// R16: a peer of HTTP/2 that asks for nothing, and pings and answers pings all the time.
 #[test]
 fn t47_a_peer_that_only_pings_is_let_go() {

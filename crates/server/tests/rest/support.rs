@@ -14,6 +14,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::described::{Exchange, described};
+
 pub(crate) struct Running {
     pub(crate) runtime: Runtime,
     pub(crate) server: Arc<SyncServer>,
@@ -132,12 +134,16 @@ pub(crate) fn run_tenant(tenant: Tenant, options: ServeOptions) -> Running {
 }
 
 impl Running {
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(crate) fn send(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: &[u8],
+        sent: &[u8],
     ) -> Answer {
         let mut request = ureq::http::Request::builder()
             .method(method)
@@ -145,10 +151,10 @@ impl Running {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = if body.is_empty() && method == "GET" {
+        let response = if sent.is_empty() && method == "GET" {
             self.agent.run(request.body(()).unwrap())
         } else {
-            self.agent.run(request.body(body).unwrap())
+            self.agent.run(request.body(sent).unwrap())
         };
         let mut response = response.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let body = response
@@ -157,11 +163,28 @@ impl Running {
             .limit(64 << 20)
             .read_to_vec()
             .unwrap();
-        Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body,
+        };
+        let is_packed = !answer.header("content-encoding").is_empty();
+        if path != "/openapi.json" && !is_packed {
+            let sent = if headers.iter().any(|(name, _)| *name == "content-encoding") {
+                b""
+            } else {
+                sent
+            };
+            described(|| self.get("/openapi.json").json()).check(&Exchange {
+                method,
+                path,
+                sent,
+                status: answer.status,
+                media: answer.header("content-type"),
+                got: &answer.body,
+            });
         }
+        answer
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../shared/described.rs"]
+mod described;
 mod experiments;
 mod features;
 mod hostile;

@@ -10,6 +10,8 @@ use syncdb::SyncServer;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::described::{Exchange, described};
+
 /// What asks a server.
 pub(crate) struct Client {
     address: SocketAddr,
@@ -123,7 +125,24 @@ impl Client {
     pub(crate) fn get_as(&self, path: &str, media: &str) -> Answer {
         let request = self.agent.get(self.url(path)).header("accept", media);
         let request = request.header("authorization", &self.authorization);
-        answer(request.call())
+        self.described("GET", path, "", answer(request.call()))
+    }
+
+    /// The same answer, held against the document.
+    fn described(&self, method: &str, path: &str, sent: &str, got: Answer) -> Answer {
+        let described = described(|| {
+            let document = self.agent.get(self.url("/openapi.json")).call();
+            answer(document).json()
+        });
+        described.check(&Exchange {
+            method,
+            path,
+            sent: sent.as_bytes(),
+            status: got.status,
+            media: &got.media,
+            got: &got.bytes,
+        });
+        got
     }
 
     pub(crate) fn get(&self, path: &str) -> Json {
@@ -135,19 +154,20 @@ impl Client {
     pub(crate) fn delete(&self, path: &str) -> Answer {
         let request = self.agent.delete(self.url(path));
         let request = request.header("authorization", &self.authorization);
-        answer(request.call())
+        self.described("DELETE", path, "", answer(request.call()))
     }
 
     pub(crate) fn put(&self, path: &str, body: &Json) -> Answer {
         let request = self.agent.put(self.url(path));
         let request = request.header("authorization", &self.authorization);
-        answer(request.send(body.to_string()))
+        let body = body.to_string();
+        self.described("PUT", path, &body, answer(request.send(&body)))
     }
 
     pub(crate) fn post_as(&self, path: &str, media: &str, body: &str) -> Answer {
         let request = self.agent.post(self.url(path)).header("accept", media);
         let request = request.header("authorization", &self.authorization);
-        answer(request.send(body))
+        self.described("POST", path, body, answer(request.send(body)))
     }
 
     /// What a request that is in order gives.

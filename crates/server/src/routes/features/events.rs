@@ -28,7 +28,12 @@ pub(super) fn add(group: Group) -> Group {
             Method::POST,
             "/v1/features/views/{view}/events",
             ingest,
-            writing("ingestFeatureEvents", "Bring events in"),
+            writing(
+                "ingestFeatureEvents",
+                "Bring events in",
+                Some("FeatureEvents"),
+                "FeatureEventsTaken",
+            ),
         )
         .route(
             Method::POST,
@@ -37,19 +42,31 @@ pub(super) fn add(group: Group) -> Group {
             reading(
                 "getFeatures",
                 "What is known of entities, each value with its status",
+                Some("GetFeatures"),
+                "FeatureRows",
             ),
         )
         .route(
             Method::POST,
             "/v1/features/views/{view}/history",
             history,
-            reading("getFeatureHistory", "All events of an entity"),
+            reading(
+                "getFeatureHistory",
+                "All events of an entity",
+                Some("FeatureKey"),
+                "FeatureHistory",
+            ),
         )
         .route(
             Method::POST,
             "/v1/features/views/{view}/forget",
             forget,
-            writing("forgetFeatures", "Forget all events of entities"),
+            writing(
+                "forgetFeatures",
+                "Forget all events of entities",
+                Some("FeatureKeys"),
+                "FeaturesForgotten",
+            ),
         )
 }
 

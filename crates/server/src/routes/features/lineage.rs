@@ -26,7 +26,7 @@ pub(super) fn add(group: Group) -> Group {
             Method::GET,
             "/v1/features/lineage",
             nodes,
-            reading("listLineage", "All nodes of lineage"),
+            reading("listLineage", "All nodes of lineage", None, "LineageNodes"),
         )
         .route(
             Method::GET,
@@ -35,13 +35,22 @@ pub(super) fn add(group: Group) -> Group {
             reading(
                 "getLineage",
                 "A node with all that it came from and that came of it",
-            ),
+                None,
+                "Lineage",
+            )
+            .also_gives(DOT)
+            .also_gives(OPEN_LINEAGE),
         )
         .route(
             Method::POST,
             "/v1/features/why",
             why,
-            reading("explainFeature", "Why a value is what it is"),
+            reading(
+                "explainFeature",
+                "Why a value is what it is",
+                Some("ExplainFeature"),
+                "FeatureOrigin",
+            ),
         )
 }
 

@@ -31,7 +31,10 @@ pub(super) fn add(group: Group) -> Group {
         reading(
             "retrieveFeatures",
             "Features of entities as rows of a matrix, as JSON or as an Arrow stream",
-        ),
+            Some("RetrieveFeatures"),
+            "FeatureMatrix",
+        )
+        .also_gives(ARROW),
     )
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use vectordb::feature::{EVENT_COLUMN, KnownAt, Times, TrainingSet};
 
 use super::super::serving::{
-    Access, accepts, check_count, created, json, parse, reading, rows_of, table, writing,
+    Access, accepts, check_count, created, json, making, parse, reading, rows_of, table,
 };
 use super::retrieval::{ARROW, Stored, arrow, rows_with};
 use super::when::time;
@@ -25,8 +25,8 @@ const ROWS_MAX: usize = 100_000;
 
 pub(super) fn add(group: Group) -> Group {
     group
-        .route(Method::POST, "/v1/features/training-sets", create, writing("createTrainingSet", "Read features as of the time of each row, under an id that gives the same for ever"))
-        .route(Method::GET, "/v1/features/training-sets/{id}", again, reading("getTrainingSet", "Make a training set again"))
+        .route(Method::POST, "/v1/features/training-sets", create, making("createTrainingSet", "Read features as of the time of each row, under an id that gives the same for ever", Some("CreateTrainingSet"), "TrainingSetMade"))
+        .route(Method::GET, "/v1/features/training-sets/{id}", again, reading("getTrainingSet", "Make a training set again", None, "TrainingSet").also_gives(LINES).also_gives(ARROW))
 }
 
 #[derive(Deserialize)]

@@ -29,31 +29,51 @@ pub(super) fn add(group: Group) -> Group {
             Method::POST,
             "/v1/vectors/{collection}/points",
             upsert,
-            writing("upsertPoints", "Write points: all of them or none"),
+            writing(
+                "upsertPoints",
+                "Write points: all of them or none",
+                Some("UpsertPoints"),
+                "PointsWritten",
+            ),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/points/get",
             get,
-            reading("getPoints", "Points by id"),
+            reading("getPoints", "Points by id", Some("GetPoints"), "Points"),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/points/delete",
             delete,
-            writing("deletePoints", "Delete points by id or by filter"),
+            writing(
+                "deletePoints",
+                "Delete points by id or by filter",
+                Some("DeletePoints"),
+                "PointsWritten",
+            ),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/points/scroll",
             scroll,
-            reading("scrollPoints", "A page of points in the order of their ids"),
+            reading(
+                "scrollPoints",
+                "A page of points in the order of their ids",
+                Some("ScrollPoints"),
+                "PointsPage",
+            ),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/points/count",
             count,
-            reading("countPoints", "Number of points that pass a filter"),
+            reading(
+                "countPoints",
+                "Number of points that pass a filter",
+                Some("CountPoints"),
+                "PointsCount",
+            ),
         )
 }
 

@@ -29,25 +29,42 @@ pub(super) fn add(group: Group) -> Group {
             reading(
                 "searchVectors",
                 "The points nearest to a vector or to another point",
+                Some("VectorSearch"),
+                "VectorHits",
             ),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/search/batch",
             batch,
-            reading("searchVectorsBatch", "Many searches of one state"),
+            reading(
+                "searchVectorsBatch",
+                "Many searches of one state",
+                Some("VectorSearchBatch"),
+                "VectorHitsBatch",
+            ),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/search/hybrid",
             hybrid,
-            reading("searchVectorsHybrid", "Several searches as one ranking"),
+            reading(
+                "searchVectorsHybrid",
+                "Several searches as one ranking",
+                Some("HybridSearch"),
+                "FusedHits",
+            ),
         )
         .route(
             Method::POST,
             "/v1/vectors/{collection}/search/explain",
             explain,
-            reading("explainVectorSearch", "What a search does"),
+            reading(
+                "explainVectorSearch",
+                "What a search does",
+                Some("VectorSearch"),
+                "SearchExplanation",
+            ),
         )
 }
 
