@@ -24,7 +24,7 @@ Names:
                 noted in qa/ledger.json
   kill          processes that write to a durable database, and replicas that sync, killed 200 times each (--runs: another
                 number), at random and at calls of the operating system; noted likewise
-   hostile       a server that gets each hostile payload 100 times (--runs: another number), and 1,000 live clients that
+  hostile       a server that gets each hostile payload 100 times (--runs: another number), and 1,000 live clients that
                  never read
   churn         vector indexes of 100,000 rows, half of which goes and comes again ten times: recall, reachability and
                 memory (--runs: another number of rows); prints what was found
