@@ -414,7 +414,9 @@ impl PySyncServer {
             database = file.database().clone();
         }
         options.store = kept.store().map(|store| store.id());
-        let server = detached(py, || kept.safely(|| opened(database, options.clone(), &kept)))?;
+        let server = detached(py, || {
+            kept.safely(|| opened(database, options.clone(), &kept))
+        })?;
         let held = Held {
             server: Arc::new(server),
             options,
