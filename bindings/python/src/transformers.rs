@@ -14,7 +14,9 @@ use crate::interchange::{Column, Table, raise, read};
 #[pymodule]
 pub(crate) mod transformers {
     #[pymodule_export]
-    use super::{ColumnTransformer, Encoder, EncoderFit, ImputerFit, ScalerFit, Steps};
+    use super::{
+        ColumnFit, ColumnTransformer, Encoder, EncoderFit, ImputerFit, ScalerFit, Steps, StepsFit,
+    };
 }
 
 /// Either kind of fitted transformation.
@@ -343,6 +345,102 @@ impl ColumnTransformer {
 
     fn __repr__(&self) -> String {
         format!("ColumnTransformer({})", self.0.output_names().join(", "))
+    }
+}
+
+/// Steps that are fitted batch by batch: `plan` is what `Steps.fit` takes. Imputation, then logarithms and clipping, then
+/// scaling can be fitted so, and what learns nothing; other steps say that they cannot.
+#[pyclass(frozen, module = "vectordb.transformers")]
+pub(crate) struct StepsFit(Mutex<transform::StepsFit>);
+
+#[pymethods]
+impl StepsFit {
+    #[new]
+    #[pyo3(signature = (plan, columns), text_signature = "(plan, columns)")]
+    fn new(plan: &Bound<'_, PyAny>, columns: usize) -> PyResult<Self> {
+        let plan: Vec<StepPlan> = read("plan of steps", plan)?;
+        transform::StepsFit::new(&plan, columns)
+            .map(|fit| Self(Mutex::new(fit)))
+            .map_err(raise)
+    }
+
+    /// Takes in one batch of rows.
+    fn partial_fit<'py>(
+        slf: Bound<'py, Self>,
+        rows: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let array = rows_of(rows)?.readonly();
+        let matrix = matrix_of(&array)?;
+        let fit = slf.get();
+        slf.py()
+            .detach(|| fit.0.lock().partial_fit(matrix))
+            .map_err(raise)?;
+        Ok(slf)
+    }
+
+    /// Takes in what another fit has seen.
+    fn merge(&self, other: &Self) -> PyResult<()> {
+        let other = other.0.lock().clone();
+        self.0.lock().merge(&other).map_err(raise)
+    }
+
+    /// What was fitted, as steps.
+    fn finish(&self) -> PyResult<Steps> {
+        self.0.lock().finish().map(Steps).map_err(raise)
+    }
+}
+
+/// Columns that are fitted batch by batch: `plan` is what `ColumnTransformer.fit` takes. A route may have steps that
+/// `StepsFit` takes, and categories; encoding by a target says that it cannot be fitted so.
+#[pyclass(frozen, module = "vectordb.transformers")]
+pub(crate) struct ColumnFit {
+    fit: Mutex<transform::ColumnFit>,
+    plan: ColumnPlan,
+}
+
+#[pymethods]
+impl ColumnFit {
+    #[new]
+    #[pyo3(signature = (plan), text_signature = "(plan)")]
+    fn new(plan: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let plan: ColumnPlan = read("plan of columns", plan)?;
+        let fit = transform::ColumnFit::new(&plan).map_err(raise)?;
+        Ok(Self {
+            fit: Mutex::new(fit),
+            plan,
+        })
+    }
+
+    /// Takes in one batch: a table, as `ColumnTransformer.fit` takes it.
+    fn partial_fit<'py>(
+        slf: Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let Self { fit, plan } = slf.get();
+        let batch = Batch::of(data, &plan.numbers, &plan.texts)?;
+        slf.py()
+            .detach(|| {
+                batch.with(plan.numbers.len(), |numbers, texts| {
+                    fit.lock().partial_fit(numbers, texts)
+                })
+            })
+            .map_err(raise)?;
+        Ok(slf)
+    }
+
+    /// Takes in what another fit has seen.
+    fn merge(&self, other: &Self) -> PyResult<()> {
+        let other = other.fit.lock().clone();
+        self.fit.lock().merge(&other).map_err(raise)
+    }
+
+    /// What was fitted, as columns on their routes.
+    fn finish(&self) -> PyResult<ColumnTransformer> {
+        self.fit
+            .lock()
+            .finish()
+            .map(ColumnTransformer)
+            .map_err(raise)
     }
 }
 

@@ -164,28 +164,72 @@ pub(crate) fn json_of(value: &Value) -> Result<serde_json::Value> {
 }
 
 fn csv(out: &mut dyn Write, columns: &[Text], rows: &[ResultRow]) -> Result<()> {
-    let mut writer = ::csv::Writer::from_writer(out);
-    let failed = |error: ::csv::Error| match error.into_kind() {
-        ::csv::ErrorKind::Io(error) => Error::from(error),
-        other => Error::invalid(format!("{other:?}")),
-    };
-    writer
-        .write_record(columns.iter().map(Text::as_str))
-        .map_err(failed)?;
+    let mut csv = CsvRows::new(out, columns.iter().map(Text::as_str))?;
     for row in rows {
-        let fields = row.iter().map(|value| match value {
-            Value::Null => Ok(String::new()),
-            Value::List(_)
-            | Value::Map(_)
-            | Value::Bytes(_)
-            | Value::Vector(_)
-            | Value::Extension(_) => Ok(json_of(value)?.to_string()),
-            value => Ok(value.to_string()),
-        });
-        writer
-            .write_record(fields.collect::<Result<Vec<_>>>()?)
-            .map_err(failed)?;
+        csv.write(row.iter())?;
     }
-    writer.flush()?;
     Ok(())
+}
+
+/// Rows as lines of CSV below their columns' names.
+///
+/// A missing value is nothing, and an empty text nothing between quotes, so that a reader who looks can tell them apart:
+/// the reason why the lines are not put together by the library that reads them, which cannot say that.
+pub(crate) struct CsvRows<W: Write> {
+    out: W,
+    line: String,
+}
+
+impl<W: Write> CsvRows<W> {
+    pub(crate) fn new<'a>(out: W, columns: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut csv = Self {
+            out,
+            line: String::new(),
+        };
+        for column in columns {
+            csv.push(column);
+        }
+        csv.end()?;
+        Ok(csv)
+    }
+
+    pub(crate) fn write<'a>(&mut self, row: impl IntoIterator<Item = &'a Value>) -> Result<()> {
+        for value in row {
+            match value {
+                Value::Null => self.line.push(','),
+                Value::List(_)
+                | Value::Map(_)
+                | Value::Bytes(_)
+                | Value::Vector(_)
+                | Value::Extension(_) => self.push(&json_of(value)?.to_string()),
+                Value::Text(text) => self.push(text),
+                value => self.push(&value.to_string()),
+            }
+        }
+        self.end()
+    }
+
+    fn push(&mut self, field: &str) {
+        let special = |c: char| matches!(c, ',' | '"' | '\n' | '\r');
+        if field.is_empty() || field.contains(special) {
+            self.line.push('"');
+            self.line.push_str(&field.replace('"', "\"\""));
+            self.line.push('"');
+        } else {
+            self.line.push_str(field);
+        }
+        self.line.push(',');
+    }
+
+    fn end(&mut self) -> Result<()> {
+        // A comma stands after each field, the last one too. A line with nothing on it would be no row.
+        self.line.pop();
+        if self.line.is_empty() {
+            self.line.push_str("\"\"");
+        }
+        self.line.push('\n');
+        self.out.write_all(self.line.as_bytes())?;
+        self.line.clear();
+        Ok(())
+    }
 }

@@ -31,6 +31,10 @@ pub(crate) fn to_value(
         Cell::Missing | Cell::Json(Json::Null) => Ok(None),
         Cell::Text(text) if is_null(text, nulls) => Ok(None),
         Cell::Text(text) => text_to_value(text, ty).map(Some),
+        Cell::Quoted => {
+            let is_text = *ty == FieldType::Text && nulls.iter().all(|null| !null.is_empty());
+            Ok(is_text.then(|| Value::from("")))
+        }
         Cell::Json(Json::String(text)) if nulls.iter().any(|null| null == text) => Ok(None),
         Cell::Json(json) => json_to_value(json, ty).map(Some),
         Cell::Typed(value) => Ok((!value.is_null()).then(|| value.clone())),

@@ -25,6 +25,8 @@ pub(crate) struct CsvSource {
     delimiter: u8,
     columns: Vec<String>,
     has_header: bool,
+    /// Whether nothing between quotes is told from nothing at all.
+    quoted_empty: bool,
 }
 
 pub(crate) fn open(bytes: Vec<u8>, options: &Options, tabs: bool) -> Result<CsvSource> {
@@ -38,6 +40,7 @@ pub(crate) fn open(bytes: Vec<u8>, options: &Options, tabs: bool) -> Result<CsvS
         delimiter,
         columns: Vec::new(),
         has_header: !options.no_header,
+        quoted_empty: options.quoted_empty,
     };
     let mut first = csv::ByteRecord::new();
     let found = source.reader().read_byte_record(&mut first);
@@ -122,6 +125,26 @@ impl CsvSource {
         })
     }
 
+    /// Which fields of the record from `start` on stand in quotes: the library does not say.
+    fn quoted(&self, start: u64) -> Vec<bool> {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let mut rest = self.text().get(start..).unwrap_or_default();
+        let mut found = Vec::with_capacity(self.columns.len());
+        loop {
+            let quoted = rest.first() == Some(&b'"');
+            found.push(quoted);
+            let mut inside = false;
+            let end = rest.iter().position(|byte| {
+                inside ^= quoted && *byte == b'"';
+                !inside && (*byte == self.delimiter || matches!(byte, b'\n' | b'\r'))
+            });
+            match end.and_then(|end| rest.split_at_checked(end)) {
+                Some((_, [end, after @ ..])) if *end == self.delimiter => rest = after,
+                _ => return found,
+            }
+        }
+    }
+
     /// Whether the record from `start` to the end of the file has a quote that is never closed: the library
     /// takes the end of the file for its end.
     fn is_unclosed(&self, start: u64) -> bool {
@@ -171,7 +194,7 @@ impl Source for CsvSource {
                         .remedy("close it, or double it if it is part of the text"),
                 )
             } else {
-                self.cells(&record, line, next_line)
+                self.cells(&record, (line, start), next_line)
             };
             if let ControlFlow::Break(()) = visit(line, cells.as_deref().map_err(Clone::clone)) {
                 return Ok(());
@@ -184,7 +207,7 @@ impl CsvSource {
     fn cells<'r>(
         &self,
         record: &'r csv::ByteRecord,
-        line: u64,
+        (line, start): (u64, u64),
         next_line: u64,
     ) -> Result<Vec<Cell<'r>>, Refusal> {
         if record.len() != self.columns.len() {
@@ -205,7 +228,17 @@ impl CsvSource {
             };
             return Err(Refusal::row(line, message).remedy(remedy));
         }
+        let some_empty = self.quoted_empty && record.iter().any(<[u8]>::is_empty);
+        let mut quoted = if some_empty {
+            self.quoted(start)
+        } else {
+            Vec::new()
+        }
+        .into_iter();
         let cells = record.iter().zip(&self.columns).map(|(field, column)| {
+            if quoted.next() == Some(true) && field.is_empty() {
+                return Ok(Cell::Quoted);
+            }
             std::str::from_utf8(field).map(Cell::Text).map_err(|_| {
                 Refusal::cell(line, column, "the text is not UTF-8")
                     .remedy("save the file in the encoding UTF-8")
@@ -279,6 +312,37 @@ mod tests {
             })
             .unwrap();
         assert_eq!(lines, [(3, true), (4, false)]);
+    }
+
+    #[test]
+    fn nothing_between_quotes_is_told_from_nothing_if_asked_for() {
+        let text = b"a,b,c\n,\"\",\"x,\"\"\n\"\"\"\r\n\"\",\"a\"\"\",\n";
+        let cells = |quoted_empty: bool| {
+            let options = Options {
+                quoted_empty,
+                ..Options::default()
+            };
+            let source = open(text.to_vec(), &options, false).unwrap();
+            let mut found = Vec::new();
+            source
+                .each(&mut |_, cells| {
+                    let cells = cells.unwrap().iter();
+                    found.extend(cells.map(|cell| format!("{cell:?}")));
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            found
+        };
+        let (nothing, quoted) = (r#"Text("")"#, "Quoted");
+        let (first, second) = (r#"Text("x,\"\n\"")"#, r#"Text("a\"")"#);
+        assert_eq!(
+            cells(true),
+            [nothing, quoted, first, quoted, second, nothing]
+        );
+        assert_eq!(
+            cells(false),
+            [nothing, nothing, first, nothing, second, nothing]
+        );
     }
 
     #[test]

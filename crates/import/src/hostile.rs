@@ -157,7 +157,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(
-            ending in prop::sample::select(vec!["csv", "tsv", "jsonl", "parquet"]),
+            ending in prop::sample::select(vec!["csv", "tsv", "jsonl", "parquet", "arrow"]),
             bytes in prop::collection::vec(any::<u8>(), 0..200),
             options in options(),
         ) {

@@ -113,7 +113,7 @@ impl Shape {
 impl Guess {
     pub(crate) fn see(&mut self, cell: Cell<'_>, nulls: &[String]) {
         match cell {
-            Cell::Missing | Cell::Json(Json::Null) => self.has_nulls = true,
+            Cell::Missing | Cell::Quoted | Cell::Json(Json::Null) => self.has_nulls = true,
             Cell::Text(text) if is_null(text, nulls) => self.has_nulls = true,
             Cell::Json(Json::String(text)) if nulls.iter().any(|null| null == text) => {
                 self.has_nulls = true;

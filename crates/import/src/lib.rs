@@ -52,6 +52,8 @@ enum Cell<'a> {
     Missing,
     /// A cell of a text file.
     Text(&'a str),
+    /// A cell of a text file with nothing between quotes, where that is told from nothing at all.
+    Quoted,
     /// A value of a JSON object.
     Json(&'a serde_json::Value),
     /// A value that has its type already.

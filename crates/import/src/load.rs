@@ -43,6 +43,9 @@ pub struct Options {
     pub number_rows: bool,
     /// Texts that stand for no value, beside the empty one.
     pub nulls: Vec<String>,
+    /// Takes a cell of a CSV file with nothing between quotes for the empty text in columns of text, unless `nulls` has
+    /// that; one with nothing at all has no value.
+    pub quoted_empty: bool,
     /// Columns that are text whatever they look like.
     pub text: Vec<String>,
     /// Numbers the rows even if a column could be the key.

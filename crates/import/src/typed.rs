@@ -76,7 +76,7 @@ fn stream_of(bytes: &[u8]) -> Result<&[u8]> {
     rest.get(ARROW_HEAD..end).ok_or_else(cut)
 }
 
-/// Reading needs a key, whose columns have no nulls; which one the table gets is decided later.
+/// A schema has a key; which one the table gets is decided later.
 fn key_of<'a>(names: &'a [String], options: &'a Options) -> Result<Vec<&'a str>> {
     let key: Vec<&str> = match &options.schema {
         Some(schema) => schema
@@ -109,8 +109,10 @@ fn read(
     options: &Options,
     limits: &Limits,
 ) -> Result<TypedSource> {
-    // A file has lists, which the table has as vectors.
     for field in &mut schema.fields {
+        // What becomes of a row without a key is the caller's decision, not that of the whole file.
+        field.nullable = true;
+        // A file has lists, which the table has as vectors.
         let wanted = options.schema.as_ref().and_then(|schema| {
             let position = schema.position(&field.name)?;
             schema.fields.get(position)

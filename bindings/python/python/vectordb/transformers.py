@@ -12,20 +12,24 @@ from typing import Any
 
 from tandemdb._native import transformers as native
 
+ColumnFit = native.ColumnFit
 ColumnTransformer = native.ColumnTransformer
 Encoder = native.Encoder
 EncoderFit = native.EncoderFit
 ImputerFit = native.ImputerFit
 ScalerFit = native.ScalerFit
 Steps = native.Steps
+StepsFit = native.StepsFit
 
 __all__ = [
+    "ColumnFit",
     "ColumnTransformer",
     "Encoder",
     "EncoderFit",
     "ImputerFit",
     "ScalerFit",
     "Steps",
+    "StepsFit",
     "bin_numbers",
     "clip",
     "column_plan",

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from sklearn import preprocessing
 from sklearn.impute import SimpleImputer
-from vectordb.transformers import ColumnTransformer, EncoderFit, ImputerFit, ScalerFit, Steps
+from vectordb.transformers import ColumnFit, ColumnTransformer, EncoderFit, ImputerFit, ScalerFit, Steps, StepsFit
 
 from vectordb import transformers
 
@@ -82,6 +82,43 @@ def test_fits_of_parts_are_the_fit_of_all() -> None:
     encoder = texts.finish("ordinal", "ignore")
     assert (encoder.categories, encoder.transform(["cafe", "zoo"]).tolist()) == (["cafe"], [[0.0], [-1.0]])
     assert encoder.inverse([[0.0]]) == ["cafe"]
+
+
+def test_steps_and_columns_are_fitted_in_parts() -> None:
+    """By batches, and merged: as one fit of all rows."""
+    rows = np.where(ROWS > 4, np.nan, ROWS)
+    steps = [transformers.impute("mean"), transformers.clip(-1, 5), transformers.scale()]
+    first = StepsFit(steps, 3).partial_fit(rows[:30]).partial_fit(rows[30:90])
+    first.merge(StepsFit(steps, 3).partial_fit(rows[90:]))
+    expected = Steps.fit(steps, rows).transform(rows)
+    np.testing.assert_allclose(first.finish().transform(rows), expected, rtol=1e-10, atol=1e-10)
+
+    table = pl.DataFrame({"a": rows[:, 0], "b": rows[:, 1], "c": ["x", "y", None, "z"] * 50}, strict=False)
+    plan = transformers.column_plan(
+        [
+            transformers.route("numbers", ["b", "a"], steps=steps),
+            transformers.route("kind", ["c"], transformers.encode(missing="ignore")),
+        ],
+        numbers=["a", "b"],
+        texts=["c"],
+    )
+    monday = ColumnFit(plan).partial_fit(table[:1]).partial_fit(table[1:150])
+    monday.merge(ColumnFit(plan).partial_fit(table[150:]))
+    fitted, whole = monday.finish(), ColumnTransformer.fit(plan, table)
+    assert fitted.output_names == whole.output_names
+    np.testing.assert_allclose(fitted.transform(table), whole.transform(table), rtol=1e-10, atol=1e-10)
+
+
+def test_what_cannot_be_fitted_in_parts_says_so() -> None:
+    """With the route and the step."""
+    with pytest.raises(ValueError, match="step 1: it has no fit by batches"):
+        StepsFit([transformers.log1p(), transformers.quantile(5)], 3)
+    route = transformers.route("mean", ["city"], transformers.encode_target())
+    with pytest.raises(ValueError, match='route "mean": encoding by a target'):
+        ColumnFit(transformers.column_plan([route], texts=["city"]))
+    plan = [transformers.scale()]
+    with pytest.raises(ValueError, match="different steps"):
+        StepsFit(plan, 1).merge(StepsFit([transformers.log1p()], 1))
 
 
 def test_columns_of_several_kinds_and_back() -> None:

@@ -24,7 +24,7 @@ use crate::source::{load, missing, read};
 use crate::terminal::{Paint, Progress, is_coloured};
 use ::import::{Loaded, Options, Refusal, stem};
 
-/// Import a CSV, JSON lines or Parquet file into a table
+/// Import a CSV, JSON lines, Parquet or Arrow file into a table
 ///
 /// Finds out the columns and their types, prints them, and adds all rows in one transaction: either every row is
 /// in the database file afterwards, or the file is as it was. A table that does not exist is created; rows for
@@ -136,6 +136,7 @@ impl Import {
             nulls: self.nulls.clone(),
             text: self.text.clone(),
             lenient: false,
+            quoted_empty: false,
             delimiter: self.delimiter,
             no_header: self.no_header,
         };

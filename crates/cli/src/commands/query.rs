@@ -16,7 +16,7 @@ use crate::source::load;
 use crate::terminal::{Paint, is_coloured};
 use ::import::{Options, is_readable, stem};
 
-/// Ask a table of a database file, or a CSV, JSON lines or Parquet file itself
+/// Ask a table of a database file, or a CSV, JSON lines, Parquet or Arrow file itself
 ///
 /// Nothing is written. Conditions are written as in `country == 'FI' and population between 10000 and 50000`;
 /// also `in (..)`, `like 'O%'`, `is null`, `contains`, `starts with`, `not`, `or` and parentheses.

@@ -2,6 +2,7 @@
 
 mod demo;
 mod durable_folder;
+mod feature_files;
 mod features;
 mod import;
 mod inspect;

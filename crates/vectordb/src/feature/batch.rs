@@ -168,6 +168,7 @@ pub struct FeatureBatch<'a> {
     pub(super) events: Times<'a>,
     pub(super) known: Option<Times<'a>>,
     pub(super) columns: Vec<(Text, Column<'a>)>,
+    pub(super) deletions: Option<&'a [bool]>,
     pub(super) source: Option<(Text, LineageNode, Vec<Text>)>,
 }
 
@@ -179,6 +180,7 @@ impl<'a> FeatureBatch<'a> {
             events: Times::All(event),
             known: None,
             columns: Vec::new(),
+            deletions: None,
             source: None,
         }
     }
@@ -194,6 +196,28 @@ impl<'a> FeatureBatch<'a> {
     #[must_use]
     pub const fn known(mut self, known: Times<'a>) -> Self {
         self.known = Some(known);
+        self
+    }
+
+    /// Says which events are deletions of their entity, as [`FeatureView::delete`](super::FeatureView::delete) writes
+    /// them; these have no values.
+    ///
+    /// ```
+    /// use common::schema::FieldType;
+    /// use common::{Database, Timestamp};
+    /// use vectordb::feature::{AsOf, Entity, FeatureBatch, FeatureStore, OnInvalid, Status, ViewDefinition};
+    /// let store = FeatureStore::open(&Database::new())?;
+    /// store.create_entity(&Entity::new("user", [("user_id", FieldType::Int)]))?;
+    /// let rides = store.create_view(ViewDefinition::new("rides", "user").floats(["fare"]))?;
+    /// let batch = FeatureBatch::new(&[1, 2], Timestamp(5)).floats("fare", &[9.5, f64::NAN]).deletions(&[false, true]);
+    /// rides.ingest(&batch, OnInvalid::Refuse)?;
+    /// assert_eq!(rides.get(1, AsOf::latest())?.status, Status::Present);
+    /// assert_eq!(rides.get(2, AsOf::latest())?.status, Status::Missing);
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn deletions(mut self, marks: &'a [bool]) -> Self {
+        self.deletions = Some(marks);
         self
     }
 

@@ -319,6 +319,18 @@ impl Events {
         }
     }
 
+    /// Keys of all entities, in no order.
+    pub(super) fn keys(&self) -> Vec<RecordId> {
+        let mut values = Vec::with_capacity(self.layout.keys);
+        let entries = self.directory.entries();
+        let keys = entries.map(|entry| {
+            values.clear();
+            self.directory.push_key(entry.entity, &mut values);
+            RecordId::from(&values[..])
+        });
+        keys.collect()
+    }
+
     /// Keeps a record, and returns the number of its row.
     pub(super) fn put(&mut self, record: &Record) -> Result<u32> {
         let (key, event, known, rest) = self.parts(record)?;

@@ -177,17 +177,23 @@ impl FeatureView {
         let key = key.into().to_id();
         let mut transaction = self.begin()?;
         let known = self.next_known();
-        self.insert(&mut transaction, known, false, &mut |known, values| {
-            begin_row(&key, event, known, true, values);
-            values.extend(
-                self.inner
-                    .definition
-                    .features
-                    .iter()
-                    .map(|_| ValueInput::Value(Value::Null)),
-            );
-        })?;
+        self.insert_deletion(&mut transaction, &key, event, known, false)?;
         Ok(transaction.commit()?.seq)
+    }
+
+    fn insert_deletion(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: &RecordId,
+        event: Timestamp,
+        known: Timestamp,
+        is_given: bool,
+    ) -> Result<bool> {
+        let features = &self.inner.definition.features;
+        self.insert(transaction, known, is_given, &mut |known, values| {
+            begin_row(key, event, known, true, values);
+            values.extend(features.iter().map(|_| ValueInput::Value(Value::Null)));
+        })
     }
 
     /// Writes many events in one commit. Sent again with the same times of knowledge and the same values, they change
@@ -306,6 +312,9 @@ impl FeatureView {
         if let Some(known) = batch.known {
             known.check("the list of times of knowledge", rows)?;
         }
+        if let Some(marks) = batch.deletions {
+            check_rows("the list of deletions", marks.len(), rows)?;
+        }
         let mut columns = vec![None; definition.features.len()];
         for (name, column) in &batch.columns {
             check_rows(&format!("feature `{name}`"), column.len(), rows)?;
@@ -357,6 +366,24 @@ impl FeatureView {
         }
         let key = key.to_id();
         let definition = &self.inner.definition;
+        let is_deletion = (batch.deletions).is_some_and(|marks| marks.get(at) == Some(&true));
+        if is_deletion {
+            let mut given_too = definition.features.iter().zip(columns);
+            let value = given_too.find(|(_, column)| column.is_some_and(|c| !c.get(at).is_null()));
+            if let Some((field, _)) = value {
+                return Err(Error::invalid(format!(
+                    "it is a deletion, which has no values, but there is one of feature `{}`",
+                    field.name
+                )));
+            }
+            return self.insert_deletion(
+                transaction,
+                &key,
+                event,
+                given.unwrap_or(now),
+                given.is_some(),
+            );
+        }
         // Most features may be missing; only of the others it matters whether they are.
         for &feature in &self.inner.required {
             let (Some(field), Some(column)) =
@@ -490,6 +517,18 @@ became known"
             visit(status, values);
         }
         Ok(())
+    }
+
+    /// Keys of all entities with an event, in order: with [`FeatureView::history`], everything that the view holds, an
+    /// entity at a time.
+    ///
+    /// # Errors
+    /// As [`FeatureView::get`].
+    pub fn keys(&self) -> Result<Vec<RecordId>> {
+        self.check_current()?;
+        let mut keys = self.inner.storage.read_events().keys();
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// All events of an entity, by time of event and then of knowledge.

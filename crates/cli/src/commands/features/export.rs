@@ -1,11 +1,11 @@
 //! `tandem features export`: the events of a view become a file.
 
 use std::io::{Write as _, stdout};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
-use common::{Record, Result};
+use common::{RecordId, Result, Value};
+use vectordb::feature::{FeatureRow, Status};
 
 use super::open;
 use super::table::TableFormat;
@@ -13,7 +13,7 @@ use super::table::TableFormat;
 /// Export all events of a view, in the order of key and time
 ///
 /// Columns are the entity's key, `event_time`, `known_at`, `deleted` and the features: what `tandem features import`
-/// with `--known-at known_at` reads, but for deletions, which it leaves out. A file that exists is replaced as a whole, or stays as it was.
+/// with `--known-at known_at` reads. A file that exists is replaced as a whole, or stays as it was.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tandem features export shop.tdb rides rides.parquet")]
 pub(crate) struct Export {
@@ -30,20 +30,17 @@ impl Export {
         let format = TableFormat::of(&self.file)?;
         let store = open(&self.db)?;
         let view = store.view(&self.view)?;
-        let table = view.table();
-        let mut records: Vec<Record> = Vec::with_capacity(table.len());
-        let snapshot = store.database().snapshot();
-        snapshot.view().scan(table, &mut |batch| {
-            records.extend_from_slice(batch);
-            ControlFlow::Continue(())
-        })?;
-        records.sort_by(|a, b| a.key().cmp(b.key()));
-        let rows: Vec<_> = records
-            .iter()
-            .map(|record| record.values().to_vec())
-            .collect();
-        let count = rows.len();
-        format.write(&self.file, table.schema().fields.clone(), rows)?;
+        // Nobody else writes to what was opened here.
+        let keys = view.keys()?;
+        let (fields, count) = (view.table().schema().fields.clone(), view.len());
+        let rows = keys.iter().flat_map(|key| match view.history(key) {
+            Ok(events) => {
+                let rows = events.into_iter().map(|event| Ok(row(key, event)));
+                rows.collect()
+            }
+            Err(error) => vec![Err(error)],
+        });
+        format.write(&self.file, fields, count, rows)?;
         writeln!(
             stdout().lock(),
             "{count} events of {} written to {}",
@@ -52,4 +49,15 @@ impl Export {
         )?;
         Ok(())
     }
+}
+
+/// An event with the columns of its table.
+fn row(key: &RecordId, event: FeatureRow) -> Vec<Value> {
+    let own = [
+        Value::Timestamp(event.event),
+        Value::Timestamp(event.known),
+        Value::Bool(event.status == Status::Missing),
+    ];
+    let key = key.values().iter().cloned();
+    key.chain(own).chain(event.values).collect()
 }

@@ -34,9 +34,12 @@ use crate::terminal::Progress;
 /// Most problems that are shown; all are counted.
 const PROBLEMS_SHOWN: usize = 10;
 
-/// Import a CSV, JSON lines or Parquet file as events of a view
+/// Import a CSV, JSON lines, Parquet or Arrow file as events of a view
 ///
 /// Columns are found by name: the entity's key columns, the times, and those of the view's features that the file has.
+/// A row whose column `deleted` is true is a deletion of its entity. What `tandem features export` writes is read back
+/// with `--known-at known_at`. In CSV, a cell with nothing is missing, and one with nothing between quotes an empty text.
+///
 /// All events go in with one commit: either every one is in the database file afterwards, or the file is as it was.
 /// Without --known-at, events become known now, and a second import of the same file adds them again.
 #[derive(Debug, Args)]
@@ -119,6 +122,7 @@ struct Events {
     keys: Vec<RecordId>,
     times: Vec<Timestamp>,
     known: Vec<Timestamp>,
+    deletions: Vec<bool>,
     features: Vec<(String, Vec<Value>)>,
 }
 
@@ -174,11 +178,14 @@ impl Import {
             key: keys.collect(),
             nulls: self.nulls.clone(),
             delimiter: self.delimiter,
+            quoted_empty: true,
             ..Options::default()
         };
         let mut features = Vec::new();
+        let mut first = Vec::new();
         let mut choose = |names: &[String]| {
-            let mut wanted = self.wanted_first(entity);
+            first = self.wanted_first(entity, names);
+            let mut wanted = first.clone();
             for field in &definition.features {
                 let column = self.column_of(&field.name);
                 let is_named = column != field.name.as_str();
@@ -187,17 +194,13 @@ impl Import {
                     features.push(field.name.to_string());
                 }
             }
-            if features.is_empty() {
+            if features.is_empty() && !self.has_deletions(names) {
                 return Err(Error::invalid(format!(
                     "no column is a feature of view `{}`; its columns are {}. Say which is one by --column \
                      FEATURE=COLUMN",
                     view.name(),
                     names.join(", ")
                 )));
-            }
-            // What `tandem features export` writes of deletions must not become events without values.
-            if names.iter().any(|name| name == DELETED_COLUMN) {
-                wanted.push(wanted_as(DELETED_COLUMN, FieldType::Bool));
             }
             let others = names
                 .iter()
@@ -210,11 +213,17 @@ impl Import {
         let columns = load_columns(&name, bytes, &options, &mut choose, &mut |rows| {
             progress.tick(rows);
         })?;
-        Ok(self.events(entity, columns, features, problems))
+        Ok(self.events(entity, columns, (&first, features), problems))
     }
 
-    /// The columns before the features: key, time of event, time of knowledge.
-    fn wanted_first(&self, entity: &Entity) -> Vec<Wanted> {
+    /// Whether a file with these columns says which events are deletions.
+    fn has_deletions(&self, names: &[String]) -> bool {
+        names.iter().any(|name| name == DELETED_COLUMN)
+            && (self.columns.iter()).all(|(_, column)| column != DELETED_COLUMN)
+    }
+
+    /// The columns before the features: key, time of event, time of knowledge, mark of deletions.
+    fn wanted_first(&self, entity: &Entity, names: &[String]) -> Vec<Wanted> {
         let keys = entity.keys.iter();
         let mut wanted: Vec<Wanted> = keys
             .map(|key| wanted_as(self.column_of(&key.name), key.ty.clone()))
@@ -223,6 +232,9 @@ impl Import {
         for column in event.into_iter().chain(&self.known_at) {
             wanted.push(wanted_as(column, FieldType::Timestamp));
         }
+        if self.has_deletions(names) {
+            wanted.push(wanted_as(DELETED_COLUMN, FieldType::Bool));
+        }
         wanted
     }
 
@@ -230,10 +242,9 @@ impl Import {
         &self,
         entity: &Entity,
         read: Columns,
-        features: Vec<String>,
+        (first, features): (&[Wanted], Vec<String>),
         problems: &mut Problems,
     ) -> Events {
-        let first = self.wanted_first(entity);
         // Why each row that is left out is.
         let mut out: BTreeMap<usize, String> = BTreeMap::new();
         for refusal in &read.refusals {
@@ -247,23 +258,13 @@ impl Import {
                 out.entry(*row).or_insert_with(|| refusal.to_string());
             }
         }
-        for (column, wanted) in read.columns.iter().zip(&first) {
+        for (column, wanted) in read.columns.iter().zip(first) {
             for (row, value) in column.iter().enumerate() {
                 if value.is_null() {
                     let line = read.lines.get(row).copied().unwrap_or_default();
                     let empty = || format!("line {line}, column `{}`: is empty", wanted.column);
                     out.entry(row).or_insert_with(empty);
                 }
-            }
-        }
-        let deleted = read.columns.get(first.len() + features.len());
-        for (row, value) in deleted.into_iter().flatten().enumerate() {
-            if *value == Value::Bool(true) {
-                let line = read.lines.get(row).copied().unwrap_or_default();
-                out.insert(
-                    row,
-                    format!("line {line}: is a deletion, and only events with values are imported"),
-                );
             }
         }
         missing.retain(|(row, _, _)| !out.contains_key(row));
@@ -284,6 +285,9 @@ impl Import {
         };
         let event = self.at.is_none().then(|| columns.next()).flatten();
         let known = self.known_at.is_some().then(|| columns.next()).flatten();
+        let own = entity.keys.len() + usize::from(event.is_some()) + usize::from(known.is_some());
+        let marks = (first.len() > own).then(|| columns.next()).flatten();
+        let marks = marks.unwrap_or_default().into_iter();
         let features = features.into_iter().zip(columns.by_ref()).collect();
         drop(columns);
         let lines = read.lines.iter().copied().enumerate();
@@ -306,6 +310,7 @@ impl Import {
             keys,
             times: times(event.unwrap_or_default()),
             known: times(known.unwrap_or_default()),
+            deletions: marks.map(|mark| mark == Value::Bool(true)).collect(),
             features,
             lines,
         }
@@ -326,6 +331,9 @@ impl Import {
         }
         if self.known_at.is_some() {
             batch = batch.known(Times::Each(&events.known));
+        }
+        if !events.deletions.is_empty() {
+            batch = batch.deletions(&events.deletions);
         }
         for (feature, values) in &events.features {
             batch = batch.column(feature.as_str(), Column::Values(values));

@@ -84,7 +84,7 @@ impl TrainingSet {
         };
         let (rows, complete) = rows;
         let count = rows.len();
-        format.write(&self.output, columns, rows)?;
+        format.write(&self.output, columns, count, rows.into_iter().map(Ok))?;
         if self.json {
             return print_json(&json!({
                 "id": id, "rows": count, "complete": complete, "output": self.output,

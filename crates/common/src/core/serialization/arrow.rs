@@ -30,6 +30,7 @@
 
 mod infer;
 mod read;
+mod stream;
 mod types;
 mod write;
 
@@ -38,7 +39,6 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
-use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
 
 use super::format::Encoding;
@@ -49,6 +49,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 
 pub use infer::infer_schema;
+pub use stream::Writer;
 pub use types::arrow_schema;
 
 /// Rows of one record batch in a stream.
@@ -78,13 +79,11 @@ impl Encoding for Arrow {
     }
 
     fn encode_rows(&self, schema: &Schema, records: &[Record], out: &mut Vec<u8>) -> Result<()> {
-        let arrow = Arc::new(arrow_schema(schema)?);
-        let mut writer = StreamWriter::try_new(out, &arrow).map_err(failed)?;
-        for (i, chunk) in records.chunks(BATCH_ROWS).enumerate() {
-            let batch = write::batch(schema, &arrow, i * BATCH_ROWS, chunk)?;
-            writer.write(&batch).map_err(failed)?;
+        let mut writer = Writer::new(out, schema)?;
+        for chunk in records.chunks(BATCH_ROWS) {
+            writer.write(chunk)?;
         }
-        writer.finish().map_err(failed)
+        writer.finish()
     }
 
     fn decode_rows(
