@@ -1,5 +1,15 @@
 //! [`Backups`]: a folder of backups, each a folder with a name of its own.
 
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "decodes bytes from outside"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

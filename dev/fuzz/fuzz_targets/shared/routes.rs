@@ -39,10 +39,14 @@ impl Routes {
             .field(Field::new("more", FieldType::Any).nullable())
             .index(IndexSpec::ordered(["text"]))
             .finish();
-        let notes = db.create_collection(schema.expect("a schema")).expect("a table");
+        let notes = db
+            .create_collection(schema.expect("a schema"))
+            .expect("a table");
         for id in 0..3 {
             let text = format!("note {id}");
-            notes.insert(row! { "id": id, "text": text }).expect("a row");
+            notes
+                .insert(row! { "id": id, "text": text })
+                .expect("a row");
         }
         let server = Arc::new(SyncServer::new(db).expect("a server"));
         let service = {
@@ -57,9 +61,15 @@ impl Routes {
         };
         let places = br#"{"name": "places", "vectors": [{"dimension": 2, "metric": "euclidean"}],
             "sparse": [{"column": "words"}], "metadata": [{"name": "kind", "type": "text", "nullable": true}]}"#;
-        assert_eq!(routes.send("POST", "/v1/vectors", places), StatusCode::CREATED);
+        assert_eq!(
+            routes.send("POST", "/v1/vectors", places),
+            StatusCode::CREATED
+        );
         let points = br#"{"points": [{"id": 1, "vector": [0, 1]}, {"id": 2, "vector": [3, 4], "kind": "cafe"}]}"#;
-        assert_eq!(routes.send("POST", "/v1/vectors/places/points", points), StatusCode::OK);
+        assert_eq!(
+            routes.send("POST", "/v1/vectors/places/points", points),
+            StatusCode::OK
+        );
         routes
     }
 
@@ -79,7 +89,11 @@ impl Routes {
             let body = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await;
             (status, media, body.expect("a body"))
         });
-        assert!(!status.is_server_error(), "{status}: {}", String::from_utf8_lossy(&body));
+        assert!(
+            !status.is_server_error(),
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        );
         if status.is_client_error() {
             let media = media.expect("a media type");
             assert_eq!(media, "application/problem+json");
@@ -94,7 +108,10 @@ impl Routes {
         let before = self.server.database().seq();
         let status = self.send(method, path, body);
         let is_same = before == self.server.database().seq();
-        assert!(is_same || (writes && status.is_success()), "{status} and something was written");
+        assert!(
+            is_same || (writes && status.is_success()),
+            "{status} and something was written"
+        );
         self.requests += 1;
         if self.requests > REQUESTS_MAX || !is_same {
             *self = Self::new();
