@@ -93,62 +93,21 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             Some(target),
             length.unwrap_or(Length::Executions(FUZZ_RUNS)),
         ),
-        None if name == "properties" => match length {
-            None => properties(&context, PROPERTY_CASES),
-            Some(Length::Executions(cases)) => properties(&context, cases),
-            Some(Length::Seconds(_) | Length::Gate) => {
-                Err("property tests run a number of cases: --runs N".to_owned())
-            }
-        },
+        None if name == "properties" => properties(&context, runs(name, length, PROPERTY_CASES)?),
         None if name == "tsan" => crate::tsan::run(&context),
-        None if name == "schedules" => match length {
-            None => all_schedules(&context, SCHEDULES),
-            Some(Length::Executions(runs)) => all_schedules(&context, runs),
-            Some(Length::Seconds(_) | Length::Gate) => {
-                Err("schedules runs a number of schedules: --runs N".to_owned())
-            }
-        },
-        None if name == "experiments" => match length {
-            None => experiments(&context, EXPERIMENTS),
-            Some(Length::Executions(runs)) => experiments(&context, runs),
-            Some(Length::Seconds(_) | Length::Gate) => {
-                Err("experiments simulates a number of them: --runs N".to_owned())
-            }
-        },
-        None if name == "crash" || name == "kill" => {
-            let (usual, test, setting) = match name {
-                "crash" => (CRASH_IMAGES, "t23", "TANDEMDB_CRASH_IMAGES"),
-                _ => (KILLS, "r6", "TANDEMDB_KILLS"),
-            };
-            let runs = match length {
-                None => usual,
-                Some(Length::Executions(runs)) => runs,
-                Some(Length::Seconds(_) | Length::Gate) => {
-                    return Err(format!("{name} takes a number: --runs N"));
-                }
-            };
-            durable(&context, name, test, setting, runs)
+        None if name == "schedules" => all_schedules(&context, runs(name, length, SCHEDULES)?),
+        None if name == "experiments" => experiments(&context, runs(name, length, EXPERIMENTS)?),
+        None if name == "crash" => {
+            let runs = runs(name, length, CRASH_IMAGES)?;
+            durable(&context, name, "t23", "TANDEMDB_CRASH_IMAGES", runs)
         }
-        None if name == "churn" || name == "hostile" => {
-            let (run, usual): (fn(&Context, u64) -> Result<bool>, u64) = match name {
-                "churn" => (churn, CHURN_ROWS),
-                _ => (hostile, HOSTILE_ROUNDS),
-            };
-            match length {
-                None => run(&context, usual),
-                Some(Length::Executions(runs)) => run(&context, runs),
-                Some(Length::Seconds(_) | Length::Gate) => {
-                    Err(format!("{name} takes a number: --runs N"))
-                }
-            }
+        None if name == "kill" => {
+            let runs = runs(name, length, KILLS)?;
+            durable(&context, name, "r6", "TANDEMDB_KILLS", runs)
         }
-        None if name == "sync-size" => match length {
-            None => sync_size(&context, SYNC_CHANGES),
-            Some(Length::Executions(changes)) => sync_size(&context, changes),
-            Some(Length::Seconds(_) | Length::Gate) => {
-                Err("sync-size runs a number of changes: --runs N".to_owned())
-            }
-        },
+        None if name == "churn" => churn(&context, runs(name, length, CHURN_ROWS)?),
+        None if name == "hostile" => hostile(&context, runs(name, length, HOSTILE_ROUNDS)?),
+        None if name == "sync-size" => sync_size(&context, runs(name, length, SYNC_CHANGES)?),
         None if name == "sync" || name == "versions" => {
             let (soak, usual) = match name {
                 "sync" => (sync::SYNC, SEEDS),
@@ -161,6 +120,15 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
             sync::run(&context, &soak, one.map_or(range, Seeds::One))
         }
         _ => Err(format!("there is no soak `{name}`\n\n{HELP}")),
+    }
+}
+
+/// How long a soak is that takes a number.
+fn runs(name: &str, length: Option<Length>, usual: u64) -> Result<u64> {
+    match length {
+        None => Ok(usual),
+        Some(Length::Executions(runs)) => Ok(runs),
+        Some(Length::Seconds(_) | Length::Gate) => Err(format!("{name} takes a number: --runs N")),
     }
 }
 

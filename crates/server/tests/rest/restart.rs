@@ -30,7 +30,10 @@ fn insert_once(running: &Running) -> Answer {
 
 /// The page behind a cursor.
 fn page(running: &Running, cursor: Option<&Json>) -> Json {
-    let question = json!({ "limit": 3, "cursor": cursor });
+    let question = match cursor {
+        Some(cursor) => json!({ "limit": 3, "cursor": cursor }),
+        None => json!({ "limit": 3 }),
+    };
     running
         .json("POST", "/v1/tables/t/query", &question)
         .ok(200)

@@ -258,7 +258,11 @@ impl Import {
                 out.entry(*row).or_insert_with(|| refusal.to_string());
             }
         }
-        for (column, wanted) in read.columns.iter().zip(first) {
+        // Key and times: a row without one of them is no event. One without the mark of deletions is none of these.
+        let own = entity.keys.len()
+            + usize::from(self.at.is_none())
+            + usize::from(self.known_at.is_some());
+        for (column, wanted) in read.columns.iter().zip(first).take(own) {
             for (row, value) in column.iter().enumerate() {
                 if value.is_null() {
                     let line = read.lines.get(row).copied().unwrap_or_default();
@@ -285,7 +289,6 @@ impl Import {
         };
         let event = self.at.is_none().then(|| columns.next()).flatten();
         let known = self.known_at.is_some().then(|| columns.next()).flatten();
-        let own = entity.keys.len() + usize::from(event.is_some()) + usize::from(known.is_some());
         let marks = (first.len() > own).then(|| columns.next()).flatten();
         let marks = marks.unwrap_or_default().into_iter();
         let features = features.into_iter().zip(columns.by_ref()).collect();
