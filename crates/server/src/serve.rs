@@ -98,7 +98,7 @@ impl Default for ServeOptions {
 /// use syncdb::{SyncDb, SyncServer};
 ///
 /// let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-/// let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+/// let listener = runtime.block_on(server::listen("127.0.0.1:0"))?;
 /// let url = format!("http://{}", listener.local_addr()?);
 /// let server = Arc::new(SyncServer::new(Database::new())?);
 /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -1,6 +1,6 @@
 //! A sync server on a port, and replicas that reach one by its URL.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,7 +11,7 @@ use ::server::client::{
     Backoff, ClientOptions, LiveEvent, LiveReplica, LiveReplicaOptions, WebSocketTransport,
 };
 use ::server::http::HttpTransport;
-use ::server::{App, ServeOptions, serve};
+use ::server::{App, ServeOptions, listen, serve};
 use common::utils::id_generator::{Rng as _, SystemRng};
 use common::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -93,10 +93,12 @@ impl HttpServer {
             )
             .caused_by(error)
         };
-        let address = (self.host.as_str(), port).to_socket_addrs();
-        let addresses: Vec<SocketAddr> = address.map_err(cannot)?.collect();
-        let listener = TcpListener::bind(addresses.as_slice()).map_err(cannot)?;
-        listener.set_nonblocking(true).map_err(cannot)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        let listener = runtime.block_on(listen((self.host.as_str(), port)));
+        let listener = listener.and_then(tokio::net::TcpListener::into_std);
+        let listener = listener.map_err(cannot)?;
         let bound = listener.local_addr().map_err(cannot)?;
         Ok((listener, bound))
     }

@@ -8,9 +8,8 @@ use clap::Args;
 use common::{Error, ErrorKind, Result, Text};
 use server::config::ServerSection;
 use server::telemetry::Telemetry;
-use server::{App, Auth, AuthOptions, Config, Tenant, serve, stop_signal};
+use server::{App, Auth, AuthOptions, Config, Tenant, listen, serve, stop_signal};
 use syncdb::{Serving, SyncServerOptions};
-use tokio::net::TcpListener;
 
 use super::kept_tenant::KeptTenant;
 use super::migrate::lineage;
@@ -207,7 +206,7 @@ impl Serve {
             runtime.spawn(telemetry.clone().follow(path));
         }
         runtime.block_on(async {
-            let listener = TcpListener::bind(&section.listen).await.map_err(|error| {
+            let listener = listen(&section.listen).await.map_err(|error| {
                 Error::new(
                     ErrorKind::Io,
                     format!(

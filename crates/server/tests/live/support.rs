@@ -60,7 +60,7 @@ pub(crate) fn run(options: ServeOptions) -> Running {
         .enable_all()
         .build()
         .unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = runtime.block_on(server::listen("127.0.0.1:0"));
     let listener = listener.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

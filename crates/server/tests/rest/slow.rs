@@ -40,7 +40,7 @@ fn t47_slow_peers_are_let_go_and_others_are_answered() {
         (preface, ""),
     ];
     let mut threads = Vec::new();
-    for (at_once, dripped) in drips.into_iter().cycle().take(60) {
+    for (at_once, dripped) in drips.into_iter().cycle().take(500) {
         threads.push(std::thread::spawn(move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(at_once.as_bytes()).unwrap();

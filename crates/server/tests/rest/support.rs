@@ -109,9 +109,7 @@ pub(crate) fn run_tenant(tenant: Tenant, options: ServeOptions) -> Running {
         .enable_all()
         .build()
         .unwrap();
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
+    let listener = runtime.block_on(server::listen("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = runtime.spawn(serve(listener, app, options, async {
