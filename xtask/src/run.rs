@@ -117,7 +117,7 @@ impl Context {
                 let text = fs::read(&path).unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
                 let last = text.lines().last().unwrap_or("nothing printed yet").trim();
-                println!("       {name}: {} so far: {last}", seconds(begin.elapsed()));
+                eprintln!("       {name}: {} so far: {last}", seconds(begin.elapsed()));
             }
             sleep(POLL);
         };
