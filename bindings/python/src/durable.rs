@@ -189,8 +189,8 @@ impl DurableDatabase {
         apart(py, move || store.backup(to).map(|saved| saved.bytes))
     }
 
-    /// Syncs everything and ends the log. What still uses the store reads what it held, and is refused writes. The folder
-    /// is free when nothing uses the store any more.
+    /// Syncs everything, ends the log, and gives the folder free. What still uses the store reads what it held, and is refused
+    /// writes.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.0.close())
             .map_err(|error| raise_of_folder(py, error))

@@ -348,6 +348,16 @@ impl ColumnTransformer {
     }
 }
 
+/// Gives a batch of rows to a fit; other threads of Python go on meanwhile.
+fn take_in(
+    rows: &Bound<'_, PyAny>,
+    take: impl FnOnce(Matrix<'_, f64>) -> common::Result<()> + Send,
+) -> PyResult<()> {
+    let array = rows_of(rows)?.readonly();
+    let matrix = matrix_of(&array)?;
+    rows.py().detach(|| take(matrix)).map_err(raise)
+}
+
 /// Steps that are fitted batch by batch: `plan` is what `Steps.fit` takes. Imputation, then logarithms and clipping, then
 /// scaling can be fitted so, and what learns nothing; other steps say that they cannot.
 #[pyclass(frozen, module = "vectordb.transformers")]
@@ -369,12 +379,8 @@ impl StepsFit {
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
         let fit = slf.get();
-        slf.py()
-            .detach(|| fit.0.lock().partial_fit(matrix))
-            .map_err(raise)?;
+        take_in(rows, |rows| fit.0.lock().partial_fit(rows))?;
         Ok(slf)
     }
 
@@ -469,12 +475,8 @@ impl ScalerFit {
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
         let fit = slf.get();
-        slf.py()
-            .detach(|| fit.0.lock().partial_fit(matrix))
-            .map_err(raise)?;
+        take_in(rows, |rows| fit.0.lock().partial_fit(rows))?;
         Ok(slf)
     }
 
@@ -524,12 +526,8 @@ impl ImputerFit {
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
         let fit = slf.get();
-        slf.py()
-            .detach(|| fit.0.lock().partial_fit(matrix))
-            .map_err(raise)?;
+        take_in(rows, |rows| fit.0.lock().partial_fit(rows))?;
         Ok(slf)
     }
 

@@ -6,14 +6,13 @@
 mod engines;
 mod grouped;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bench::report::{Better, Figure, Report};
-use bench::stats::Series;
+use bench::report::{Better, Report, Rounds};
 use engines::{Engine, Failure, Open};
 
 const HELP: &str = "\
@@ -34,9 +33,6 @@ const KEYS: u64 = 100_000;
 /// The engine that is opened from a folder.
 type Shared = Arc<dyn Engine>;
 
-/// By case, metric and engine: one value a round.
-type Values = BTreeMap<(String, &'static str, String), Vec<f64>>;
-
 struct Options {
     seconds: u64,
     threads: u64,
@@ -47,7 +43,8 @@ struct Options {
     engines: Vec<String>,
 }
 
-fn options() -> Result<Options, Failure> {
+/// The options; `None` where help is asked for.
+fn options() -> Result<Option<Options>, Failure> {
     let mut options = Options {
         seconds: 5,
         threads: 64,
@@ -62,17 +59,23 @@ fn options() -> Result<Options, Failure> {
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} has no value\n\n{HELP}"));
         match arg.as_str() {
+            "--help" | "-h" => return Ok(None),
             "--seconds" => options.seconds = value()?.parse()?,
             "--threads" => options.threads = value()?.parse()?,
             "--rows" => options.rows = value()?.parse()?,
             "--rounds" => options.rounds = value()?.parse()?,
             "--folder" => options.folder = Some(value()?),
             "--json" => options.json = true,
-            other if other.starts_with('-') => return Err(HELP.into()),
+            other if other.starts_with('-') => {
+                return Err(format!("there is no option {other}\n\n{HELP}").into());
+            }
             _ => options.engines.push(arg),
         }
     }
-    Ok(options)
+    if options.threads == 0 || options.rounds == 0 {
+        return Err(format!("that leaves nothing to measure\n\n{HELP}").into());
+    }
+    Ok(Some(options))
 }
 
 /// The text of a row: 100 bytes.
@@ -81,37 +84,34 @@ fn text(number: u64) -> String {
 }
 
 fn main() -> Result<(), Failure> {
-    let options = options()?;
+    let Some(options) = options()? else {
+        println!("{HELP}");
+        return Ok(());
+    };
     let wanted = |name: &str| {
         let mut engines = options.engines.iter();
         options.engines.is_empty() || engines.any(|engine| name.contains(engine.as_str()))
     };
-    let mut values = Values::new();
+    let mut rounds = Rounds::default();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         for (name, open) in engines::ALL.iter().filter(|(name, _)| wanted(name)) {
             let folder = folder(&options)?;
-            writes(name, *open, folder.path(), &options, &mut values)?;
+            writes(name, *open, folder.path(), &options, &mut rounds)?;
         }
         for (name, open) in engines::PLAIN.iter().filter(|(name, _)| wanted(name)) {
             let folder = folder(&options)?;
-            reopen(name, *open, folder.path(), &options, &mut values)?;
+            reopen(name, *open, folder.path(), &options, &mut rounds)?;
         }
     }
     let mut report = Report::new("durable", engines::OURS, &[]);
-    for ((case, metric, subject), values) in values {
-        let (unit, better) = match metric {
-            "writes_per_second" => ("1/s", Better::Higher),
-            "megabytes" => ("MB", Better::Lower),
-            "open" => ("s", Better::Lower),
-            _ => ("ms", Better::Lower),
-        };
-        let series: Series = values.into_iter().collect();
-        report.push(Figure {
-            better,
-            ..Figure::lower(case, subject, metric, unit, series)
-        });
-    }
+    let figures = rounds.into_figures(|metric| match metric {
+        "writes_per_second" => ("1/s", Better::Higher),
+        "megabytes" => ("MB", Better::Lower),
+        "open" => ("s", Better::Lower),
+        _ => ("ms", Better::Lower),
+    });
+    figures.for_each(|figure| report.push(figure));
     report.publish(false, options.json, "")?;
     Ok(())
 }
@@ -134,7 +134,7 @@ fn writes(
     open: Open,
     folder: &Path,
     options: &Options,
-    values: &mut Values,
+    rounds: &mut Rounds,
 ) -> Result<(), Failure> {
     let engine = open(folder)?;
     let (stop, next) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -181,8 +181,7 @@ fn writes(
         ("p50", at(50)),
         ("p99", at(99)),
     ] {
-        let place = (case.clone(), name.to_owned(), metric);
-        values.entry(place).or_default().push(value);
+        rounds.push(&case, metric, name, value);
     }
     Ok(())
 }
@@ -193,7 +192,7 @@ fn reopen(
     open: Open,
     folder: &Path,
     options: &Options,
-    values: &mut Values,
+    rounds: &mut Rounds,
 ) -> Result<(), Failure> {
     let engine = open(folder)?;
     let mut next = 0;
@@ -213,8 +212,7 @@ fn reopen(
         }
         let case = format!("{case}@{}", options.rows);
         for (metric, value) in [("open", seconds), ("megabytes", megabytes(folder)?)] {
-            let place = (case.clone(), name.to_owned(), metric);
-            values.entry(place).or_default().push(value);
+            rounds.push(&case, metric, name, value);
         }
         Ok(())
     };

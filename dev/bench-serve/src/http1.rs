@@ -20,7 +20,6 @@ pub(crate) struct Connection {
 /// An answer, as far as it matters here.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) cursor: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -75,25 +74,17 @@ impl Connection {
             let httparse::Status::Complete(begin) = head.parse(&self.input)? else {
                 continue;
             };
-            let header = |name: &str| {
-                let mut headers = head.headers.iter();
-                let found = headers.find(|header| header.name.eq_ignore_ascii_case(name));
-                found.and_then(|header| std::str::from_utf8(header.value).ok())
-            };
-            let length: usize = header("content-length").unwrap_or("0").parse()?;
-            let (status, cursor) = (head.code.unwrap_or(0), header("tandem-cursor"));
-            let cursor = cursor.map(str::to_owned);
+            let mut headers = head.headers.iter();
+            let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
+            let length = length.map_or(Ok("0"), |header| std::str::from_utf8(header.value))?;
+            let (status, length) = (head.code.unwrap_or(0), length.parse::<usize>()?);
             while self.input.len() < begin + length {
                 if self.stream.read_buf(&mut self.input).await? == 0 {
                     return Err("the server has ended the connection within an answer".into());
                 }
             }
             let body = self.input.get(begin..).unwrap_or_default().to_vec();
-            return Ok(Answer {
-                status,
-                cursor,
-                body,
-            });
+            return Ok(Answer { status, body });
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bench::report::Rounds;
 use futures_util::StreamExt as _;
 use syncdb::SyncDb;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -14,7 +15,7 @@ use crate::arguments::Options;
 use crate::http1::Connection;
 use crate::replica::{Socket, exchange, open};
 use crate::server::Server;
-use crate::{OURS, Result, Values, load, tandem};
+use crate::{OURS, Result, load, tandem};
 
 /// Clients before the first that counts: what these take is of the server.
 const WARM: u64 = 50;
@@ -119,7 +120,7 @@ impl<'a> Crowd<'a> {
     }
 }
 
-pub(crate) async fn measure(place: &Path, options: &Options, values: &mut Values) -> Result<()> {
+pub(crate) async fn measure(place: &Path, options: &Options, rounds: &mut Rounds) -> Result<()> {
     let server = tandem::start(options, place)?;
     tandem::create_table(&server).await?;
     let mut writer = Connection::open(server.address).await?;
@@ -152,10 +153,7 @@ pub(crate) async fn measure(place: &Path, options: &Options, values: &mut Values
         (&again, "p50", load::quantile(&latencies, 0.50)),
         (&again, "p99", load::quantile(&latencies, 0.99)),
     ] {
-        values
-            .entry((case.clone(), metric, OURS))
-            .or_default()
-            .push(value);
+        rounds.push(case, metric, OURS, value);
     }
     Ok(())
 }

@@ -20,17 +20,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 
-use bench::report::{Better, Figure, Report, Target};
-use bench::stats::Series;
+use bench::report::{Better, Report, Rounds, Target};
 
 use crate::arguments::{HELP, Options};
 use crate::client::Client;
 use crate::server::Server;
 
 pub(crate) use bench::Result;
-
-/// By case, metric and subject: one value a round.
-pub(crate) type Values = BTreeMap<(String, &'static str, &'static str), Vec<f64>>;
 
 /// What we are called; other ways to write to the same server have a name of their own.
 pub(crate) const OURS: &str = "tandemdb";
@@ -82,7 +78,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut values = Values::new();
+    let mut rounds = Rounds::default();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         for subject in SUBJECTS
@@ -90,14 +86,14 @@ fn main() -> Result<()> {
             .filter(|subject| options.wants(subject.name))
         {
             let place = options.place()?;
-            let write = writes(subject, place.path(), &options, &mut values);
+            let write = writes(subject, place.path(), &options, &mut rounds);
             runtime
                 .block_on(write)
                 .map_err(|error| format!("{}: {error}", subject.name))?;
         }
         if options.idle > 0 {
             let place = options.place()?;
-            runtime.block_on(idle::measure(place.path(), &options, &mut values))?;
+            runtime.block_on(idle::measure(place.path(), &options, &mut rounds))?;
         }
     }
     let target = Target {
@@ -107,20 +103,14 @@ fn main() -> Result<()> {
         bound: 5.0,
     };
     let mut report = Report::new("serve", OURS, &[target]);
-    for ((case, metric, subject), values) in values {
-        let (unit, better) = match metric {
-            "writes_per_second" => ("1/s", Better::Higher),
-            "memory_of_one" => ("bytes", Better::Lower),
-            "server_time" | "client_time" => ("µs of processor time a write", Better::Lower),
-            "all" => ("s", Better::Lower),
-            _ => ("ms", Better::Lower),
-        };
-        let series: Series = values.into_iter().collect();
-        report.push(Figure {
-            better,
-            ..Figure::lower(case, subject, metric, unit, series)
-        });
-    }
+    let figures = rounds.into_figures(|metric| match metric {
+        "writes_per_second" => ("1/s", Better::Higher),
+        "memory_of_one" => ("bytes", Better::Lower),
+        "server_time" | "client_time" => ("µs of processor time a write", Better::Lower),
+        "all" => ("s", Better::Lower),
+        _ => ("ms", Better::Lower),
+    });
+    figures.for_each(|figure| report.push(figure));
     report.publish(options.markdown, options.json, "")?;
     Ok(())
 }
@@ -130,7 +120,7 @@ async fn writes(
     subject: &Subject,
     place: &Path,
     options: &Options,
-    values: &mut Values,
+    rounds: &mut Rounds,
 ) -> Result<()> {
     let mut server = (subject.start)(options, place)?;
     let clients = (subject.connect)(&server, options.clients).await?;
@@ -146,10 +136,7 @@ async fn writes(
     let found = server.rows().await?;
     check(&written, &found)?;
     let case = format!("upsert@{}", options.clients);
-    let mut push = |metric, value| {
-        let place = (case.clone(), metric, subject.name);
-        values.entry(place).or_default().push(value);
-    };
+    let mut push = |metric, value| rounds.push(&case, metric, subject.name, value);
     let writes = run.latencies.len();
     push("writes_per_second", writes as f64 / run.seconds);
     push("p50", load::quantile(&run.latencies, 0.50));

@@ -2,6 +2,7 @@
 
 mod markdown;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -55,6 +56,35 @@ impl Figure {
             detail: false,
             series,
         }
+    }
+}
+
+/// What is measured in turns: by case, metric and subject, one value a round.
+#[derive(Debug, Default)]
+pub struct Rounds(BTreeMap<(String, &'static str, String), Vec<f64>>);
+
+impl Rounds {
+    /// The value of a round.
+    pub fn push(&mut self, case: &str, metric: &'static str, subject: &str, value: f64) {
+        let place = (case.to_owned(), metric, subject.to_owned());
+        self.0.entry(place).or_default().push(value);
+    }
+
+    /// A figure of each; `unit` says of a metric what it is counted in, and which way is better.
+    pub fn into_figures(
+        self,
+        unit: impl Fn(&str) -> (&'static str, Better),
+    ) -> impl Iterator<Item = Figure> {
+        self.0
+            .into_iter()
+            .map(move |((case, metric, subject), values)| {
+                let (unit, better) = unit(metric);
+                let series: Series = values.into_iter().collect();
+                Figure {
+                    better,
+                    ..Figure::lower(case, subject, metric, unit, series)
+                }
+            })
     }
 }
 

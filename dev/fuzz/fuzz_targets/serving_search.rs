@@ -4,18 +4,10 @@
 #[path = "shared/routes.rs"]
 mod routes;
 
-use std::cell::RefCell;
-
 use libfuzzer_sys::fuzz_target;
 
-thread_local! {
-    static ROUTES: RefCell<routes::Routes> = RefCell::new(routes::Routes::new());
-}
-
 fuzz_target!(|data: &[u8]| {
-    ROUTES.with_borrow_mut(|routes| {
-        for path in ["search", "search/batch", "search/hybrid", "search/explain"] {
-            routes.check("POST", &format!("/v1/vectors/places/{path}"), data, false);
-        }
-    });
+    for path in ["search", "search/batch", "search/hybrid", "search/explain"] {
+        routes::check("POST", &format!("/v1/vectors/places/{path}"), data, false);
+    }
 });

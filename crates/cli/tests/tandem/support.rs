@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// What a run of the binary left behind.
 #[derive(Debug)]
@@ -55,6 +55,17 @@ impl Place {
             out: String::from_utf8(output.stdout).expect("standard output is text"),
             err: String::from_utf8(output.stderr).expect("standard error is text"),
         }
+    }
+
+    /// Starts `tandem` with words separated by spaces; its standard input and output are pipes.
+    pub(crate) fn spawn(&self, line: &str) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_tandem"))
+            .args(line.split_whitespace())
+            .current_dir(self.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts")
     }
 
     /// Runs and expects success without a word on standard error.

@@ -2,42 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout};
 
+use crate::serving::Serving;
 use crate::support::Place;
-
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-fn tandem(place: &Place, line: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(line.split_whitespace())
-        .current_dir(place.path("."))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
 
 fn lines_of(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
     BufReader::new(child.stdout.take().unwrap()).lines()
 }
 
 fn serve(place: &Place) -> Serving {
-    let mut child = tandem(
-        place,
-        "serve --open --db tandem.tdb --listen 127.0.0.1:0 --until-input-ends",
-    );
-    let first = lines_of(&mut child).next().unwrap().unwrap();
-    let url = first.strip_prefix("listening on ").unwrap().to_owned();
-    Serving { child, url }
+    Serving::start(place, &["--open", "--db", "tandem.tdb"])
 }
 
 /// Gives orders to a replica, by way of its input.
 fn order(place: &Place, db: &str, orders: &[&str]) -> String {
-    let mut child = tandem(place, &format!("replica --db {db}"));
+    let mut child = place.spawn(&format!("replica --db {db}"));
     let mut input = child.stdin.take().unwrap();
     for order in orders {
         writeln!(input, "{order}").unwrap();
@@ -98,16 +78,15 @@ fn a_file_is_pulled_edited_offline_and_pushed() {
     let json = place.ok(&format!("sync {} --db phone.tdb --json", serving.url));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["converged"], true);
-    let mut child = serving.child;
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    let gone = serving.url.clone();
+    serving.end();
     // Nobody is there any more: the file keeps what is to be sent.
     order(
         &place,
         "phone.tdb",
         &[r#"{"do": "delete", "table": "notes", "key": [2]}"#],
     );
-    let ran = place.run(&format!("sync {} --db phone.tdb", serving.url));
+    let ran = place.run(&format!("sync {gone} --db phone.tdb"));
     assert_eq!(ran.code, 3, "{}", ran.err);
     assert!(ran.err.contains("/v1/live"), "{}", ran.err);
     assert_eq!(rows("phone.tdb"), "id,text\n1,from the phone\n3,new\n");
@@ -117,9 +96,7 @@ fn a_file_is_pulled_edited_offline_and_pushed() {
         said,
         "0 rows received, 1 edits sent; phone.tdb is in step\n"
     );
-    let mut child = again.child;
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    again.end();
 }
 
 #[test]
@@ -164,10 +141,10 @@ fn what_is_wrong_is_said_before_a_file_is_touched() {
 fn a_watched_file_takes_what_others_change_and_sends_what_is_ordered() {
     let place = place();
     let serving = serve(&place);
-    let mut watching = tandem(
-        &place,
-        &format!("sync {} --db phone.tdb --watch --orders", serving.url),
-    );
+    let mut watching = place.spawn(&format!(
+        "sync {} --db phone.tdb --watch --orders",
+        serving.url
+    ));
     let mut lines = lines_of(&mut watching);
     let mut next = || lines.next().unwrap().unwrap();
     assert_eq!(
@@ -202,7 +179,5 @@ fn a_watched_file_takes_what_others_change_and_sends_what_is_ordered() {
     assert!(watching.wait().unwrap().success());
     let rows = place.ok("query notes --db phone.tdb --order id --format csv");
     assert_eq!(rows, "id,text\n1,by the tablet\n2,world\n9,x\n");
-    let mut child = serving.child;
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    serving.end();
 }

@@ -4,30 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
 
 use common::schema::{Field, FieldType, Schema};
 use common::{Seq, row};
 use durable::{DurableDatabase, DurableOptions};
 
+use crate::serving::Serving;
 use crate::support::Place;
 
 /// Kills in a test; `TANDEMDB_KILLS` sets another number.
 const KILLS: usize = 12;
 
-fn tandem(place: &Place, line: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(line.split_whitespace())
-        .current_dir(place.path("."))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 /// Gives edits until the process is killed after so many answers. Returns what was given, and what was answered of it.
 fn edit_until_killed(place: &Place, url: &str, first: i64, answers: usize) -> (i64, i64) {
-    let mut child = tandem(place, &format!("sync {url} --db phone --watch --orders"));
+    let mut child = place.spawn(&format!("sync {url} --db phone --watch --orders"));
     let mut input = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // It may have to take what others have before it knows the table.
@@ -80,13 +70,8 @@ fn r6_t12_killed_while_editing_and_while_pushing_every_answered_edit_arrives_onc
     notes.insert(row! { "id": 0, "text": "first" }).unwrap();
     store.close().unwrap();
     drop(store);
-    let mut server = tandem(
-        &place,
-        "serve --open --data data --listen 127.0.0.1:0 --until-input-ends",
-    );
-    let mut out = BufReader::new(server.stdout.take().unwrap()).lines();
-    let first = out.next().unwrap().unwrap();
-    let url = first.strip_prefix("listening on ").unwrap().to_owned();
+    let server = Serving::start(&place, &["--open", "--data", "data"]);
+    let url = server.url.clone();
     // The table is known before the first edit.
     place.ok(&format!("sync {url} --db phone"));
 
@@ -107,8 +92,7 @@ fn r6_t12_killed_while_editing_and_while_pushing_every_answered_edit_arrives_onc
     let rows = |db: &str| place.ok(&format!("query notes --db {db} --order id --format csv"));
     let there = rows("phone");
 
-    drop(server.stdin.take());
-    assert!(server.wait().unwrap().success());
+    server.end();
     assert_eq!(rows("data"), there);
     let conflicts = place.ok("conflicts --db data");
     assert_eq!(conflicts, "(0 conflicts)\n");

@@ -1,5 +1,6 @@
 //! Bodies at the paths of a server without a socket: no body panics, fails inside, or changes something when it is refused.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -16,8 +17,17 @@ const REQUESTS_MAX: usize = 2_000;
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+thread_local! {
+    static ROUTES: RefCell<Routes> = RefCell::new(Routes::new());
+}
+
+/// Sends a body. One that is refused has changed nothing; where nothing is to be written, no other one has either.
+pub fn check(method: &str, path: &str, body: &[u8], writes: bool) {
+    ROUTES.with_borrow_mut(|routes| routes.check(method, path, body, writes));
+}
+
 /// A server with a table of rows and a collection of vectors.
-pub struct Routes {
+struct Routes {
     runtime: Runtime,
     service: axum::Router,
     server: Arc<SyncServer>,
@@ -25,7 +35,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -103,8 +113,7 @@ impl Routes {
         status
     }
 
-    /// Sends a body. One that is refused has changed nothing; where nothing is to be written, no other one has either.
-    pub fn check(&mut self, method: &str, path: &str, body: &[u8], writes: bool) {
+    fn check(&mut self, method: &str, path: &str, body: &[u8], writes: bool) {
         let before = self.server.database().seq();
         let status = self.send(method, path, body);
         let is_same = before == self.server.database().seq();
