@@ -14,7 +14,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::support::{Running, closing_code, connect, keep, next, quick, run, sync, until};
+use super::support::{
+    Running, closing_code, connect, has_rows, keep, next, quick, run, sync, until,
+};
 
 /// The head of a handshake.
 fn handshake() -> &'static [u8] {
@@ -69,7 +71,7 @@ fn r15_clients_that_never_read_are_let_go_and_the_others_go_on() {
     let healthy = Arc::new(SyncDb::client("healthy").unwrap());
     let (live, happened) = keep(&healthy, &running.url());
     let writes = |text: &str| {
-        until(&happened, || healthy.collection("notes").is_ok());
+        until(&happened, || has_rows(&healthy));
         healthy.update("notes", 0, row! { "text": text }).unwrap();
         until(&happened, || healthy.pending() == 0);
     };
@@ -170,7 +172,7 @@ fn a_replica_that_is_told_to_come_later_does() {
         event => panic!("{event:?}"),
     }
     drop(other);
-    until(&happened, || db.collection("notes").is_ok());
+    until(&happened, || has_rows(&db));
     live.stop().unwrap();
     running.end();
 }

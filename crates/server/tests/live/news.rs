@@ -10,7 +10,7 @@ use server::client::LiveEvent;
 use syncdb::{Subscription, SyncDb};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::{connect, keep, next, run, sync, until};
+use super::support::{connect, has_rows, keep, next, run, sync, until};
 
 fn changed(message: &Message) -> u64 {
     let json: serde_json::Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
@@ -90,8 +90,8 @@ fn what_one_replica_writes_reaches_another_without_being_asked_for() {
     let (a, b) = (Arc::new(a), Arc::new(b));
     let (live_a, happened_a) = keep(&a, &running.url());
     let (live_b, happened_b) = keep(&b, &running.url());
-    until(&happened_a, || a.collection("notes").is_ok());
-    until(&happened_b, || b.collection("notes").is_ok());
+    until(&happened_a, || has_rows(&a));
+    until(&happened_b, || has_rows(&b));
     let text_at = |db: &SyncDb| {
         let row = db.collection("notes").unwrap().get(0).unwrap();
         row[1].as_text().unwrap().to_owned()
@@ -119,7 +119,7 @@ fn a_replica_goes_on_offline_and_sends_when_the_server_is_there() {
     let address = running.address;
     let db = Arc::new(SyncDb::client("a").unwrap());
     let (live, happened) = keep(&db, &url);
-    until(&happened, || db.collection("notes").is_ok());
+    until(&happened, || has_rows(&db));
     let server = Arc::clone(&running.server);
     running.end();
     loop {
@@ -152,7 +152,7 @@ fn a_live_replica_stops_while_it_waits_and_while_nobody_answers() {
     let running = run(ServeOptions::default());
     let db = Arc::new(SyncDb::client("a").unwrap());
     let (live, happened) = keep(&db, &running.url());
-    until(&happened, || db.collection("notes").is_ok());
+    until(&happened, || has_rows(&db));
     live.stop().unwrap();
     running.end();
     // Accepts, and says nothing for ever.

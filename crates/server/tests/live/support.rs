@@ -146,6 +146,12 @@ pub(crate) fn until(happened: &Receiver<LiveEvent>, mut is_so: impl FnMut() -> b
     }
 }
 
+/// Whether a replica has the notes: their table comes a moment before its rows do.
+pub(crate) fn has_rows(db: &SyncDb) -> bool {
+    db.collection("notes")
+        .is_ok_and(|notes| notes.get(0).is_some())
+}
+
 impl Running {
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
