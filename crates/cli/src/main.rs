@@ -12,6 +12,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use common::Result;
 
+/// A server allocates many small things on all threads: with the system's allocator that is a sixth of its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One database for rows that travel and vectors that answer.
 #[derive(Debug, Parser)]
 #[command(

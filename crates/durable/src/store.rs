@@ -248,9 +248,11 @@ impl DurableDatabase {
         self.shared.durable()
     }
 
-    /// Calls `listener` on the thread that writes the log with [`DurableDatabase::durable_seq`], whenever what is waited for may
-    /// have become safe, and when the log has failed or is closed. It must not wait for this store.
-    pub fn on_durable(&self, listener: impl Fn(Seq) + Send + Sync + 'static) {
+    /// Calls `listener` on the thread that writes the log, whenever what is waited for may have become safe and when the log has
+    /// failed: with the position up to which everything is as safe as [`Durability`] says, or `None` when nothing will become so any
+    /// more. A change to tables made in the meantime may stand at that position too: [`DurableDatabase::is_durable`] knows. The listener
+    /// must not wait for this store.
+    pub fn on_durable(&self, listener: impl Fn(Option<Seq>) + Send + Sync + 'static) {
         self.shared.listen(Box::new(listener));
     }
 

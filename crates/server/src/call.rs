@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, RawPathParamsRejection};
-use axum::extract::{Extension, Query, RawPathParams};
+use axum::extract::{Extension, Query, RawPathParams, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use common::{Database, ErrorKind};
+use common::{Database, ErrorKind, Seq};
 use serde::de::DeserializeOwned;
 
 use crate::auth::Caller;
@@ -75,7 +75,7 @@ impl Call {
 /// What the extractors found of a request.
 pub(crate) struct Parts {
     pub(crate) caller: Extension<Caller>,
-    pub(crate) server: Extension<Server>,
+    pub(crate) server: State<Server>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) parameters: Result<RawPathParams, RawPathParamsRejection>,
@@ -83,14 +83,21 @@ pub(crate) struct Parts {
     pub(crate) body: Result<Bytes, BytesRejection>,
 }
 
-/// Where a handler runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On a thread of its own.
-    Thread,
+/// The last commit that a handler may have seen, in the extensions of its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen(pub(crate) Seq);
+
+/// Where a handler runs: on a thread of its own unless something else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
     /// With others of its kind, one after the other.
-    Lane,
+    pub(crate) in_turn: bool,
+    /// It takes microseconds: where the request is, as long as nothing has to be waited for there.
+    pub(crate) is_short: bool,
 }
+
+/// Longest body of a request that is answered where it is, in bytes.
+const SHORT_BODY_BYTES_MAX: usize = 8 << 10;
 
 /// Runs a handler at its place, once there is room.
 pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Response {
@@ -105,7 +112,7 @@ pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Resp
             return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
         }
     };
-    let (Extension(caller), Extension(server)) = (parts.caller, parts.server);
+    let (Extension(caller), State(server)) = (parts.caller, parts.server);
     let Ok(parameters) = &parts.parameters else {
         return Problem::invalid("the path is not UTF-8").into_response();
     };
@@ -126,21 +133,23 @@ pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Resp
         Ok(permit) => permit,
         Err(problem) => return problem.into_response(),
     };
-    let lane = call.caller.tenant.lane();
+    let tenant = Arc::clone(&call.caller.tenant);
+    let place = Place {
+        is_short: place.is_short && call.body.len() <= SHORT_BODY_BYTES_MAX,
+        ..place
+    };
     // Held by the thread: a request that was given up goes on there.
     let run = move || {
         let answered = handler(&call);
         drop(permit);
         answered
     };
-    let answered = match place {
-        Place::Thread => tokio::task::spawn_blocking(run).await.ok(),
-        Place::Lane => lane.run(run).await,
+    let Some((answered, seen)) = tenant.run(place, run).await else {
+        return ended().into_response();
     };
-    answered.map_or_else(
-        || ended().into_response(),
-        |answered| answered.unwrap_or_else(Problem::into_response),
-    )
+    let mut answer = answered.unwrap_or_else(Problem::into_response);
+    answer.extensions_mut().insert(Seen(seen));
+    answer
 }
 
 fn ended() -> Problem {

@@ -3,14 +3,14 @@
 use std::io::{Read, Write as _};
 
 use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
-use axum::extract::{Extension, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use common::{Error, Result};
 
 use crate::problem::Problem;
-use crate::state::Server;
+use crate::serve::ServeOptions;
 
 /// Answers below this many bytes fit a packet anyway.
 const ANSWER_BYTES_MIN: u64 = 1_024;
@@ -80,7 +80,7 @@ impl Encoding {
     }
 
     /// What the caller takes, the better one first.
-    fn accepted(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(header::ACCEPT_ENCODING).iter();
         let parts: Vec<&str> = values
             .filter_map(|value| value.to_str().ok())
@@ -103,11 +103,7 @@ impl Encoding {
 }
 
 /// Unpacks the body of a request.
-pub(crate) async fn inflate(
-    Extension(server): Extension<Server>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn inflated(options: &ServeOptions, mut request: Request, next: Next) -> Response {
     let Some(name) = request.headers_mut().remove(header::CONTENT_ENCODING) else {
         return next.run(request).await;
     };
@@ -117,7 +113,6 @@ pub(crate) async fn inflate(
         b"gzip" | b"x-gzip" => Encoding::Gzip,
         _ => return unknown_encoding(),
     };
-    let options = server.options();
     let (body_max, inflated_max) = (options.body_bytes_max, options.inflated_bytes_max);
     let (mut head, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, body_max).await else {
@@ -150,10 +145,8 @@ fn unknown_encoding() -> Response {
     response
 }
 
-/// Packs the answer, where that is asked for and worth it.
-pub(crate) async fn deflate(request: Request, next: Next) -> Response {
-    let accepted = Encoding::accepted(request.headers());
-    let response = next.run(request).await;
+/// Packs an answer, where that is worth it, as the one who asked takes it.
+pub(crate) async fn deflate(accepted: Option<Encoding>, response: Response) -> Response {
     let Some(encoding) = accepted.filter(|_| is_worth_it(&response)) else {
         return response;
     };

@@ -48,9 +48,8 @@ pub(crate) fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // Without a timer hyper's own timeouts do nothing.
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
+        // Heads that come too slowly are found by [`Activity`], which needs no timer for each request.
+        .header_read_timeout(None)
         // A frame of sync carries the server's clock, finer than this; in a sync with nothing new it would be an eighth of
         // the bytes. Who caches answers to POST by their date needs a proxy in front, which adds one.
         .auto_date_header(false)

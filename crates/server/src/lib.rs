@@ -42,11 +42,13 @@ pub mod routes;
 mod schemas;
 mod serve;
 mod serving;
+
 mod slow;
 mod state;
 pub mod telemetry;
 mod tenant;
 mod tls;
+mod waiting;
 mod write;
 
 pub use app::App;

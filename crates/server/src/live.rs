@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Extension, Request};
+use axum::extract::{Extension, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
@@ -33,6 +33,7 @@ use crate::openapi::{Group, Operation, filter};
 use crate::problem::Problem;
 use crate::serve::ServeOptions;
 use crate::slow::Activity;
+use crate::state::Server;
 use crate::tenant::Tenant;
 
 /// Bytes of each of a connection's two buffers: an idle connection costs little more.
@@ -72,7 +73,7 @@ pub(crate) struct Live {
     stall_timeout: Duration,
     message_bytes_max: usize,
     slots: Arc<Semaphore>,
-    exchanges: Semaphore,
+    exchanges: Arc<Semaphore>,
     hubs: Mutex<HashMap<Text, Arc<Hub>>>,
     stopping: watch::Sender<bool>,
     next: AtomicU64,
@@ -85,7 +86,7 @@ impl Live {
             stall_timeout: options.stall_timeout,
             message_bytes_max: options.body_bytes_max,
             slots: Arc::new(Semaphore::new(options.live.connections_max)),
-            exchanges: Semaphore::new(EXCHANGES_MAX),
+            exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)),
             hubs: Mutex::default(),
             stopping: watch::Sender::new(false),
             next: AtomicU64::new(0),
@@ -136,7 +137,7 @@ pub(crate) fn group() -> Group {
 
 async fn live(
     Extension(caller): Extension<Caller>,
-    Extension(live): Extension<Arc<Live>>,
+    State(server): State<Server>,
     mut request: Request,
 ) -> Response {
     let response = match create_response_with_body(&request, Body::empty) {
@@ -148,6 +149,7 @@ async fn live(
                 .into_response();
         }
     };
+    let live = Arc::clone(server.live());
     let Ok(slot) = Arc::clone(&live.slots).try_acquire_owned() else {
         let max = live.options.connections_max;
         let detail = format!("the server has its {max} live connections; try again later");

@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, RawPathParamsRejection};
-use axum::extract::{Extension, RawPathParams};
+use axum::extract::{Extension, RawPathParams, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::{Map, Value as Json, json};
 
-use crate::app::App;
 use crate::auth::{Caller, Scope};
 use crate::call::{Handler, Parts, Place, answer};
 use crate::negotiate::{JSON, PROTOBUF};
@@ -32,7 +31,7 @@ pub(crate) struct Group {
 struct Route {
     method: Method,
     path: &'static str,
-    handler: MethodRouter<App>,
+    handler: MethodRouter<Server>,
     operation: Operation,
 }
 
@@ -44,7 +43,7 @@ impl Group {
         }
     }
 
-    /// A route whose handler runs on a thread that may wait for the database.
+    /// A route whose handler may wait for the database.
     #[must_use]
     pub(crate) fn route(
         self,
@@ -57,7 +56,7 @@ impl Group {
         let handler = on(
             filter(&method),
             move |caller: Extension<Caller>,
-                  server: Extension<Server>,
+                  server: State<Server>,
                   method: Method,
                   uri: Uri,
                   parameters: Result<RawPathParams, RawPathParamsRejection>,
@@ -84,7 +83,7 @@ impl Group {
         mut self,
         method: Method,
         path: &'static str,
-        handler: MethodRouter<App>,
+        handler: MethodRouter<Server>,
         operation: Operation,
     ) -> Self {
         self.routes.push(Route {
@@ -106,7 +105,11 @@ impl Group {
     }
 
     /// Puts the routes into a router, and what is known of them into a document.
-    pub(crate) fn add_to(self, mut router: Router<App>, document: &mut Document) -> Router<App> {
+    pub(crate) fn add_to(
+        self,
+        mut router: Router<Server>,
+        document: &mut Document,
+    ) -> Router<Server> {
         document.tags.push(self.tag);
         for route in self.routes {
             let method = route.method.as_str().to_ascii_lowercase();
@@ -195,7 +198,7 @@ impl Operation {
             needs_body: true,
             answers: BTreeMap::new(),
             needs: Some(Scope::Read),
-            place: Place::Thread,
+            place: Place::default(),
         }
     }
 
@@ -216,7 +219,14 @@ impl Operation {
     /// It is a write of few rows, which takes turns with others.
     #[must_use]
     pub(crate) const fn in_turn(mut self) -> Self {
-        self.place = Place::Lane;
+        self.place.in_turn = true;
+        self
+    }
+
+    /// It takes microseconds, however large the tables are.
+    #[must_use]
+    pub(crate) const fn short(mut self) -> Self {
+        self.place.is_short = true;
         self
     }
 

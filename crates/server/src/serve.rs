@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use common::{Error, Result};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -13,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::connection::{Connections, Peer, builder};
-use crate::live::{Live, LiveOptions};
+use crate::live::LiveOptions;
 use crate::routes::router;
 use crate::serving;
 use crate::state::Server;
@@ -136,9 +135,8 @@ pub async fn serve(
     if let Some(tls) = &tls {
         chores.spawn(tls.clone().watch());
     }
-    let live = Arc::new(Live::new(server.options()));
     let connections = Connections {
-        router: router(app.clone(), &server).layer(Extension(Arc::clone(&live))),
+        router: router(app.clone(), &server),
         builder: builder(server.options()),
         tls,
         server: server.clone(),
@@ -176,7 +174,7 @@ pub async fn serve(
     drop(listener);
     let _ = ending.send(true);
     let all = async {
-        live.stop().await;
+        server.live().stop().await;
         while open.join_next().await.is_some() {}
     };
     if tokio::time::timeout(server.options().drain_timeout, all)
@@ -213,9 +211,7 @@ pub async fn serve(
 /// # Ok::<(), common::Error>(())
 /// ```
 pub fn service(app: impl Into<App>, options: ServeOptions) -> axum::Router {
-    let server = Server::new(options);
-    let live = Arc::new(Live::new(server.options()));
-    router(app.into(), &server).layer(Extension(live))
+    router(app.into(), &Server::new(options))
 }
 
 /// Ready when the server takes no more connections: some time after it was told to stop, in which it says so.

@@ -23,8 +23,10 @@ pub(crate) struct IdleTimeout {
 
 struct Deadline {
     after: Duration,
+    /// Comes when `due` does, or before: it is set anew only once it has come, for timers cost more than what they watch over.
     sleep: Pin<Box<Sleep>>,
-    is_set: bool,
+    /// When the wait has lasted too long, while something is waited for.
+    due: Option<Instant>,
 }
 
 impl Deadline {
@@ -32,7 +34,7 @@ impl Deadline {
         Self {
             after,
             sleep: Box::pin(sleep(after)),
-            is_set: false,
+            due: None,
         }
     }
 
@@ -43,17 +45,18 @@ impl Deadline {
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.is_set = false;
+            self.due = None;
             return polled;
         }
-        if !self.is_set {
-            self.is_set = true;
-            self.sleep.as_mut().reset(Instant::now() + self.after);
+        let after = self.after;
+        let due = *self.due.get_or_insert_with(|| Instant::now() + after);
+        while self.sleep.as_mut().poll(context).is_ready() {
+            if due <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.sleep.as_mut().reset(due);
         }
-        match self.sleep.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        Poll::Pending
     }
 }
 

@@ -1,9 +1,12 @@
 //! [`Server`]: what all requests of one server share, beside its tenants.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
 
 use crate::limits::{Gate, Rate};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::serve::ServeOptions;
 
@@ -16,6 +19,9 @@ struct Inner {
     gate: Gate,
     rate: Option<Rate>,
     metrics: Arc<Metrics>,
+    live: Arc<Live>,
+    /// The OpenAPI document.
+    document: OnceLock<Bytes>,
     draining: AtomicBool,
 }
 
@@ -28,6 +34,8 @@ impl Server {
             gate: Gate::new(options.running_max, options.waiting_max),
             rate,
             metrics: Arc::new(Metrics::new()),
+            live: Arc::new(Live::new(&options)),
+            document: OnceLock::new(),
             draining: AtomicBool::new(false),
             options,
         }))
@@ -47,6 +55,19 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
+    }
+
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.0.live
+    }
+
+    /// Sets the document that describes the server, once.
+    pub(crate) fn publish(&self, document: Bytes) {
+        self.0.document.get_or_init(|| document);
+    }
+
+    pub(crate) fn document(&self) -> Bytes {
+        self.0.document.get().cloned().unwrap_or_default()
     }
 
     /// From now on, who asks is told to go elsewhere with new requests.

@@ -1,18 +1,21 @@
 //! [`Tenant`]: a database of its own, and all that is served of it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Database, Error, Result, Text, Timestamp};
+use common::{Database, Error, Result, Seq, Text, Timestamp};
 use durable::{Backup, Backups, DurableDatabase};
 use syncdb::{SyncServer, SyncServerOptions};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use crate::audit::Audit;
 use crate::auth::{ApiKeys, AuthOptions};
+use crate::call::Place;
 use crate::lane::Lane;
 use crate::serving::Serving;
+use crate::waiting::Waiting;
 
 /// The file of indexes in the folder of a database.
 const INDEXES: &str = "vectors.indexes";
@@ -32,10 +35,10 @@ pub struct Tenant {
     durable: Option<Durable>,
 }
 
-/// A store, whether it has told anything, and where its backups are.
+/// A store, who waits for it, and where its backups are.
 struct Durable {
     store: Arc<DurableDatabase>,
-    heard: watch::Receiver<()>,
+    waiting: Arc<Waiting>,
     backups: Backups,
 }
 
@@ -83,15 +86,13 @@ impl Tenant {
     pub fn kept(name: impl Into<Text>, store: Arc<DurableDatabase>, sync: Arc<SyncServer>) -> Self {
         let indexes = store.folder().join(INDEXES);
         let backups = Backups::new(store.folder().join(BACKUPS));
-        let (tell, heard) = watch::channel(());
-        store.on_durable(move |_| {
-            // Whoever waits holds the other end.
-            let _ = tell.send(());
-        });
+        let waiting = Arc::new(Waiting::default());
+        let told = Arc::clone(&waiting);
+        store.on_durable(move |safe| told.look(safe));
         Self {
             durable: Some(Durable {
                 store,
-                heard,
+                waiting,
                 backups,
             }),
             ..Self::new(name, sync).with_indexes(indexes)
@@ -187,35 +188,63 @@ impl Tenant {
         work(self.database())
     }
 
-    /// Where single writes take turns: other tenants need not wait for them.
-    pub(crate) fn lane(&self) -> Lane {
-        self.lane.clone()
+    /// Does `work` at its place, and gives back what it gave with the last commit that it may have seen: once
+    /// that is durable, or cannot become so. `None` when it ended in a panic. The work goes on when nobody waits for it any more.
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        place: Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<(T, Seq)> {
+        let (tell, told) = oneshot::channel();
+        let tenant = Arc::clone(self);
+        let job = move || {
+            let done = work();
+            let seen = tenant.database().seq();
+            // Whoever asked is woken once, and may have gone.
+            tenant.when_durable(seen, move || drop(tell.send((done, seen))));
+        };
+        let is_free = || !self.database().is_writing();
+        if place.in_turn {
+            self.lane.add(place.is_short, is_free, job);
+        } else if place.is_short && is_free() {
+            // The panic was written to the log.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        } else {
+            tokio::task::spawn_blocking(job);
+        }
+        told.await.ok()
     }
 
-    /// Waits until everything that a request may have seen is durable. Every answer passes through here before it leaves.
+    /// Does `next` once everything up to `seen` is durable, or cannot become so; at once for a database in memory.
+    fn when_durable(&self, seen: Seq, next: impl FnOnce() + Send + 'static) {
+        let Some(Durable { store, waiting, .. }) = &self.durable else {
+            return next();
+        };
+        let is_done = || store.is_durable(seen) || store.failure().is_some();
+        waiting.add(seen, is_done, Box::new(next));
+    }
+
+    /// Waits until everything up to `seen`, which a request may have seen, is durable. Every answer passes through here before it
+    /// leaves.
     ///
     /// A database in memory has nothing to wait for.
     ///
     /// # Errors
     /// [`common::ErrorKind::Io`] and [`common::ErrorKind::Closed`] when it cannot become durable: the answer must not leave.
-    pub(crate) async fn settle(&self) -> Result<()> {
-        let Some(durable) = &self.durable else {
+    pub(crate) async fn until_durable(&self, seen: Seq) -> Result<()> {
+        let Some(Durable { store, .. }) = &self.durable else {
             return Ok(());
         };
-        let seq = self.database().seq();
-        let mut heard = durable.heard.clone();
-        loop {
-            // What is heard from here on ends the wait below.
-            heard.borrow_and_update();
-            if durable.store.is_durable(seq) {
-                return Ok(());
-            }
-            if let Some(failure) = durable.store.failure() {
+        while !store.is_durable(seen) {
+            if let Some(failure) = store.failure() {
                 return Err(failure);
             }
-            // The store tells for as long as it is there.
-            let _ = heard.changed().await;
+            let (tell, told) = oneshot::channel::<()>();
+            self.when_durable(seen, move || drop(tell));
+            // Its end is the word: nothing is sent.
+            let _ = told.await;
         }
+        Ok(())
     }
 
     /// Its tables.

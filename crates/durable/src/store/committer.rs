@@ -19,8 +19,8 @@ use crate::replace::replace;
 /// Bytes that wait to be written at which writers wait too.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Called with the position up to which commits are on the disk; see [`crate::DurableDatabase::on_durable`].
-pub(crate) type DurableListener = Box<dyn Fn(Seq) + Send + Sync>;
+/// Called with the position up to which everything is safe; see [`crate::DurableDatabase::on_durable`].
+pub(crate) type DurableListener = Box<dyn Fn(Option<Seq>) + Send + Sync>;
 
 /// What writers, waiters and the committer share.
 pub(crate) struct Shared {
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     work: Condvar,
     /// Something is done: a batch is written, a segment is begun, or the store has failed.
     done: Condvar,
+    /// A snapshot is due, or there will be none: of a batch that only makes the log longer, nobody need be woken.
+    due: Condvar,
     listeners: Mutex<Vec<DurableListener>>,
 }
 
@@ -80,6 +82,7 @@ impl Shared {
             }),
             work: Condvar::new(),
             done: Condvar::new(),
+            due: Condvar::new(),
             listeners: Mutex::default(),
         }
     }
@@ -215,7 +218,7 @@ impl Shared {
             if state.log_bytes >= state.due_at {
                 return true;
             }
-            self.done.wait(&mut state);
+            self.due.wait(&mut state);
         }
     }
 
@@ -224,20 +227,21 @@ impl Shared {
         self.state.lock().is_closing = true;
         self.work.notify_all();
         self.done.notify_all();
+        self.due.notify_all();
     }
 
     pub(crate) fn fail(&self, why: String) {
         let mut state = self.state.lock();
         state.failure.get_or_insert(why);
-        let durable = state.durable;
         drop(state);
         self.done.notify_all();
-        self.tell(durable);
+        self.due.notify_all();
+        self.tell(None);
     }
 
-    fn tell(&self, durable: Seq) {
+    fn tell(&self, safe: Option<Seq>) {
         for listener in self.listeners.lock().iter() {
-            listener(durable);
+            listener(safe);
         }
     }
 }
@@ -256,10 +260,20 @@ impl State {
         }
     }
 
+    /// Position of the first entry that is not safe yet.
+    fn pending(&self) -> Option<Seq> {
+        self.writing_first.or(self.queue_first)
+    }
+
     /// Whether something at or before `seq` is not safe yet.
     fn is_pending(&self, seq: Seq) -> bool {
-        let first = self.writing_first.or(self.queue_first);
-        first.is_some_and(|first| first <= seq)
+        self.pending().is_some_and(|first| first <= seq)
+    }
+
+    /// Position up to which everything is safe.
+    fn safe(&self) -> Seq {
+        let pending = self.pending().map(|first| Seq(first.0.saturating_sub(1)));
+        pending.unwrap_or(self.appended)
     }
 }
 
@@ -343,10 +357,14 @@ impl Writer {
                 state.rotated = Some(result);
             }
             state.is_closed = is_last;
-            let durable = state.durable;
+            let safe = state.safe();
+            let is_due = state.log_bytes >= state.due_at;
             drop(state);
             shared.done.notify_all();
-            shared.tell(durable);
+            if is_due {
+                shared.due.notify_all();
+            }
+            shared.tell(Some(safe));
             if is_last {
                 return Some(self);
             }

@@ -166,8 +166,8 @@ fn t41_many_threads_share_syncs_and_lose_nothing_and_listeners_hear_of_them() {
     let table = store.database().create_collection(schema("a")).unwrap();
     let heard = Arc::new(AtomicU64::new(0));
     let listener = Arc::clone(&heard);
-    store.on_durable(move |seq| {
-        listener.fetch_max(seq.0, Ordering::Relaxed);
+    store.on_durable(move |safe| {
+        listener.fetch_max(safe.unwrap().0, Ordering::Relaxed);
     });
     std::thread::scope(|scope| {
         for thread in 0..8 {

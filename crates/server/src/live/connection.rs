@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use super::hub::{Bell, Hub};
 use super::{BUFFER_BYTES, Closing, Live, Told, stopped};
 use crate::auth::Caller;
+use crate::call::Place;
 use crate::problem::Problem;
 
 /// How long a client may take to say that it has heard of the end.
@@ -117,19 +118,24 @@ impl Connection {
         self.hub.leave(self.number);
         // What it rang for is in this answer.
         let _ = self.bell.rung().now_or_never();
-        let answered = match self.live.exchanges.acquire().await {
-            Ok(_turn) => {
+        let tenant = &self.caller.tenant;
+        let answered = match Arc::clone(&self.live.exchanges).acquire_owned().await {
+            Ok(turn) => {
                 let (hub, caller) = (Arc::clone(&self.hub), self.caller.clone());
                 let (number, bell) = (self.number, Arc::clone(&self.bell));
-                let answer = move || answer(&hub, &caller, number, &bell, &request);
-                let answered = tokio::task::spawn_blocking(answer).await;
-                answered
-                    .unwrap_or_else(|_| Err(Error::closed("the request ended without an answer")))
+                let answer = move || {
+                    let answered = answer(&hub, &caller, number, &bell, &request);
+                    drop(turn);
+                    answered
+                };
+                match tenant.run(Place::default(), answer).await {
+                    // What is told was seen, refusals included: it must not be gone after a power cut.
+                    Some((answered, seen)) => tenant.until_durable(seen).await.and(answered),
+                    None => Err(Error::closed("the request ended without an answer")),
+                }
             }
             Err(_) => Err(Error::closed("the server ends")),
         };
-        // What is told was seen, refusals included: it must not be gone after a power cut.
-        let answered = self.caller.tenant.settle().await.and(answered);
         let error = match answered {
             Ok(answer) => return self.send_answer(socket, Bytes::from(answer)).await,
             Err(error) => error,

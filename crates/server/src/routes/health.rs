@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz`, `/openapi.json` for everybody, `/metrics` for those who may ask.
 
-use axum::extract::Extension;
+use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
@@ -12,10 +12,6 @@ use crate::negotiate::JSON;
 use crate::openapi::{Group, Operation, filter};
 use crate::problem::Problem;
 use crate::state::Server;
-
-/// The document, made once.
-#[derive(Clone)]
-pub(super) struct Published(pub(super) axum::body::Bytes);
 
 /// For everybody, whoever they are.
 pub(super) fn public() -> Group {
@@ -45,12 +41,9 @@ pub(super) fn public() -> Group {
         .route_async(
             Method::GET,
             "/openapi.json",
-            on(
-                get(),
-                |Extension(document): Extension<Published>| async move {
-                    ([(header::CONTENT_TYPE, JSON)], document.0)
-                },
-            ),
+            on(get(), |State(server): State<Server>| async move {
+                ([(header::CONTENT_TYPE, JSON)], server.document())
+            }),
             Operation::new("openapi", "This document").public().gives(
                 200,
                 "The document",
@@ -73,7 +66,7 @@ pub(super) fn group() -> Group {
     )
 }
 
-async fn ready(Extension(server): Extension<Server>) -> Response {
+async fn ready(State(server): State<Server>) -> Response {
     if server.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
     }

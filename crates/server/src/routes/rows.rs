@@ -22,27 +22,38 @@ const ROW: &str = "/v1/tables/{table}/rows/{key}";
 
 pub(super) fn group() -> Group {
     let row = || reference("Row");
+    let rows = json!({ "type": "array", "items": row() });
     let once = "Made again within 24 hours, the request is answered as before and writes nothing";
     let if_match = "The row's `ETag`: nothing is changed when it has another by now";
+    let known = "A tag: 304 without a body when the row still has it";
     Group::new("rows")
         .route(
             Method::POST,
             ROWS,
             insert,
-            Operation::new("insertRows", "Insert a row, or up to 1,000 of them, in one commit")
-                .needs(Scope::Write)
-                .in_turn()
-                .header("Idempotency-Key", "Made again within 24 hours, the request is answered as before and writes nothing")
-                .takes(json!({ "anyOf": [reference("Row"), { "type": "array", "items": reference("Row") }] }))
-                .takes_protobuf()
-                .gives(201, "The row with its defaults; of several, keys and tags", json!({ "anyOf": [reference("Row"), reference("Written")] })),
+            Operation::new(
+                "insertRows",
+                "Insert a row, or up to 1,000 of them, in one commit",
+            )
+            .needs(Scope::Write)
+            .in_turn()
+            .short()
+            .header("Idempotency-Key", once)
+            .takes(json!({ "anyOf": [row(), rows] }))
+            .takes_protobuf()
+            .gives(
+                201,
+                "The row with its defaults; of several, keys and tags",
+                json!({ "anyOf": [row(), reference("Written")] }),
+            ),
         )
         .route(
             Method::GET,
             ROW,
             get,
             Operation::new("getRow", "A row by its key")
-                .header("If-None-Match", "A tag: 304 without a body when the row still has it")
+                .short()
+                .header("If-None-Match", known)
                 .gives(200, "The row", row())
                 .gives_protobuf()
                 .gives_nothing(304, "The row has the tag that the request names"),
@@ -54,8 +65,9 @@ pub(super) fn group() -> Group {
             Operation::new("putRow", "Insert a row, or replace the one under the key")
                 .needs(Scope::Write)
                 .in_turn()
+                .short()
                 .header("If-Match", if_match)
-.header("Idempotency-Key", once)
+                .header("Idempotency-Key", once)
                 .header("If-None-Match", "`*`: only when there is no row yet")
                 .takes(row())
                 .takes_protobuf()
@@ -70,8 +82,9 @@ pub(super) fn group() -> Group {
             Operation::new("patchRow", "Set some columns of a row")
                 .needs(Scope::Write)
                 .in_turn()
+                .short()
                 .header("If-Match", if_match)
-.header("Idempotency-Key", once)
+                .header("Idempotency-Key", once)
                 .takes(row())
                 .gives(200, "The row", row())
                 .gives_protobuf(),
@@ -80,12 +93,16 @@ pub(super) fn group() -> Group {
             Method::DELETE,
             ROW,
             delete,
-            Operation::new("deleteRow", "Delete a row, and what refers to it where a reference says so")
-                .needs(Scope::Write)
-                .in_turn()
-                .header("If-Match", if_match)
-.header("Idempotency-Key", once)
-                .gives_nothing(204, "It is gone"),
+            // Not short: what refers to it may be much.
+            Operation::new(
+                "deleteRow",
+                "Delete a row, and what refers to it where a reference says so",
+            )
+            .needs(Scope::Write)
+            .in_turn()
+            .header("If-Match", if_match)
+            .header("Idempotency-Key", once)
+            .gives_nothing(204, "It is gone"),
         )
 }
 

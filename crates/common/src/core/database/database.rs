@@ -358,6 +358,11 @@ impl Database {
         Transaction::new(self)
     }
 
+    /// Whether a transaction or an alteration is under way at this moment, for which [`Database::begin`] would wait.
+    pub fn is_writing(&self) -> bool {
+        self.inner.writer.is_locked()
+    }
+
     /// Runs `body` in a transaction: committed when it succeeds, rolled back when it fails.
     ///
     /// # Errors
