@@ -24,8 +24,11 @@ Names:
                 noted in qa/ledger.json
   kill          processes that write to a durable database, and replicas that sync, killed 200 times each (--runs: another
                 number), at random and at calls of the operating system; noted likewise
-  hostile       a server that gets each hostile payload 100 times (--runs: another number), and 1,000 live clients that
-                 never read
+  hostile       a server that gets each hostile payload 1,000 times (--runs: another number), and 4,000 live clients that
+                never read, which takes 16,384 file descriptors
+  large         a log of 4.5 GiB (--runs: another number of bytes), which takes as much room for temporary files; noted likewise
+  upkeep        a server whose rows, vectors, replicas and backups come and go for 30 minutes (--seconds): memory,
+                descriptors, and what opening takes in the end; noted likewise
   churn         vector indexes of 100,000 rows, half of which goes and comes again ten times: recall, reachability and
                 memory (--runs: another number of rows); prints what was found
   schedules     vector collections under schedulers that choose who goes on: 20,000 schedules of each scenario under
@@ -40,7 +43,7 @@ Names:
 Options:
   --seeds N     seeds of the simulation, from --from S on (0 unless it says otherwise)
   --seed S      one seed of the simulation, with its steps and its trace
-  --seconds N   time for each fuzz target
+  --seconds N   time for each fuzz target, or of upkeep
   --runs N      inputs for each fuzz target, cases for each property, changes of sync-size, or experiments
 
 Inputs that were found stay in target/fuzz/corpus, inputs that failed in target/fuzz/failing.";
@@ -52,10 +55,12 @@ const SYNC_CHANGES: u64 = 100_000;
 const CHURN_ROWS: u64 = 100_000;
 const CRASH_IMAGES: u64 = 50_000;
 const KILLS: u64 = 200;
-const HOSTILE_ROUNDS: u64 = 100;
-const DEAF_CLIENTS: u64 = 1_000;
+const HOSTILE_ROUNDS: u64 = 1_000;
+const DEAF_CLIENTS: u64 = 4_000;
+const LOG_BYTES: u64 = 9 << 29;
+const UPKEEP_SECONDS: u64 = 1_800;
 const EXPERIMENTS: u64 = 10_000;
-/// Begins the line on which a test of durable storage tells of itself.
+/// Begins the line on which a test tells of itself.
 const MARK: &str = "SOAK ";
 const SEEDS: u64 = 10_000;
 const VERSIONS_SEEDS: u64 = 5_000;
@@ -99,11 +104,28 @@ pub(crate) fn soak(args: &[String]) -> Result<bool> {
         None if name == "experiments" => experiments(&context, runs(name, length, EXPERIMENTS)?),
         None if name == "crash" => {
             let runs = runs(name, length, CRASH_IMAGES)?;
-            durable(&context, name, "t23", "TANDEMDB_CRASH_IMAGES", runs)
+            let long = ("TANDEMDB_CRASH_IMAGES", runs);
+            noted(&context, name, &["tandemdb-durable"], "t23", long)
         }
         None if name == "kill" => {
             let runs = runs(name, length, KILLS)?;
-            durable(&context, name, "r6", "TANDEMDB_KILLS", runs)
+            let packages = ["tandemdb-durable", "tandemdb-cli"];
+            noted(&context, name, &packages, "r6", ("TANDEMDB_KILLS", runs))
+        }
+        None if name == "large" => {
+            let long = ("TANDEMDB_LOG_BYTES", runs(name, length, LOG_BYTES)?);
+            noted(&context, name, &["tandemdb-durable"], "t40_a_log", long)
+        }
+        None if name == "upkeep" => {
+            let seconds = match length {
+                None => UPKEEP_SECONDS,
+                Some(Length::Seconds(seconds)) => seconds.into(),
+                Some(Length::Executions(_) | Length::Gate) => {
+                    return Err(format!("{name} takes a time: --seconds N"));
+                }
+            };
+            let long = ("TANDEMDB_CHURN_SECONDS", seconds);
+            noted(&context, name, &["tandemdb-cli"], "r22", long)
         }
         None if name == "churn" => churn(&context, runs(name, length, CHURN_ROWS)?),
         None if name == "hostile" => hostile(&context, runs(name, length, HOSTILE_ROUNDS)?),
@@ -227,13 +249,19 @@ fn hostile(context: &Context, rounds: u64) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Tests of durable storage at another length; what they tell of themselves goes to the ledger.
-fn durable(context: &Context, name: &str, tests: &str, setting: &str, runs: u64) -> Result<bool> {
+/// Tests at another length, which a setting of the environment says; what they tell of themselves goes to the ledger.
+fn noted(
+    context: &Context,
+    name: &str,
+    packages: &[&str],
+    tests: &str,
+    (setting, long): (&str, u64),
+) -> Result<bool> {
     let begin = Instant::now();
     let mut command = tools::nextest(context)?;
-    command.args(["run", "--package", "tandemdb-durable", "--no-fail-fast"]);
-    if name == "kill" {
-        command.args(["--package", "tandemdb-cli"]);
+    command.args(["run", "--no-fail-fast"]);
+    for package in packages {
+        command.args(["--package", package]);
     }
     command.args([
         "--success-output=immediate",
@@ -241,7 +269,7 @@ fn durable(context: &Context, name: &str, tests: &str, setting: &str, runs: u64)
         "soak",
         tests,
     ]);
-    command.env(setting, runs.to_string());
+    command.env(setting, long.to_string());
     let (status, text) = context.run_any(name, &mut command)?;
     let told = text.lines().map(str::trim);
     let mut told: Vec<_> = told.filter_map(|line| line.strip_prefix(MARK)).collect();
@@ -331,6 +359,7 @@ mod tests {
         assert!(refused(&["fuzz:no_such_target"]).contains("value_json"));
         assert!(refused(&["properties", "--seconds", "3"]).contains("--runs"));
         assert!(refused(&["sync-size", "--seconds", "3"]).contains("--runs"));
+        assert!(refused(&["upkeep", "--runs", "3"]).contains("--seconds"));
         assert!(refused(&["experiments", "--seconds", "3"]).contains("--runs"));
         assert!(refused(&["sync", "--seeds", "many"]).contains("number"));
         assert!(refused(&["sync", "--seed"]).contains("number"));

@@ -502,9 +502,10 @@ impl ExperimentLog {
         let mut variants = Vec::with_capacity(units.len());
         for block in units.chunks(4_096) {
             self.home.change(py, || {
-                for unit in block {
-                    let assignment = plan.plan.explain(unit, &[], None)?;
-                    self.log.expose(&assignment, at)?;
+                let assignments = block.iter().map(|unit| plan.plan.explain(unit, &[], None));
+                let assignments = assignments.collect::<common::Result<Vec<_>>>()?;
+                self.log.expose_all(&assignments, at)?;
+                for assignment in assignments {
                     let names = &plan.plan.experiment().variants;
                     let number = names
                         .iter()
@@ -563,10 +564,15 @@ impl ExperimentLog {
                     .zip(&metrics)
                     .zip(&times)
                     .zip(&values);
-                for ((((event, unit), metric), at), value) in rows.skip(from).take(4_096) {
-                    self.log.record(event, unit, metric, *at, *value)?;
-                }
-                Ok(())
+                let outcomes = rows.map(|((((event, unit), metric), at), value)| engine::Outcome {
+                    event,
+                    unit,
+                    metric,
+                    at: *at,
+                    value: *value,
+                });
+                let noted = self.log.record_all(outcomes.skip(from).take(4_096));
+                noted.map_err(|error| error.at(format!("rows from {from} on")))
             })?;
             py.check_signals()?;
         }

@@ -1,6 +1,6 @@
 //! What differs between a person at a terminal and a program at the end of a pipe.
 
-use std::io::{IsTerminal as _, stderr, stdout};
+use std::io::{self, IsTerminal as _, StdoutLock, Write, stderr, stdout};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -59,6 +59,28 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Standard output. What fails there says so: of a full disk alone nobody would know which one.
+pub(crate) struct Output(StdoutLock<'static>);
+
+/// Standard output, held by the caller.
+pub(crate) fn output() -> Output {
+    Output(stdout().lock())
+}
+
+fn named(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output: {error}"))
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(|error| named(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(|error| named(&error))
     }
 }
 

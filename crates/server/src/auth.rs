@@ -35,15 +35,14 @@ use permissions::Decided;
 pub use permissions::{Part, TablePermissions};
 pub use scopes::{Scope, Scopes};
 pub use template::Template;
-use token::{TokenChecks, Verified};
+use token::{Signed, TokenChecks, Verified};
 
 use crate::problem::Problem;
 use crate::tenant::Tenant;
 
-/// How often it is looked whether a key was revoked that a live connection uses.
+/// How often it is looked whether the key is good still that a live connection uses, or that signed its token. No sleep is longer, so
+/// that a clock which is set is noticed too.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long a sleep may be during which the clock could be set.
-const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// Largest difference of clocks that is allowed for: more would let tokens live far beyond their end.
 const SKEW_SECONDS_MAX: u32 = 300;
 
@@ -265,6 +264,16 @@ impl Tokens {
         self.keys.load().find(id).is_some() || remote.is_some_and(|keys| keys.find(id).is_some())
     }
 
+    /// Whether a key is still among those that tokens may be signed with.
+    fn has(&self, signed: &Signed) -> bool {
+        let id = signed.key_id.as_deref();
+        if let Some(key) = self.keys.load().find(id) {
+            return *key == signed.key;
+        }
+        let remote = self.jwks.as_ref().map(Jwks::keys);
+        remote.is_some_and(|keys| keys.find(id) == Some(&signed.key))
+    }
+
     fn verify(&self, token: &str, now: i64) -> Option<Verified> {
         let token = self.checks.look(token)?;
         let id = token.key_id.as_deref();
@@ -304,7 +313,11 @@ impl Credentials {
         }
         let now = self.clock.now();
         let tokens = self.tokens.as_ref()?;
-        let Verified { claims, expires } = tokens.verify(shown, now)?;
+        let Verified {
+            claims,
+            expires,
+            signed,
+        } = tokens.verify(shown, now)?;
         let name = Text::new(claims.get(&self.name_claim)?.as_text()?);
         // Nobody is called as a key is.
         if name.is_empty() || name.starts_with(ApiKeys::PRINCIPAL) {
@@ -328,7 +341,7 @@ impl Credentials {
             tenant,
             good: Good::Until {
                 time: Timestamp(until),
-                key: None,
+                by: Proof::Token(signed),
                 credentials: Arc::clone(self),
             },
         })
@@ -360,7 +373,7 @@ impl Credentials {
             tenant,
             good: Good::Until {
                 time: key.expires.unwrap_or(Timestamp(i64::MAX)),
-                key: Some(key.id),
+                by: Proof::ApiKey(key.id),
                 credentials: Arc::clone(self),
             },
         })
@@ -415,10 +428,18 @@ enum Good {
     Until {
         /// When they are good no more, the difference of clocks included.
         time: Timestamp,
-        /// The API key that they are, which can be revoked.
-        key: Option<Text>,
+        by: Proof,
         credentials: Arc<Credentials>,
     },
+}
+
+/// What makes credentials good, and may go before their time is over.
+#[derive(Debug, Clone)]
+enum Proof {
+    /// The key that signed a token, which may be taken out.
+    Token(Signed),
+    /// An API key by its id, which may be revoked.
+    ApiKey(Text),
 }
 
 /// Who asks, and the tenant they ask: what every handler begins with.
@@ -459,7 +480,8 @@ impl Caller {
         self.principal.scopes.has(scope)
     }
 
-    /// When their credentials are good no more, as far as is known now: an API key may be revoked before. `None` for never.
+    /// When their credentials are good no more, as far as is known now: an API key may be revoked before, and the key that signed a
+    /// token taken out. `None` for never.
     pub fn expires_at(&self) -> Option<Timestamp> {
         match &self.good {
             Good::Until { time, .. } if time.0 != i64::MAX => Some(*time),
@@ -473,32 +495,35 @@ impl Caller {
             Good::Always => true,
             Good::Until {
                 time,
-                key,
+                by,
                 credentials,
             } => {
                 let now = credentials.now();
-                let keys = self.tenant.api_keys();
-                now < *time && key.as_ref().is_none_or(|id| keys.is_good(id, now))
+                now < *time
+                    && match by {
+                        Proof::Token(signed) => {
+                            let tokens = credentials.tokens.as_ref();
+                            tokens.is_some_and(|tokens| tokens.has(signed))
+                        }
+                        Proof::ApiKey(id) => self.tenant.api_keys().is_good(id, now),
+                    }
             }
         }
     }
 
-    /// Ready when their credentials are good no more: at once when they expire, within 5 s when an API key is revoked. What lasts
-    /// longer than a request waits for it, and closes.
+    /// Ready when their credentials are good no more: at once when they expire, within 5 s when an API key is revoked or the key that
+    /// signed a token is taken out. What lasts longer than a request waits for it, and closes.
     pub async fn until_invalid(&self) {
         while self.is_good() {
             let Good::Until {
-                time,
-                key,
-                credentials,
+                time, credentials, ..
             } = &self.good
             else {
                 return std::future::pending().await;
             };
             let left = time.0.saturating_sub(credentials.now().0).max(0);
             let left = Duration::from_micros(left.unsigned_abs());
-            let most = if key.is_some() { LOOK_EVERY } else { SLEEP_MAX };
-            tokio::time::sleep(left.min(most).max(Duration::from_millis(1))).await;
+            tokio::time::sleep(left.min(LOOK_EVERY).max(Duration::from_millis(1))).await;
         }
     }
 }

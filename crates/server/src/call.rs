@@ -109,7 +109,7 @@ pub(crate) async fn answer(handler: Handler, place: Place, parts: Parts) -> Resp
             } else {
                 ErrorKind::Invalid.name()
             };
-            return Problem::new(rejection.status(), title, rejection.body_text()).into_response();
+            return Problem::new(rejection.status(), title, rejection.body_text()).and_end();
         }
     };
     let (Extension(caller), State(server)) = (parts.caller, parts.server);

@@ -17,6 +17,8 @@ const ANSWER_BYTES_MIN: u64 = 1_024;
 /// How many times longer than it came a body may become, once it is longer than [`ALWAYS_INFLATED`].
 const RATIO_MAX: usize = 200;
 const ALWAYS_INFLATED: usize = 1 << 20;
+/// Bytes of one piece of a body that is unpacked.
+const PIECE_BYTES: usize = 64 << 10;
 /// Largest window of zstd, as a power of two: what a decoder allocates on the word of a stranger.
 const WINDOW_LOG_MAX: u32 = 23;
 const ZSTD_LEVEL: i32 = 1;
@@ -46,25 +48,19 @@ impl Encoding {
         let damaged = |error: std::io::Error| {
             Error::invalid(format!("the body is no {}: {error}", self.name()))
         };
-        let mut out = Vec::new();
-        let limit = max as u64 + 1;
         let read = match self {
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(bytes).map_err(damaged)?;
                 decoder.window_log_max(WINDOW_LOG_MAX).map_err(damaged)?;
-                decoder.take(limit).read_to_end(&mut out)
+                read_at_most(decoder, max)
             }
-            Self::Gzip => flate2::bufread::MultiGzDecoder::new(bytes)
-                .take(limit)
-                .read_to_end(&mut out),
+            Self::Gzip => read_at_most(flate2::bufread::MultiGzDecoder::new(bytes), max),
         };
-        read.map_err(damaged)?;
-        if out.len() > max {
-            return Err(Error::limit_exceeded(format!(
+        read.map_err(damaged)?.ok_or_else(|| {
+            Error::limit_exceeded(format!(
                 "the body has more than {max} bytes when it is unpacked"
-            )));
-        }
-        Ok(out)
+            ))
+        })
     }
 
     fn deflate(self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -102,6 +98,25 @@ impl Encoding {
     }
 }
 
+/// All that a reader gives; nothing when that is more than `max` bytes. It comes in pieces, and into one only when all of it is there:
+/// allocators keep as much of what was freed as the largest that they have seen, and a bomb is never so large.
+fn read_at_most(mut reader: impl Read, max: usize) -> std::io::Result<Option<Vec<u8>>> {
+    let mut pieces = Vec::new();
+    let mut len = 0;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let read = (reader.by_ref().take(PIECE_BYTES as u64)).read_to_end(&mut piece)?;
+        len += read;
+        if len > max {
+            return Ok(None);
+        }
+        pieces.push(piece);
+        if read < PIECE_BYTES {
+            return Ok(Some(pieces.concat()));
+        }
+    }
+}
+
 /// Unpacks the body of a request.
 pub(crate) async fn inflated(options: &ServeOptions, mut request: Request, next: Next) -> Response {
     let Some(name) = request.headers_mut().remove(header::CONTENT_ENCODING) else {
@@ -111,13 +126,13 @@ pub(crate) async fn inflated(options: &ServeOptions, mut request: Request, next:
         b"identity" => return next.run(request).await,
         b"zstd" => Encoding::Zstd,
         b"gzip" | b"x-gzip" => Encoding::Gzip,
-        _ => return unknown_encoding(),
+        _ => return unknown_encoding(request).await,
     };
     let (body_max, inflated_max) = (options.body_bytes_max, options.inflated_bytes_max);
     let (mut head, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, body_max).await else {
         let detail = format!("the body did not come whole, or has more than {body_max} bytes");
-        return Problem::too_large(detail).into_response();
+        return Problem::too_large(detail).and_end();
     };
     let unpacked =
         tokio::task::spawn_blocking(move || encoding.inflate(&bytes, inflated_max)).await;
@@ -131,13 +146,13 @@ pub(crate) async fn inflated(options: &ServeOptions, mut request: Request, next:
     }
 }
 
-fn unknown_encoding() -> Response {
+async fn unknown_encoding(request: Request) -> Response {
     let problem = Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported",
         "a body is packed by zstd or gzip, or not at all",
     );
-    let mut response = problem.into_response();
+    let mut response = problem.refuse(request).await;
     let known = HeaderValue::from_static("zstd, gzip");
     response
         .headers_mut()

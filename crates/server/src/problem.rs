@@ -1,5 +1,6 @@
 //! Errors as problem details after RFC 9457.
 
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::{Error, ErrorKind, Violation};
@@ -9,6 +10,9 @@ use crate::auth::Scope;
 
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Most bytes of a body that are read for nothing.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
 
 /// Problem details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +121,31 @@ impl Problem {
             retry_after: (error.kind() == ErrorKind::Closed).then_some(1),
             ..Self::new(status, error.kind().name(), error.message())
         }
+    }
+
+    /// The answer to a request whose body nobody wants. A short one is read all the same: where one is left unread, the connection
+    /// ends, and with it the next request that is on its way already.
+    pub(crate) async fn refuse(self, request: Request) -> Response {
+        // Who waits for a word before the body comes gets this one, and no body.
+        let is_awaited = !request.headers().contains_key(header::EXPECT);
+        if is_awaited
+            && axum::body::to_bytes(request.into_body(), DRAIN_BYTES_MAX)
+                .await
+                .is_ok()
+        {
+            return self.into_response();
+        }
+        self.and_end()
+    }
+
+    /// The answer to a request whose body is not read to its end. The connection ends with it, and the answer says so: who is not
+    /// told would send the next request into a connection that is closed.
+    pub(crate) fn and_end(self) -> Response {
+        let mut response = self.into_response();
+        let close = HeaderValue::from_static("close");
+        // HTTP/2, which ends the stream alone, does without the header.
+        response.headers_mut().insert(header::CONNECTION, close);
+        response
     }
 
     /// Puts a place in front of the sentence.

@@ -112,9 +112,9 @@ pub(crate) fn router(app: App, server: &Server) -> Router {
     server.publish(document.to_json().to_string().into());
     router
         .fallback(|request: Request| {
-            refused(Problem::not_found("there is nothing at this path"), request)
+            Problem::not_found("there is nothing at this path").refuse(request)
         })
-        .method_not_allowed_fallback(|request: Request| refused(not_allowed(), request))
+        .method_not_allowed_fallback(|request: Request| not_allowed().refuse(request))
         // One layer: each costs every request a microsecond.
         .layer(from_fn_with_state(server.clone(), observed))
         .layer(DefaultBodyLimit::max(server.options().body_bytes_max))
@@ -144,16 +144,16 @@ async fn identify(
         // Who guesses credentials pays by their address.
         let payer = identified.as_ref().ok().and_then(payer).or(address);
         if let Some(Err(problem)) = payer.map(|payer| rate.take(&payer)) {
-            return refused(problem, request).await;
+            return problem.refuse(request).await;
         }
     }
     let caller = match identified {
         Ok(caller) => caller,
-        Err(problem) => return refused(problem, request).await,
+        Err(problem) => return problem.refuse(request).await,
     };
     let route = match check_scope(&caller, &request) {
         Ok(route) => route,
-        Err(problem) => return refused(problem, request).await,
+        Err(problem) => return problem.refuse(request).await,
     };
     let tenant = Arc::clone(&caller.tenant);
     request.extensions_mut().insert(caller);
@@ -169,19 +169,6 @@ async fn identify(
         }
         _ => answer,
     }
-}
-
-/// Most bytes of a body that are read for nothing.
-const DRAIN_BYTES_MAX: usize = 64 << 10;
-
-/// Refuses a request whose body nobody wants. A short one is read all the same: where one is left unread, the connection ends,
-/// and with it the next request that is on its way already.
-async fn refused(problem: Problem, request: Request) -> Response {
-    if !request.headers().contains_key(header::EXPECT) {
-        // Longer, broken: then the connection does end.
-        let _ = axum::body::to_bytes(request.into_body(), DRAIN_BYTES_MAX).await;
-    }
-    problem.into_response()
 }
 
 /// Whether the caller's credentials cover such a request. What is not in the table is refused, so that a path cannot be
@@ -242,7 +229,7 @@ async fn limited(options: &ServeOptions, request: Request, next: Next) -> Respon
     let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > options.body_bytes_max as u64) {
         let detail = format!("a request has at most {} bytes", options.body_bytes_max);
-        return Problem::too_large(detail).into_response();
+        return Problem::too_large(detail).and_end();
     }
     let timeout = options.request_timeout;
     let answer = compress::inflated(options, request, next);
@@ -253,6 +240,6 @@ async fn limited(options: &ServeOptions, request: Request, next: Next) -> Respon
             "limit exceeded",
             format!("the request took longer than {} s", timeout.as_secs_f64()),
         )
-        .into_response(),
+        .and_end(),
     }
 }

@@ -155,14 +155,14 @@ fn query() -> Json {
         "additionalProperties": false,
         "properties": {
             "filter": reference("Filter"),
-            "where": { "type": "string", "description": "Conditions as text: `country == 'FI' and population > 1000`" },
+            "where": { "type": ["string", "null"], "description": "Conditions as text: `country == 'FI' and population > 1000`" },
             "columns": { "type": "array", "items": { "oneOf": [path, { "type": "object", "properties": { "path": path, "name": path } }] } },
             "group_by": { "type": "array", "items": path },
             "aggregates": { "type": "array", "items": { "type": "object", "properties": { "function": { "enum": ["count", "count_distinct", "sum", "min", "max", "avg"] }, "path": path, "name": path } } },
             "having": reference("Filter"),
             "order": { "type": "array", "items": { "oneOf": [{ "type": "string", "description": "A column, `-` in front for the greatest first" }, { "type": "object" }] } },
-            "limit": { "type": "integer", "minimum": 0, "maximum": ANSWER_ROWS_MAX, "default": ANSWER_ROWS },
-            "cursor": { "type": "string" },
+            "limit": { "type": ["integer", "null"], "minimum": 0, "maximum": ANSWER_ROWS_MAX, "default": ANSWER_ROWS },
+            "cursor": { "type": ["string", "null"], "description": "Where the page before ended; null for the first page" },
             "explain": { "type": "boolean", "description": "How the question would be answered, in place of the rows" },
         },
     })

@@ -8,8 +8,13 @@ use std::sync::Arc;
 
 use common::schema::{Field, FieldType, Schema};
 use common::{Database, row};
-use server::{ServeOptions, serve};
+use server::ServeOptions;
 use syncdb::{SyncDb, SyncServer};
+
+use self::listening::Listening;
+
+#[path = "shared/listening.rs"]
+mod listening;
 
 /// Most bytes of resident memory for one connection, with the buffers of a client that is a plain socket.
 const BYTES_MAX: u64 = 64 << 10;
@@ -72,22 +77,8 @@ fn measure(count: usize) -> u64 {
     let notes = db.create_collection(notes).unwrap();
     notes.insert(row! { "id": 1 }).unwrap();
     let server = Arc::new(SyncServer::new(db).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(any))
-        .unwrap();
-    let address = listener.local_addr().unwrap();
-    runtime.spawn(serve(
-        listener,
-        server,
-        ServeOptions::default(),
-        std::future::pending(),
-    ));
+    let listening = Listening::start(server, ServeOptions::default());
+    let address = listening.address;
     let request = |name: &str| {
         let db = SyncDb::client(name).unwrap();
         db.session().unwrap().next_message().unwrap().unwrap()
@@ -102,7 +93,6 @@ fn measure(count: usize) -> u64 {
         .collect();
     let each = resident().saturating_sub(before) / count as u64;
     drop((warm, clients));
-    runtime.shutdown_background();
     each
 }
 

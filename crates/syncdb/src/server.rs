@@ -33,11 +33,14 @@ use crate::sync::protocol::{
 };
 use crate::sync::push::{Actor, Client, Pushed, push, revert};
 use crate::sync::reading::{Reading, Stock};
-use crate::sync::scope::{Access, ScopeSet};
+use crate::sync::scope::{Access, Compiled, ScopeSet};
 use crate::sync::system::{find_in_ledger, number, user_tables};
 use crate::sync::training::{Shelf, TrainedDictionary};
 use crate::sync::wire::ReadRequest;
 use crate::sync::{increment, references, wire};
+
+/// What a replica keeps, as the scopes of its request compile.
+type Kept = Vec<Arc<Compiled>>;
 
 /// Entries of the ledger that are looked at for one answer; the next goes on after them.
 const LEDGER_LOOKED_AT_MAX: usize = 10_000;
@@ -352,7 +355,7 @@ impl SyncServer {
     /// # Errors
     /// As [`SyncServer::handle`].
     pub fn handle_for(&self, principal: Option<&Principal>, request: &[u8]) -> Result<Vec<u8>> {
-        let (read, answer) = self.exchange(principal, request)?;
+        let (read, answer, _) = self.exchange(principal, request)?;
         wire::encode_answer_with(&answer, &read.dictionaries)
     }
 
@@ -366,24 +369,17 @@ impl SyncServer {
         principal: Option<&Principal>,
         request: &[u8],
     ) -> Result<(Vec<u8>, Option<Interest>)> {
-        let (read, answer) = self.exchange(principal, request)?;
+        let (read, answer, kept) = self.exchange(principal, request)?;
         let bytes = wire::encode_answer_with(&answer, &read.dictionaries)?;
-        let Some(commit) = &answer.commit else {
-            return Ok((bytes, None));
-        };
-        let core = &self.core;
-        let standing = (core.catalogue).standing(&core.db, &core.rules.policies, &read.request)?;
-        let scopes = &read.request.scopes;
-        let set = (core.scopes).of_request(&core.db, principal, standing.version, scopes, true);
-        let compiled = set.scopes.into_iter().map(|scope| scope.compiled);
-        Ok((bytes, Some(Interest::new(commit.seq, compiled))))
+        let interest = (answer.commit).map(|commit| Interest::new(commit.seq, kept));
+        Ok((bytes, interest))
     }
 
     fn exchange(
         &self,
         principal: Option<&Principal>,
         request: &[u8],
-    ) -> Result<(ReadRequest, Answer)> {
+    ) -> Result<(ReadRequest, Answer, Kept)> {
         let db = &self.core.db;
         // What a dictionary knows comes from all rows of its table.
         let may_see = |table: &str| {
@@ -396,10 +392,10 @@ impl SyncServer {
         };
         let read = wire::decode_request_with(request, &self.limits, &lookup)?;
         let request = &read.request;
-        let mut answer = if read.unread {
-            self.unread(request)?
+        let (mut answer, kept) = if read.unread {
+            (self.unread(request)?, Kept::new())
         } else {
-            self.answer(principal, request)?
+            self.answer_with_kept(principal, request)?
         };
         let here = read.dictionaries.ids();
         let lost = request.dictionaries.iter();
@@ -408,7 +404,7 @@ impl SyncServer {
             answer.dictionaries = self.dictionaries.offer(request, &answer, may_see);
             self.refer(request, &mut answer)?;
         }
-        Ok((read, answer))
+        Ok((read, answer, kept))
     }
 
     /// Names rows by references, where the replica reads them and has the rows in question.
@@ -488,6 +484,15 @@ impl SyncServer {
     /// # Errors
     /// What the database fails with.
     pub fn answer(&self, principal: Option<&Principal>, request: &Request) -> Result<Answer> {
+        let (answer, _) = self.answer_with_kept(principal, request)?;
+        Ok(answer)
+    }
+
+    fn answer_with_kept(
+        &self,
+        principal: Option<&Principal>,
+        request: &Request,
+    ) -> Result<(Answer, Kept)> {
         let db = &self.core.db;
         let catalogue = &self.core.catalogue;
         Client::check_owner(&self.core, principal, &request.replica)?;
@@ -509,6 +514,8 @@ impl SyncServer {
         if cursor.is_none() {
             set = of_request(false);
         }
+        let kept = set.scopes.iter().map(|scope| Arc::clone(&scope.compiled));
+        let kept = kept.collect();
         if let Some(cursor) = cursor {
             self.horizon
                 .hear(&request.replica, version, cursor, db.clock().now());
@@ -519,7 +526,9 @@ impl SyncServer {
             None => Pushed::default(),
         };
         if standing.is_retired {
-            return self.retired(request, principal, version, pushed, cursor.is_some());
+            let heard = cursor.is_some();
+            let answer = self.retired(request, principal, version, pushed, heard)?;
+            return Ok((answer, kept));
         }
         let snapshot = db.snapshot();
         // Also where rows are still to be compared: what was refused is not in the log, and may be younger than what is compared.
@@ -554,7 +563,7 @@ impl SyncServer {
         let version_said = if others.is_some() { version } else { 0 };
         let (schemas, policies) = others.unzip();
         let (ledger, told) = self.ledger_after(principal, version, request, &pushed.outcomes)?;
-        Ok(Answer {
+        let answer = Answer {
             number: request.number,
             epoch: self.epoch,
             now: db.clock().tick(),
@@ -573,7 +582,8 @@ impl SyncServer {
             refused,
             staged,
             commit,
-        })
+        };
+        Ok((answer, kept))
     }
 
     /// The answer to a replica of a version that is not served any more: what became of its mutations, and nothing else.

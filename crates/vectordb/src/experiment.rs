@@ -34,7 +34,7 @@ pub use assign::{Assignment, Change, Decision, NO_VARIANT, Plan, Reason, check_e
 pub use definition::{Experiment, Holdout, Slice, VARIANTS_MAX};
 pub use definitions::KeptExperiment;
 pub use hash::Algorithm;
-pub use log::{ExperimentLog, Exposure};
+pub use log::{ExperimentLog, Exposure, Outcome};
 pub use position::Positions;
 pub use report::{MetricReport, Report, VariantReport};
 pub use statistics::{

@@ -416,7 +416,7 @@ impl VectorCollection {
     fn _explain(&self, py: Python<'_>, search: Given<'_>) -> PyResult<Explanation> {
         let search = search.search()?;
         let told = py.detach(|| self.collection.explain(&search));
-        Ok((&told.map_err(raise)?).into())
+        told.map(Explanation).map_err(raise)
     }
 
     /// Several searches of one state as one ranking.
@@ -463,7 +463,7 @@ impl VectorCollection {
         let told = py
             .detach(|| self.collection.explain_hybrid(&hybrid))
             .map_err(raise)?;
-        Ok(told.iter().map(Into::into).collect())
+        Ok(told.into_iter().map(Explanation).collect())
     }
 
     /// Which share of the true `k` nearest rows the collection's own search finds, averaged over the rows of `queries`.

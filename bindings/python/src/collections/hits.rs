@@ -73,55 +73,96 @@ impl FusedHit {
 }
 
 /// What a search did; `str()` of it is for people.
-#[pyclass(frozen, get_all, module = "tandemdb._native.collections")]
-pub(crate) struct Explanation {
-    /// The column of vectors that was searched.
-    column: String,
-    /// How candidates were found, as `ScanAll` or `GraphMatching`.
-    method: String,
-    /// Rows with a vector.
-    rows: usize,
-    /// Rows that passed the filter.
-    matched: usize,
-    /// Rows whose distance was estimated from codes.
-    compared: usize,
-    /// Rows whose vector was compared.
-    visited: usize,
-    /// Of these, rows beside an index that is being built.
-    beside: usize,
-    /// What the index was allowed, if the search or its recall said so.
-    effort: Option<usize>,
-    /// Share of the rows that passed the filter.
-    selectivity: f64,
-    /// Seconds for the filter.
-    filter_seconds: f64,
-    /// Seconds for the search.
-    search_seconds: f64,
-    text: String,
-}
-
-impl From<&vectordb::Explanation> for Explanation {
-    fn from(given: &vectordb::Explanation) -> Self {
-        Self {
-            column: given.column.to_string(),
-            method: format!("{:?}", given.method),
-            rows: given.rows,
-            matched: given.matched,
-            compared: given.compared,
-            visited: given.visited,
-            beside: given.beside,
-            effort: given.effort,
-            selectivity: given.selectivity(),
-            filter_seconds: given.filter_time.as_secs_f64(),
-            search_seconds: given.search_time.as_secs_f64(),
-            text: given.to_string(),
-        }
-    }
-}
+#[pyclass(frozen, module = "tandemdb._native.collections")]
+pub(crate) struct Explanation(pub(super) vectordb::Explanation);
 
 #[pymethods]
 impl Explanation {
-    fn __str__(&self) -> &str {
-        &self.text
+    /// The column of vectors that was searched.
+    #[getter]
+    fn column(&self) -> &str {
+        &self.0.column
+    }
+
+    /// How candidates were found, as `ScanAll` or `GraphMatching`.
+    #[getter]
+    fn method(&self) -> String {
+        format!("{:?}", self.0.method)
+    }
+
+    /// Commit that the search is as of.
+    #[getter]
+    fn seq(&self) -> u64 {
+        self.0.seq.0
+    }
+
+    /// Rows with a vector.
+    #[getter]
+    fn rows(&self) -> usize {
+        self.0.rows
+    }
+
+    /// Rows that passed the filter.
+    #[getter]
+    fn matched(&self) -> usize {
+        self.0.matched
+    }
+
+    /// Rows whose distance was estimated from codes.
+    #[getter]
+    fn compared(&self) -> usize {
+        self.0.compared
+    }
+
+    /// Rows whose vector was compared.
+    #[getter]
+    fn visited(&self) -> usize {
+        self.0.visited
+    }
+
+    /// Of these, rows beside an index that is being built.
+    #[getter]
+    fn beside(&self) -> usize {
+        self.0.beside
+    }
+
+    /// What the index was allowed, if the search or its recall said so.
+    #[getter]
+    fn effort(&self) -> Option<usize> {
+        self.0.effort
+    }
+
+    /// Rows from which those that differ were chosen.
+    #[getter]
+    fn reranked(&self) -> usize {
+        self.0.reranked
+    }
+
+    /// Share of the rows that passed the filter.
+    #[getter]
+    fn selectivity(&self) -> f64 {
+        self.0.selectivity()
+    }
+
+    /// Seconds for the filter.
+    #[getter]
+    fn filter_seconds(&self) -> f64 {
+        self.0.filter_time.as_secs_f64()
+    }
+
+    /// Seconds for the search.
+    #[getter]
+    fn search_seconds(&self) -> f64 {
+        self.0.search_time.as_secs_f64()
+    }
+
+    /// What people read, as `str()`.
+    #[getter]
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn __str__(&self) -> String {
+        self.text()
     }
 }

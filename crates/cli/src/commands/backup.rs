@@ -1,8 +1,9 @@
 //! `tandem backup`: a copy of a durable database that no program has open.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::terminal::output;
 use clap::Args;
 use common::Result;
 use durable::{DurableDatabase, DurableOptions};
@@ -29,7 +30,7 @@ impl Backup {
         let saved = store.backup(&self.to)?;
         store.close()?;
         writeln!(
-            stdout().lock(),
+            output(),
             "{} holds commit {}, {} bytes",
             self.to.display(),
             saved.seq,

@@ -1,7 +1,7 @@
 //! `tandem conflicts`: the ledger of a database file, and the way to bring back what lost.
 
 use std::collections::BTreeMap;
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use syncdb::{EntryId, LedgerEntry, LedgerQuery, RevertOptions, Reverted};
 
 use super::synced::{Synced, open_to_change, policies, to_json};
+use crate::terminal::output;
 
 /// Show how conflicts were resolved, or bring back what lost in one
 ///
@@ -73,7 +74,7 @@ impl Conflicts {
             Synced::Server(server) => server.find_conflicts(&wanted)?,
             Synced::Replica(replica) => replica.find_conflicts(&wanted)?,
         };
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             let named = found.iter().map(|entry| Named {
                 id: entry.id().to_string(),
@@ -94,7 +95,7 @@ impl Conflicts {
 
     fn revert(&self, id: EntryId, policies: BTreeMap<Text, syncdb::Policy>) -> Result<()> {
         let file = open_to_change(&self.db)?;
-        let mut out = stdout().lock();
+        let mut out = output();
         match Synced::of(file.database().clone(), policies)? {
             Synced::Server(server) => {
                 let options = RevertOptions {

@@ -8,7 +8,7 @@ mod report;
 mod search;
 mod sync;
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use clap::Args;
 use common::{Error, Result};
 use serde::Serialize;
 
-use crate::terminal::{Paint, is_coloured};
+use crate::terminal::{Paint, is_coloured, output};
 
 /// See both roads at work on real data: rows that sync between processes, vectors and features that are served
 ///
@@ -93,7 +93,7 @@ impl Demo {
         let features = features::run(&world)?;
         let seconds = start.elapsed().as_secs_f64();
 
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             let summary = Summary {
                 sync: SyncSummary {

@@ -1,13 +1,14 @@
 //! `tandem explain`: where a row came from, or why it is not there.
 
 use std::collections::BTreeMap;
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use common::{RecordId, Result, Text};
 
 use super::synced::{Synced, key_of, policies, to_json};
+use crate::terminal::output;
 
 /// Show where a row and each of its columns came from, or why the row is not there
 ///
@@ -60,7 +61,7 @@ impl Explain {
         } else {
             explanation.to_string()
         };
-        writeln!(stdout(), "{text}")?;
+        writeln!(output(), "{text}")?;
         Ok(())
     }
 }

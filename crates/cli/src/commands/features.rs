@@ -15,7 +15,7 @@ mod tag;
 mod training_set;
 mod why;
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::Path;
 
 use ::import::value_to_type;
@@ -27,6 +27,7 @@ use serde::Serialize;
 use vectordb::feature::{AsOf, FeatureStore};
 
 use crate::source::missing;
+use crate::terminal::output;
 
 /// Declare, fill, read and export the feature views of a database file
 ///
@@ -139,7 +140,7 @@ impl When {
 fn print_json(value: &impl Serialize) -> Result<()> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| Error::invalid(error.to_string()))?;
-    writeln!(stdout().lock(), "{text}")?;
+    writeln!(output(), "{text}")?;
     Ok(())
 }
 

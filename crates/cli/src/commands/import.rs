@@ -10,7 +10,7 @@
     reason = "decodes bytes from outside"
 )]
 
-use std::io::{Write as _, stderr, stdout};
+use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -21,7 +21,7 @@ use durable::DatabaseFile;
 use serde::Serialize;
 
 use crate::source::{load, missing, read};
-use crate::terminal::{Paint, Progress, is_coloured};
+use crate::terminal::{Paint, Progress, is_coloured, output};
 use ::import::{Loaded, Options, Refusal, stem};
 
 /// Import a CSV, JSON lines, Parquet or Arrow file into a table
@@ -227,7 +227,7 @@ impl Import {
         bytes: u64,
     ) -> Result<()> {
         let collection = file.database().collection(&loaded.schema.name)?;
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             let report = Report {
                 file: &self.file,

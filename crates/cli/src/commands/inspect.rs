@@ -1,7 +1,7 @@
 //! `tandem inspect`: what is in a database file, and whether it is whole; what a frame of the sync protocol says.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _, stdout};
+use std::io::{Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire;
 
-use crate::terminal::{Paint, is_coloured};
+use crate::terminal::{Paint, is_coloured, output};
 
 /// Show what a database file holds, and verify every checksum in it
 ///
@@ -100,7 +100,7 @@ impl Inspect {
             return print_frame(file);
         }
         let database = durable::open(&self.db)?;
-        let mut out = std::io::BufWriter::new(stdout().lock());
+        let mut out = std::io::BufWriter::new(output());
         if let Some(table) = &self.schema {
             let collection = database
                 .collection(table)
@@ -171,7 +171,7 @@ fn print_frame(file: &Path) -> Result<()> {
     let json = wire::to_json(&bytes, &limits).map_err(in_file)?;
     let json: serde_json::Value = serde_json::from_slice(&json)
         .map_err(|error| in_file(Error::corrupt(error.to_string())))?;
-    let mut out = stdout().lock();
+    let mut out = output();
     writeln!(out, "{}", to_json(&json)?)?;
     Ok(out.flush()?)
 }

@@ -1,6 +1,6 @@
 //! `tandem query`: rows that answer a question.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::query_text::{parts, words};
 use crate::commands::import::delimiter;
 use crate::show::{self, Format};
 use crate::source::load;
-use crate::terminal::{Paint, is_coloured};
+use crate::terminal::{Paint, is_coloured, output};
 use ::import::{Options, is_readable, stem};
 
 /// Ask a table of a database file, or a CSV, JSON lines, Parquet or Arrow file itself
@@ -101,7 +101,7 @@ impl Query {
         let result = query.run(&snapshot.view())?;
         let seconds = start.elapsed().as_secs_f64();
         let format = if self.json { Format::Json } else { self.format };
-        let mut out = std::io::BufWriter::new(stdout().lock());
+        let mut out = std::io::BufWriter::new(output());
         if !self.explain {
             let paint = Paint(is_coloured());
             show::rows(&mut out, format, &result.columns, &result.rows, paint)?;

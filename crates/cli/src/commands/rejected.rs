@@ -1,7 +1,7 @@
 //! `tandem rejected`: what the server refused, and the way to try it again or to forget it.
 
 use std::collections::BTreeMap;
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +9,7 @@ use common::{Database, Error, Result};
 use syncdb::{RejectedId, SyncDb};
 
 use super::synced::{Synced, open_to_change, to_json};
+use crate::terminal::output;
 
 /// Show what the server rejected of a replica's edits, try it again, or forget it
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ fn replica(database: Database, path: &Path) -> Result<SyncDb> {
 
 impl Rejected {
     pub(crate) fn run(self) -> Result<()> {
-        let mut out = stdout().lock();
+        let mut out = output();
         if let Some(id) = self.retry.or(self.discard) {
             let file = open_to_change(&self.db)?;
             let replica = replica(file.database().clone(), &self.db)?;

@@ -1,8 +1,9 @@
 //! `tandem repair`: a damaged log, cut where it is still whole.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::terminal::output;
 use clap::Args;
 use common::Result;
 
@@ -22,7 +23,7 @@ pub(crate) struct Repair {
 impl Repair {
     pub(crate) fn run(self) -> Result<()> {
         let repaired = durable::repair(&self.folder)?;
-        let mut out = stdout().lock();
+        let mut out = output();
         if repaired.kept.is_empty() && repaired.cut_bytes == 0 {
             writeln!(
                 out,

@@ -1,7 +1,7 @@
 //! `tandem replica`: a replica in a process of its own, told what to do line by line.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, Write as _, stdin, stdout};
+use std::io::{BufRead as _, Write as _, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,6 +14,7 @@ use super::kept_replica::KeptReplica;
 use super::migrate::lineage;
 use super::reach::Reach;
 use crate::show::json_of;
+use crate::terminal::output;
 
 /// Run a replica that syncs with a server, told what to do by JSON lines on standard input
 ///
@@ -204,7 +205,7 @@ pub(super) fn obey_input(
             Ok(answer) => Answer::Ok(answer),
             Err(error) => Answer::Error(error.to_string()),
         };
-        let mut out = stdout().lock();
+        let mut out = output();
         writeln!(out, "{}", to_json(&answer)?)?;
         out.flush()?;
     }

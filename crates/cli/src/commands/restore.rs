@@ -1,8 +1,9 @@
 //! `tandem restore`: a database from a backup and a log, as it was at some commit or time.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::terminal::output;
 use clap::Args;
 use common::utils::time::parse_timestamp;
 use common::{Result, Seq, Timestamp};
@@ -43,7 +44,7 @@ impl Restore {
         };
         let seq = durable::restore(&self.backup, &self.log, &self.to, until)?;
         writeln!(
-            stdout().lock(),
+            output(),
             "{} holds the database as of commit {seq}",
             self.to.display()
         )?;

@@ -1,7 +1,7 @@
 //! `tandem serve`: a database over HTTP.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _, stdin, stdout};
+use std::io::{Read as _, Write as _, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,6 +14,7 @@ use syncdb::{Serving, SyncServerOptions};
 use super::kept_tenant::KeptTenant;
 use super::migrate::lineage;
 use super::synced::policies;
+use crate::terminal::output;
 
 /// Serve the tables of a database over HTTP: to replicas, and to whoever asks
 ///
@@ -183,7 +184,7 @@ impl Serve {
 
     pub(crate) fn run(self) -> Result<()> {
         if self.print_config {
-            write!(stdout(), "{}", Config::print_defaults())?;
+            write!(output(), "{}", Config::print_defaults())?;
             return Ok(());
         }
         let config = self.config()?;
@@ -219,8 +220,8 @@ impl Serve {
             let address = listener.local_addr()?;
             // Before anybody is told that it listens.
             app.check_address(address)?;
-            writeln!(stdout(), "listening on {scheme}://{address}")?;
-            stdout().flush()?;
+            writeln!(output(), "listening on {scheme}://{address}")?;
+            output().flush()?;
             let until_input_ends = self.until_input_ends;
             let stop = async move {
                 let input = async {
@@ -244,7 +245,7 @@ impl Serve {
         // Opened again, the file has no log to find it in.
         app.account_for_direct_writes()?;
         for one in all {
-            writeln!(stdout(), "{}", one.kept.end()?)?;
+            writeln!(output(), "{}", one.kept.end()?)?;
         }
         Ok(())
     }
@@ -262,7 +263,7 @@ fn first_key(one: &KeptTenant, tenant: &Tenant, is_alone: bool) -> Result<()> {
             format!(" of {}", one.name)
         };
         writeln!(
-            stdout(),
+            output(),
             "the first API key{whose}, shown this once: {}",
             first.secret
         )?;

@@ -1,6 +1,6 @@
 //! `tandem sync`: a folder as a replica of a server.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::kept_replica::KeptReplica;
 use super::reach::Reach;
 use super::replica;
 use super::synced::to_json;
-use crate::terminal::Progress;
+use crate::terminal::{Progress, output};
 
 /// Bring a folder in step with a server: send what was edited in it, take what others have changed
 ///
@@ -82,7 +82,7 @@ impl Sync {
         } else {
             sentence(&report, &kept)
         };
-        writeln!(stdout().lock(), "{said}")?;
+        writeln!(output(), "{said}")?;
         if let Some((name, why)) = refused.into_iter().next() {
             return Err(Error::invalid(format!(
                 "the server does not serve --only {name}: {why}"
@@ -209,7 +209,7 @@ fn show(kept: &KeptReplica, event: LiveEvent) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    let mut out = stdout().lock();
+    let mut out = output();
     writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())

@@ -1,8 +1,9 @@
 //! `tandem verify`: whether the folder of a durable database is whole.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::terminal::output;
 use clap::Args;
 use common::Result;
 use serde_json::json;
@@ -25,7 +26,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self) -> Result<()> {
         let found = durable::verify(&self.folder)?;
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             let found = json!({
                 "folder": self.folder,

@@ -1,5 +1,6 @@
 //! The built `tandem` binary, run as a user runs it.
 
+mod churn;
 mod demo;
 mod durable_folder;
 mod feature_files;
@@ -7,6 +8,7 @@ mod features;
 mod import;
 mod inspect;
 mod migrate;
+mod output;
 mod query;
 mod reload;
 mod serve;

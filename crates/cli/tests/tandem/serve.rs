@@ -94,6 +94,14 @@ fn options_come_from_a_file_and_flags_go_first() {
     );
 }
 
+#[test]
+fn an_open_server_that_others_reach_is_refused_before_a_word() {
+    let place = Place::new();
+    let ran = place.run("serve --open --listen 0.0.0.0:0");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("open_anywhere"), "{}", ran.err);
+}
+
 #[cfg(unix)]
 #[test]
 fn sigterm_lets_running_requests_end_and_saves() {

@@ -66,11 +66,21 @@ impl Said {
 impl Serving {
     /// On a free port.
     pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::start_with(place, arguments, &[])
+    }
+
+    /// With something in its environment.
+    pub(crate) fn start_with(
+        place: &Place,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tandem"))
             .arg("serve")
             .args(arguments)
             .args(["--listen", "127.0.0.1:0", "--until-input-ends"])
             .current_dir(place.path("."))
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -95,6 +105,12 @@ impl Serving {
             out,
             log,
         }
+    }
+
+    /// The process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Address and port.

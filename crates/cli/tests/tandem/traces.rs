@@ -29,8 +29,9 @@ fn collector() -> (u16, Receiver<Export>) {
         for stream in listener.incoming() {
             let (stream, got) = (stream.unwrap(), got.clone());
             std::thread::spawn(move || {
+                // Passed on before it is answered: who has the answer may look at once.
                 while let Some(export) = receive(&stream) {
-                    if got.send(export).is_err() {
+                    if got.send(export).is_err() || answer(&stream).is_err() {
                         return;
                     }
                 }
@@ -40,7 +41,7 @@ fn collector() -> (u16, Receiver<Export>) {
     (port, exports)
 }
 
-/// The next request of a connection, which is answered.
+/// The next request of a connection.
 fn receive(stream: &TcpStream) -> Option<Export> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
@@ -56,10 +57,13 @@ fn receive(stream: &TcpStream) -> Option<Export> {
     });
     let mut body = vec![0; length.unwrap()];
     reader.read_exact(&mut body).ok()?;
-    let answer =
-        "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-    (&mut &*stream).write_all(answer.as_bytes()).ok()?;
     Some(Export { head, body })
+}
+
+fn answer(mut stream: &TcpStream) -> std::io::Result<()> {
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
+    )
 }
 
 fn configure(place: &Place, port: u16, more: &str) {

@@ -11,6 +11,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use common::{Error, Result};
 use jsonwebtoken::DecodingKey;
@@ -29,10 +30,26 @@ const SECRET_BYTES_MIN: usize = 32;
 const RSA_BYTES_MIN: usize = 2_048 / 8;
 
 /// A key, and the one algorithm that it is good for.
-#[derive(Clone)]
 pub(crate) struct TokenKey {
     pub(crate) algorithm: Algorithm,
     pub(crate) key: DecodingKey,
+    /// As it was given, which tells two keys of one id apart.
+    text: String,
+}
+
+impl PartialEq for TokenKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.text == other.text
+    }
+}
+
+/// Without the key.
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenKey")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Keys by their ids.
@@ -47,7 +64,7 @@ pub(crate) struct TokenKey {
 /// ```
 #[derive(Clone, Default)]
 pub struct KeySet {
-    keys: BTreeMap<String, TokenKey>,
+    keys: BTreeMap<String, Arc<TokenKey>>,
 }
 
 impl KeySet {
@@ -110,12 +127,12 @@ impl KeySet {
                 "two keys have the id `{id}`; give each its own"
             )));
         }
-        self.keys.insert(id, key);
+        self.keys.insert(id, Arc::new(key));
         Ok(())
     }
 
     /// The key of an id; without one, the only key there is.
-    pub(crate) fn find(&self, id: Option<&str>) -> Option<&TokenKey> {
+    pub(crate) fn find(&self, id: Option<&str>) -> Option<&Arc<TokenKey>> {
         match id {
             Some(id) => self.keys.get(id),
             None if self.keys.len() == 1 => self.keys.values().next(),
@@ -168,7 +185,13 @@ fn token_key(json: &Json) -> Option<(String, TokenKey)> {
     }
     let key = DecodingKey::from_jwk(&jwk).ok()?;
     let id = jwk.common.key_id.unwrap_or_default();
-    Some((id, TokenKey { algorithm, key }))
+    let text = json.to_string();
+    let key = TokenKey {
+        algorithm,
+        key,
+        text,
+    };
+    Some((id, key))
 }
 
 fn from_option(options: &KeyOptions) -> Result<TokenKey> {
@@ -227,5 +250,9 @@ fn from_option(options: &KeyOptions) -> Result<TokenKey> {
             "not a public key in PEM for this algorithm: {error}"
         ))
     })?;
-    Ok(TokenKey { algorithm, key })
+    Ok(TokenKey {
+        algorithm,
+        key,
+        text,
+    })
 }

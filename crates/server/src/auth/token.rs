@@ -10,6 +10,8 @@
     reason = "decodes bytes from outside"
 )]
 
+use std::sync::Arc;
+
 use common::{Map, Value};
 use jsonwebtoken::Validation;
 
@@ -36,6 +38,14 @@ pub(crate) struct Verified {
     pub(crate) claims: Map,
     /// Seconds since 1970.
     pub(crate) expires: i64,
+    pub(crate) signed: Signed,
+}
+
+/// The key that signed a token, and its id where the token names one.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) key_id: Option<String>,
+    pub(crate) key: Arc<TokenKey>,
 }
 
 impl TokenChecks {
@@ -67,7 +77,7 @@ impl TokenChecks {
     pub(crate) fn verify(
         &self,
         token: &Unverified<'_>,
-        key: &TokenKey,
+        key: &Arc<TokenKey>,
         now_seconds: i64,
     ) -> Option<Verified> {
         // The algorithm is the key's: what the token says has to agree with it.
@@ -91,7 +101,15 @@ impl TokenChecks {
                 return None;
             }
         }
-        Some(Verified { claims, expires })
+        let signed = Signed {
+            key_id: token.key_id.clone(),
+            key: Arc::clone(key),
+        };
+        Some(Verified {
+            claims,
+            expires,
+            signed,
+        })
     }
 }
 

@@ -87,6 +87,10 @@ impl Connection {
                 seq = self.bell.rung() => self.tell(socket, &Told::Changed { seq }).await?,
                 message = socket.next() => {
                     let message = message.ok_or(None)?.map_err(|error| closing_of(&error))?;
+                    // Before anything of it is looked at.
+                    if !self.caller.is_good() {
+                        return Err(Some(Closing::Expired));
+                    }
                     if let Message::Binary(request) = message {
                         self.exchange(socket, request).await?;
                     } else if let Message::Text(_) = message {
@@ -112,9 +116,6 @@ impl Connection {
         socket: &mut Socket,
         request: Bytes,
     ) -> std::result::Result<(), Ended> {
-        if !self.caller.is_good() {
-            return Err(Some(Closing::Expired));
-        }
         self.hub.leave(self.number);
         // What it rang for is in this answer.
         let _ = self.bell.rung().now_or_never();

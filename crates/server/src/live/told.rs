@@ -58,7 +58,7 @@ impl Closing {
             Self::Protocol => "not a frame of a WebSocket",
             Self::Invalid => "not a request of the sync protocol",
             Self::TooBig => "a message or frame beyond the server's limits",
-            Self::Expired => "the credentials have expired; connect again with others",
+            Self::Expired => "the credentials are good no more; connect again with others",
             Self::Slow => "answers are not read; connect again",
             Self::Silent => "pings are not answered; connect again",
         }

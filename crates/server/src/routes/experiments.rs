@@ -7,7 +7,8 @@ use common::{Error, Result, Text, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vectordb::experiment::{
-    AnalysisOptions, Assignment, Experiment, ExperimentLog, KeptExperiment, Metric, Plan, analyse,
+    self, AnalysisOptions, Assignment, Experiment, ExperimentLog, KeptExperiment, Metric, Plan,
+    analyse,
 };
 
 use super::features::time;
@@ -265,9 +266,7 @@ fn expose(call: &Call) -> Answered {
     let ready = Ready::new(log, name)?;
     let at = moment(&ready.log, "at", asked.at.as_deref())?;
     let assignments = ready.assign(&asked.units, asked.sticky)?;
-    for assignment in &assignments {
-        ready.log.expose(assignment, at)?;
-    }
+    ready.log.expose_all(&assignments, at)?;
     json(&serde_json::json!({ "assignments": assignments, "at": at.to_string() }))
 }
 
@@ -300,22 +299,18 @@ fn outcomes(call: &Call) -> Answered {
     let log = log_of(caller, Access::Write)?;
     let asked: Outcomes = parse(&call.body)?;
     check_count("outcomes", asked.outcomes.len(), ROWS_MAX)?;
-    // All are checked before the first is noted.
     let mut ready = Vec::with_capacity(asked.outcomes.len());
     for (at, outcome) in asked.outcomes.iter().enumerate() {
-        let place = |error: Error| error.at(format!("outcomes[{at}]"));
-        common::utils::validation::check_name("metric", &outcome.metric).map_err(place)?;
-        ready.push(moment(&log, "at", outcome.at.as_deref()).map_err(place)?);
+        let happened = moment(&log, "at", outcome.at.as_deref());
+        ready.push(experiment::Outcome {
+            event: &outcome.event,
+            unit: &outcome.unit,
+            metric: &outcome.metric,
+            at: happened.map_err(|error| error.at(format!("outcomes[{at}]")))?,
+            value: outcome.value,
+        });
     }
-    for (outcome, at) in asked.outcomes.iter().zip(ready) {
-        let Outcome {
-            event,
-            unit,
-            metric,
-            ..
-        } = outcome;
-        log.record(event, unit, metric, at, outcome.value)?;
-    }
+    log.record_all(ready)?;
     json(&serde_json::json!({ "noted": asked.outcomes.len() }))
 }
 

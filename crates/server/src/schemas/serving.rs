@@ -240,6 +240,7 @@ fn searches() -> Vec<(&'static str, Json)> {
                 "visited": { "type": "integer", "description": "Rows whose vector was compared" },
                 "beside": { "type": "integer", "description": "Of these, rows beside an index that is being built" },
                 "effort": { "type": ["integer", "null"] },
+                "reranked": { "type": "integer", "description": "Rows from which those that differ were chosen" },
                 "selectivity": { "type": "number" },
                 "filter_seconds": { "type": "number" },
                 "search_seconds": { "type": "number" },

@@ -11,10 +11,11 @@ use common::utils::time::ManualClock;
 use parking_lot::Mutex;
 use serde_json::json;
 use server::auth::{Algorithm, AuthOptions, KeySet};
-use server::{App, Auth, ServeOptions, Tenant, serve};
+use server::{App, Auth, ServeOptions, Tenant};
 use syncdb::SyncServer;
 
 use crate::issuer::{Signer, now};
+use crate::listening::Listening;
 use crate::site::{ask, notes, options};
 
 /// What an address answers, and how often it was asked.
@@ -57,8 +58,7 @@ fn set(keys: &[&Signer]) -> String {
 
 /// A server whose clock is moved by hand.
 struct Site {
-    runtime: tokio::runtime::Runtime,
-    address: std::net::SocketAddr,
+    listening: Listening,
     clock: Arc<ManualClock>,
 }
 
@@ -67,16 +67,8 @@ fn site(options: &AuthOptions) -> Site {
     let auth = Auth::with_clock(options, Arc::clone(&clock) as Arc<_>).unwrap();
     let server = Arc::new(SyncServer::new(notes()).unwrap());
     let app = App::new([Tenant::new(Tenant::DEFAULT, server)], auth);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
-    let address = listener.local_addr().unwrap();
-    let never = std::future::pending();
-    runtime.spawn(serve(listener, app, ServeOptions::default(), never));
     Site {
-        runtime,
-        address,
+        listening: Listening::start(app, ServeOptions::default()),
         clock,
     }
 }
@@ -84,15 +76,23 @@ fn site(options: &AuthOptions) -> Site {
 impl Site {
     fn status(&self, signer: &Signer) -> u16 {
         let token = signer.token("alice", json!({ "exp": now() + 1_000_000 }));
-        ask(self.address, "GET", "/v1/status", Some(&token), b"").status
+        ask(
+            self.listening.address,
+            "GET",
+            "/v1/status",
+            Some(&token),
+            b"",
+        )
+        .status
     }
 
     fn wait(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
+    /// Lets the server come to its end.
     fn end(self) {
-        self.runtime.shutdown_background();
+        drop(self.listening);
     }
 }
 

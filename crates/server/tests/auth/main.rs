@@ -11,6 +11,9 @@ mod described;
 mod isolation;
 mod issuer;
 mod jwks;
+#[path = "../shared/listening.rs"]
+mod listening;
+mod live;
 mod matrix;
 mod permissions;
 mod replay;

@@ -16,7 +16,7 @@ fn path(route: &str) -> String {
 }
 
 /// Credentials that are no good, by what is wrong with them.
-fn bad(site: &Site, rsa: &Signer) -> Vec<(&'static str, String)> {
+pub(crate) fn bad(site: &Site, rsa: &Signer) -> Vec<(&'static str, String)> {
     let hs = &site.signer;
     let now = issuer::now();
     let revoked = site.key(0, &[Scope::Read, Scope::Write, Scope::Admin]);

@@ -9,25 +9,30 @@ use common::schema::{Field, FieldType, Schema};
 use common::{Database, Error, Result, Seq, row};
 use serde_json::Value as Json;
 use server::auth::{Algorithm, ApiKeyOptions, AuthOptions, KeyOptions, Scope};
-use server::{App, Auth, ServeOptions, Tenant, serve};
+use server::{App, Auth, ServeOptions, Tenant};
 use syncdb::{SyncServer, SyncServerOptions, Transport};
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
 
 use crate::described::{Exchange, described};
 use crate::issuer::{AUDIENCE, ISSUER, Signer};
+use crate::listening::Listening;
 
 /// What no byte of an answer to the other tenant may hold.
 pub(crate) const CANARY: &str = "canary-of-the-other";
 
 pub(crate) struct Site {
-    _runtime: Runtime,
-    pub(crate) address: SocketAddr,
+    listening: Listening,
     /// By name: `default` and `other`.
     pub(crate) servers: Vec<Arc<SyncServer>>,
     pub(crate) tenants: Vec<server::auth::ApiKeys>,
     pub(crate) signer: Signer,
-    _stop: oneshot::Sender<()>,
+}
+
+impl std::ops::Deref for Site {
+    type Target = Listening;
+
+    fn deref(&self) -> &Listening {
+        &self.listening
+    }
 }
 
 /// Tokens of one key.
@@ -59,6 +64,16 @@ impl Site {
     }
 
     pub(crate) fn with(options: &AuthOptions, signer: Signer, databases: [Database; 2]) -> Self {
+        let auth = Auth::new(options).unwrap();
+        Self::with_auth(options, auth, signer, databases)
+    }
+
+    pub(crate) fn with_auth(
+        options: &AuthOptions,
+        auth: Auth,
+        signer: Signer,
+        databases: [Database; 2],
+    ) -> Self {
         let mut servers = Vec::new();
         let mut tenants = Vec::new();
         for (name, db) in [Tenant::DEFAULT, "other"].into_iter().zip(databases) {
@@ -73,27 +88,12 @@ impl Site {
         }
         let keys = tenants.iter().map(|tenant| tenant.api_keys().clone());
         let keys = keys.collect();
-        let app = App::new(tenants, Auth::new(options).unwrap());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        runtime.spawn(serve(listener, app, ServeOptions::default(), async {
-            let _ = stopped.await;
-        }));
+        let app = App::new(tenants, auth);
         Self {
-            _runtime: runtime,
-            address,
+            listening: Listening::start(app, ServeOptions::default()),
             servers,
             tenants: keys,
             signer,
-            _stop: stop,
         }
     }
 

@@ -8,7 +8,7 @@ use common::{Database, ErrorKind, Timestamp, row};
 use futures_util::SinkExt as _;
 use server::auth::{ApiKeyOptions, ApiKeys, Scope};
 use server::client::{ClientOptions, LiveReplica, LiveReplicaOptions, WebSocketTransport};
-use server::{App, Auth, AuthOptions, ServeOptions, Tenant, serve};
+use server::{App, Auth, AuthOptions, ServeOptions, Tenant};
 use syncdb::{SyncDb, SyncServer};
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::support::{closing_code, sync};
+use crate::listening::Listening;
 
 const SECOND: i64 = 1_000_000;
 
@@ -38,12 +39,8 @@ fn a_connection_ends_with_its_credentials_whether_it_is_idle_or_asks() {
     let tenant = Tenant::new(Tenant::DEFAULT, Arc::new(SyncServer::new(db).unwrap()));
     let auth = Auth::with_clock(&AuthOptions::default(), clock.clone()).unwrap();
     let app = App::new([tenant], auth);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
-    let listener = listener.unwrap();
-    let address = listener.local_addr().unwrap();
-    let never = std::future::pending();
-    runtime.spawn(serve(listener, app, ServeOptions::default(), never));
+    let listening = Listening::start(app, ServeOptions::default());
+    let address = listening.address;
     let phone = SyncDb::client("phone").unwrap();
     let connect = async |secret: &str| {
         let stream = TcpStream::connect(address).await.unwrap();
@@ -54,7 +51,7 @@ fn a_connection_ends_with_its_credentials_whether_it_is_idle_or_asks() {
         request.headers_mut().insert("authorization", value);
         client_async(request, stream).await
     };
-    runtime.block_on(async {
+    listening.runtime.block_on(async {
         for wrong in ["", "x", "eyJhbGciOiJub25lIn0.e30."] {
             match connect(wrong).await {
                 Err(Error::Http(response)) => assert_eq!(response.status(), 401),
@@ -83,5 +80,4 @@ fn a_connection_ends_with_its_credentials_whether_it_is_idle_or_asks() {
     );
     let error = live.unwrap().wait().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-    runtime.shutdown_background();
 }

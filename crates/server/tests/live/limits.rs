@@ -14,9 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::support::{
-    Running, closing_code, connect, has_rows, keep, next, quick, run, sync, until,
-};
+use super::support::{closing_code, connect, has_rows, keep, next, quick, run, sync, until};
 
 /// The head of a handshake.
 fn handshake() -> &'static [u8] {
@@ -51,7 +49,7 @@ fn r16_a_silent_client_is_let_go_and_one_that_answers_pings_is_not() {
 /// Clients that never read; the soak says more by `TANDEMDB_DEAF`.
 fn deaf_clients() -> usize {
     let said = std::env::var("TANDEMDB_DEAF").ok();
-    said.map_or(100, |clients| clients.parse().unwrap())
+    said.map_or(1_000, |clients| clients.parse().unwrap())
 }
 
 #[test]
@@ -183,16 +181,10 @@ fn the_end_of_the_server_is_told_with_a_code() {
         drain_timeout: Duration::from_mins(5),
         ..ServeOptions::default()
     });
-    let Running {
-        runtime,
-        address,
-        stop,
-        serving,
-        ..
-    } = running;
-    runtime.block_on(async {
-        let phone = SyncDb::client("phone").unwrap();
-        let (mut idle, mut asking) = (connect(address).await, connect(address).await);
+    let phone = SyncDb::client("phone").unwrap();
+    running.runtime.block_on(async {
+        let mut idle = connect(running.address).await;
+        let mut asking = connect(running.address).await;
         sync(&mut asking, &phone).await;
         phone.update("notes", 0, row! { "text": "last" }).unwrap();
         let mut session = phone.session().unwrap();
@@ -201,14 +193,14 @@ fn the_end_of_the_server_is_told_with_a_code() {
         let Message::Binary(answer) = next(&mut asking).await else {
             panic!("no answer")
         };
-        stop.send(()).unwrap();
+        running.stop();
         session.receive(&answer).unwrap();
         let (idle, asking) = tokio::join!(closing_code(&mut idle), closing_code(&mut asking));
         assert_eq!((idle, asking), (Some(1001), Some(1001)));
-        // Long before the time to drain is over: nobody is there any more.
-        serving.await.unwrap().unwrap();
-        assert_eq!(phone.pending(), 0);
     });
+    // Long before the time to drain is over: nobody is there any more.
+    running.end();
+    assert_eq!(phone.pending(), 0);
 }
 
 #[test]

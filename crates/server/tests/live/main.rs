@@ -8,6 +8,8 @@
 mod credentials;
 mod cuts;
 mod limits;
+#[path = "../shared/listening.rs"]
+mod listening;
 mod news;
 mod proxy;
 mod strangers;

@@ -132,15 +132,16 @@ fn a_replica_goes_on_offline_and_sends_when_the_server_is_there() {
     db.update("notes", 0, row! { "text": "offline" }).unwrap();
     assert_eq!(db.pending(), 1);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(address));
+    // Somebody else's connection may have the port for a moment.
+    let listener = loop {
+        match runtime.block_on(tokio::net::TcpListener::bind(address)) {
+            Ok(listener) => break listener,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}"),
+        }
+    };
     let options = ServeOptions::default();
     let never = std::future::pending();
-    runtime.spawn(server::serve(
-        listener.unwrap(),
-        server.clone(),
-        options,
-        never,
-    ));
+    runtime.spawn(server::serve(listener, server.clone(), options, never));
     until(&happened, || db.pending() == 0);
     assert_eq!(db.digest().unwrap(), server.digest().unwrap());
     live.stop().unwrap();

@@ -9,22 +9,26 @@ use common::schema::{Field, FieldType, Schema};
 use common::{Collection, Database, row};
 use futures_util::{SinkExt as _, StreamExt as _};
 use server::client::{LiveEvent, LiveReplica, LiveReplicaOptions, WebSocketTransport};
-use server::{LiveOptions, ServeOptions, serve};
+use server::{LiveOptions, ServeOptions};
 use syncdb::{Policy, Strategy, SyncDb, SyncServer, SyncServerOptions};
 use tokio::net::TcpStream;
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::listening::Listening;
+
 pub(crate) struct Running {
-    pub(crate) runtime: Runtime,
+    listening: Listening,
     pub(crate) server: Arc<SyncServer>,
     pub(crate) notes: Collection,
-    pub(crate) address: SocketAddr,
-    pub(crate) stop: oneshot::Sender<()>,
-    pub(crate) serving: JoinHandle<common::Result<()>>,
+}
+
+impl std::ops::Deref for Running {
+    type Target = Listening;
+
+    fn deref(&self) -> &Listening {
+        &self.listening
+    }
 }
 
 /// Options with which what takes seconds takes less.
@@ -55,25 +59,10 @@ pub(crate) fn run(options: ServeOptions) -> Running {
     let policy = Policy::default().column("likes", Strategy::Counter);
     let server = SyncServerOptions::default().policy("notes", policy);
     let server = Arc::new(SyncServer::with(db, server).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let listener = runtime.block_on(server::listen("127.0.0.1:0"));
-    let listener = listener.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, Arc::clone(&server), options, async {
-        let _ = stopped.await;
-    }));
     Running {
-        runtime,
+        listening: Listening::start(Arc::clone(&server), options),
         server,
         notes,
-        address,
-        stop,
-        serving,
     }
 }
 
@@ -162,8 +151,8 @@ impl Running {
         self.notes.upsert(row).unwrap();
     }
 
+    /// Lets the server come to its end.
     pub(crate) fn end(self) {
-        let _ = self.stop.send(());
-        self.runtime.block_on(self.serving).unwrap().unwrap();
+        drop(self.listening);
     }
 }

@@ -1,5 +1,7 @@
 //! Too many requests, what monitors are told, and the way out.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use serde_json::json;
 use server::ServeOptions;
 use syncdb::SyncServerOptions;
 
-use crate::support::{notes, run, run_with};
+use crate::support::{Running, notes, read_to_end, run, run_with};
 
 #[test]
 fn who_asks_too_often_is_told_when_to_come_back() {
@@ -84,19 +86,20 @@ fn metrics_say_what_was_done_and_name_no_path() {
 #[test]
 fn a_server_that_drains_says_so_and_answers_what_has_begun() {
     let options = ServeOptions {
-        drain_delay: Duration::from_millis(1_500),
+        // Time for what is asked meanwhile, also on a machine that has much else to do.
+        drain_delay: Duration::from_secs(4),
         ..ServeOptions::default()
     };
-    let mut running = run_with(notes(), SyncServerOptions::default(), options);
+    let running = run_with(notes(), SyncServerOptions::default(), options);
     assert_eq!(running.get("/readyz").text(), "ready");
     // A request whose body comes while the server is told to stop.
     let body = br#"{"id":9,"text":"in time"}"#;
-    let mut stream = std::net::TcpStream::connect(running.address).unwrap();
+    let mut stream = TcpStream::connect(running.address).unwrap();
     let head = format!(
         "POST /v1/tables/notes/rows HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
     running.stop();
     loop {
         let ready = running.get("/readyz");
@@ -114,11 +117,11 @@ fn a_server_that_drains_says_so_and_answers_what_has_begun() {
         )
         .ok(200);
     // Past the delay no connection is taken any more.
-    while std::net::TcpStream::connect(running.address).is_ok() {
+    while TcpStream::connect(running.address).is_ok() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    std::io::Write::write_all(&mut stream, body).unwrap();
-    let answer = crate::support::read_to_end(&mut stream);
+    stream.write_all(body).unwrap();
+    let answer = read_to_end(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     running.end();
 }
@@ -160,5 +163,72 @@ fn who_finds_no_place_to_wait_is_sent_away() {
             &json!({ "text": "after" }),
         )
         .ok(200);
+    running.end();
+}
+
+/// Sends a head, gives the server time to answer it, then the rest; all that comes until the end.
+fn in_two_parts(running: &Running, head: &str, rest: &[u8]) -> String {
+    let mut stream = TcpStream::connect(running.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let pause = Some(Duration::from_millis(100));
+    stream.set_read_timeout(pause).unwrap();
+    let mut early = vec![0; 4_096];
+    let read = stream.read(&mut early).unwrap_or(0);
+    early.truncate(read);
+    let _ = stream.write_all(rest);
+    String::from_utf8(early).unwrap() + &read_to_end(&mut stream)
+}
+
+/// A client that keeps its connection sends the next request into one that is closed, unless it is told.
+#[test]
+fn a_refusal_leaves_the_connection_to_the_next_request_or_says_that_it_ends() {
+    let running = run_with(
+        notes(),
+        SyncServerOptions::default(),
+        ServeOptions {
+            body_bytes_max: 100_000,
+            ..ServeOptions::default()
+        },
+    );
+    let next = "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let rows = "POST /v1/tables/notes/rows HTTP/1.1\r\nhost: x\r\n";
+    for (head, status) in [
+        (format!("{rows}content-encoding: br\r\n"), 415),
+        (rows.replace("POST", "PATCH"), 405),
+        (rows.replace("/v1/tables", "/v2/tables"), 404),
+    ] {
+        // A short body is read, when it comes.
+        let short = format!("{head}content-length: 1\r\n\r\n");
+        let said = in_two_parts(&running, &short, format!("x{next}").as_bytes());
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+        assert!(said.ends_with("\r\n\r\nok"), "{said}");
+        // A long one is not.
+        let said = in_two_parts(
+            &running,
+            &format!("{head}content-length: 90000\r\n\r\n"),
+            &b"x".repeat(90_000),
+        );
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+        assert!(said.contains("connection: close\r\n"), "{said}");
+    }
+    for more in [
+        "content-length: 100001\r\n",
+        "content-length: 1000001\r\ncontent-encoding: gzip\r\n",
+    ] {
+        let said = in_two_parts(&running, &format!("{rows}{more}\r\n"), b"");
+        assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+        assert!(said.contains("connection: close\r\n"), "{said}");
+    }
+    // Of an unknown length, until it is too long.
+    let chunked = format!("{rows}transfer-encoding: chunked\r\n\r\n");
+    let long = [
+        b"1adb0\r\n".as_slice(),
+        &b" ".repeat(0x1_adb0),
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let said = in_two_parts(&running, &chunked, &long);
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+    assert!(said.contains("connection: close\r\n"), "{said}");
     running.end();
 }

@@ -11,10 +11,13 @@ mod described;
 mod disk;
 mod hostile;
 mod limits;
+#[path = "../shared/listening.rs"]
+mod listening;
 mod negotiation;
 mod openapi;
 mod permission;
 mod query;
+mod replicas;
 mod restart;
 mod rows;
 mod slow;

@@ -1,28 +1,31 @@
 //! A server in this process, and requests to it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};
 use common::{Database, row};
 use serde_json::Value as Json;
-use server::{App, Auth, ServeOptions, Tenant, serve};
+use server::{App, Auth, ServeOptions, Tenant};
 use syncdb::{SyncServer, SyncServerOptions};
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::described::{Exchange, described};
+use crate::listening::Listening;
 
 pub(crate) struct Running {
-    pub(crate) runtime: Runtime,
+    listening: Listening,
     pub(crate) server: Arc<SyncServer>,
-    pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<common::Result<()>>,
     agent: ureq::Agent,
+}
+
+impl std::ops::Deref for Running {
+    type Target = Listening;
+
+    fn deref(&self) -> &Listening {
+        &self.listening
+    }
 }
 
 /// What came back.
@@ -103,18 +106,7 @@ pub(crate) fn run_with(db: Database, sync: SyncServerOptions, options: ServeOpti
 
 pub(crate) fn run_tenant(tenant: Tenant, options: ServeOptions) -> Running {
     let server = Arc::clone(tenant.sync());
-    let app = App::new([tenant], Auth::Open);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let listener = runtime.block_on(server::listen("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, app, options, async {
-        let _ = stopped.await;
-    }));
+    let listening = Listening::start(App::new([tenant], Auth::Open), options);
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -122,11 +114,8 @@ pub(crate) fn run_tenant(tenant: Tenant, options: ServeOptions) -> Running {
         .max_redirects(0)
         .build();
     Running {
-        runtime,
+        listening,
         server,
-        address,
-        stop: Some(stop),
-        serving,
         agent: agent.into(),
     }
 }
@@ -210,16 +199,9 @@ impl Running {
         read_to_end(&mut stream)
     }
 
-    /// Tells the server to stop.
-    pub(crate) fn stop(&mut self) {
-        let _ = self.stop.take().unwrap().send(());
-    }
-
-    pub(crate) fn end(mut self) {
-        if self.stop.is_some() {
-            self.stop();
-        }
-        self.runtime.block_on(self.serving).unwrap().unwrap();
+    /// Lets the server come to its end.
+    pub(crate) fn end(self) {
+        drop(self.listening);
     }
 }
 

@@ -88,10 +88,13 @@ fn a_report_follows_from_exposures_and_outcomes() {
     let units: Vec<Json> = (0..400)
         .map(|at| json!({ "unit": format!("u{at}") }))
         .collect();
+    let commits = || server.get("/v1/status")["seq"].as_u64().unwrap();
+    let before = commits();
     let exposed = server.post(
         "/v1/experiments/price/exposures",
         &json!({ "units": units, "at": "2026-01-01T00:00:00Z" }),
     );
+    assert_eq!(commits(), before + 1);
     let outcomes = exposed["assignments"]
         .as_array()
         .unwrap()
@@ -108,6 +111,7 @@ fn a_report_follows_from_exposures_and_outcomes() {
         // The same again does no harm.
         server.post("/v1/experiments/outcomes", &json!({ "outcomes": outcomes }));
     }
+    assert_eq!(commits(), before + 2, "and the second time nothing is new");
     let asked = json!({ "metrics": [{ "mean": "revenue" }] });
     let report = server.post("/v1/experiments/price/report", &asked);
     let variants = report["metrics"][0]["variants"].as_array().unwrap();

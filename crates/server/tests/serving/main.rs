@@ -8,6 +8,8 @@ mod experiments;
 mod features;
 mod hostile;
 mod killed;
+#[path = "../shared/listening.rs"]
+mod listening;
 mod manual;
 mod permitted;
 mod reopen;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use common::Database;
 use serde_json::Value as Json;
-use server::{App, Auth, ServeOptions, Tenant, serve};
+use server::{App, Auth, ServeOptions, Tenant};
 use syncdb::SyncServer;
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
 
 use crate::described::{Exchange, described};
+use crate::listening::Listening;
 
 /// What asks a server.
 pub(crate) struct Client {
@@ -23,9 +22,7 @@ pub(crate) struct Client {
 /// A server that stops when it is dropped.
 pub(crate) struct Running {
     client: Client,
-    stop: Option<oneshot::Sender<()>>,
-    serving: Option<tokio::task::JoinHandle<common::Result<()>>>,
-    runtime: Runtime,
+    _listening: Listening,
 }
 
 /// An answer.
@@ -66,24 +63,11 @@ impl Running {
     }
 
     pub(crate) fn guarded(tenant: &Arc<Tenant>, auth: Auth) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
-        let listener = runtime.block_on(listener).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
         let app = App::new([Arc::clone(tenant)], auth);
-        let serving = runtime.spawn(serve(listener, app, ServeOptions::default(), async {
-            let _ = stopped.await;
-        }));
+        let listening = Listening::start(app, ServeOptions::default());
         Self {
-            client: Client::new(address),
-            stop: Some(stop),
-            serving: Some(serving),
-            runtime,
+            client: Client::new(listening.address),
+            _listening: listening,
         }
     }
 }
@@ -193,18 +177,6 @@ impl Client {
         );
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
         (answer.status, detail)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(serving) = self.serving.take() {
-            let ended = self.runtime.block_on(serving);
-            if !std::thread::panicking() {
-                ended.unwrap().unwrap();
-            }
-        }
     }
 }
 

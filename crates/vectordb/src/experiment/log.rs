@@ -5,7 +5,8 @@ use common::query::{Filter, Query};
 use common::schema::{Field, FieldType, IndexSpec, Rule, Schema};
 use common::utils::validation::check_name;
 use common::{
-    Collection, Database, Error, Record, RecordId, Result, Text, Timestamp, Value, View, row,
+    Collection, Database, Error, Record, RecordId, Result, Text, Timestamp, Transaction, Value,
+    View, row,
 };
 use foldhash::HashMap;
 
@@ -51,6 +52,21 @@ pub struct Exposure {
     pub at: Timestamp,
     /// Whether it met another one later.
     pub is_crossed: bool,
+}
+
+/// What a unit brought.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome<'a> {
+    /// What makes noting it twice do no harm: the same event again replaces the first.
+    pub event: &'a str,
+    /// Who brought it.
+    pub unit: &'a str,
+    /// What it counts for.
+    pub metric: &'a str,
+    /// When.
+    pub at: Timestamp,
+    /// How much.
+    pub value: f64,
 }
 
 fn text(name: &str) -> Field {
@@ -132,26 +148,55 @@ impl ExperimentLog {
     /// # Errors
     /// Only with a storage that can fail.
     pub fn expose(&self, assignment: &Assignment, at: Timestamp) -> Result<()> {
-        let Some(variant) = &assignment.variant else {
-            return Ok(());
-        };
-        let key = [&assignment.experiment, &assignment.unit, variant];
-        let key = RecordId::composite(key.into_iter().cloned().map(Value::from));
+        self.expose_all(std::slice::from_ref(assignment), at)
+    }
+
+    /// Notes that units met their variants, as [`ExperimentLog::expose`] does, all of them in one commit.
+    ///
+    /// ```
+    /// use common::{Database, Timestamp};
+    /// use vectordb::experiment::{Experiment, ExperimentLog};
+    /// let log = ExperimentLog::open(&Database::new())?;
+    /// let plan = Experiment::new("button", ["grey", "green"]).compile(None)?;
+    /// let met = ["a", "b"].map(|unit| plan.explain(unit, &[], None));
+    /// let met = met.into_iter().collect::<Result<Vec<_>, _>>()?;
+    /// let before = log.database().seq();
+    /// log.expose_all(&met, Timestamp(1_000))?;
+    /// assert_eq!(log.exposures("button")?.len(), 2);
+    /// assert_eq!(log.database().seq().0, before.0 + 1);
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Only with a storage that can fail; then nothing is noted.
+    pub fn expose_all(&self, assignments: &[Assignment], at: Timestamp) -> Result<()> {
         let mut transaction = self.database.begin();
-        if let Some(before) = transaction.get(&self.exposures, key)?
-            && time(&before, 3) <= at
-        {
-            return Ok(());
+        let mut is_new = false;
+        for assignment in assignments {
+            let Some(variant) = &assignment.variant else {
+                continue;
+            };
+            let key = [&assignment.experiment, &assignment.unit, variant];
+            let key = RecordId::composite(key.into_iter().cloned().map(Value::from));
+            if let Some(before) = transaction.get(&self.exposures, key)?
+                && time(&before, 3) <= at
+            {
+                continue;
+            }
+            let row = row! {
+                "experiment": assignment.experiment.clone(),
+                "unit": assignment.unit.clone(),
+                "variant": variant.clone(),
+                "at": at,
+                "algorithm": assignment.algorithm.name(),
+            };
+            transaction.upsert(&self.exposures, row)?;
+            is_new = true;
         }
-        let row = row! {
-            "experiment": assignment.experiment.clone(),
-            "unit": assignment.unit.clone(),
-            "variant": variant.clone(),
-            "at": at,
-            "algorithm": assignment.algorithm.name(),
-        };
-        transaction.upsert(&self.exposures, row)?;
-        transaction.commit()?;
+        // What was known before is no commit.
+        if is_new {
+            transaction.commit()?;
+        }
         Ok(())
     }
 
@@ -167,11 +212,58 @@ impl ExperimentLog {
         at: Timestamp,
         value: f64,
     ) -> Result<()> {
-        check_name("metric", metric)?;
-        let row = row! {
-            "event": event, "unit": unit, "metric": metric, "at": at, "value": value,
+        let outcome = Outcome {
+            event,
+            unit,
+            metric,
+            at,
+            value,
         };
-        self.outcomes.upsert(row)?;
+        let mut transaction = self.database.begin();
+        self.note(&mut transaction, &outcome)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Notes what units brought, as [`ExperimentLog::record`] does, all of it in one commit.
+    ///
+    /// ```
+    /// use common::{Database, Timestamp};
+    /// use vectordb::experiment::{ExperimentLog, Outcome};
+    /// let log = ExperimentLog::open(&Database::new())?;
+    /// let order = |event, value| Outcome { event, unit: "user-1", metric: "revenue", at: Timestamp(5), value };
+    /// log.record_all([order("order-1", 9.5), order("order-2", 3.0)])?;
+    /// let error = log.record_all([order("order-3", 1.0), order("order-4", f64::NAN)]).unwrap_err();
+    /// assert!(error.message().starts_with("outcomes[1]"), "{error}");
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ExperimentLog::record`], with the place of the outcome; then nothing is noted.
+    pub fn record_all<'a>(&self, outcomes: impl IntoIterator<Item = Outcome<'a>>) -> Result<()> {
+        let mut transaction = self.database.begin();
+        let mut is_new = false;
+        for (place, outcome) in outcomes.into_iter().enumerate() {
+            let place = |error: Error| error.at(format!("outcomes[{place}]"));
+            self.note(&mut transaction, &outcome).map_err(place)?;
+            is_new = true;
+        }
+        if is_new {
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, transaction: &mut Transaction, outcome: &Outcome<'_>) -> Result<()> {
+        check_name("metric", outcome.metric)?;
+        let row = row! {
+            "event": outcome.event,
+            "unit": outcome.unit,
+            "metric": outcome.metric,
+            "at": outcome.at,
+            "value": outcome.value,
+        };
+        transaction.upsert(&self.outcomes, row)?;
         Ok(())
     }
 

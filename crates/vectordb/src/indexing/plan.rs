@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use common::{Error, Result, Seq, Text};
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 /// Most neighbours that one search returns.
 pub const SEARCH_K_MAX: usize = 1 << 20;
 
 /// How the candidates of a search are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Method {
     /// Every row is compared with the query.
@@ -69,6 +71,28 @@ impl Explanation {
         } else {
             self.matched as f64 / self.rows as f64
         }
+    }
+}
+
+/// With times in seconds, and beside the fields the selectivity and, as `text`, what people read.
+impl Serialize for Explanation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut all = serializer.serialize_struct("Explanation", 14)?;
+        all.serialize_field("column", &self.column)?;
+        all.serialize_field("method", &self.method)?;
+        all.serialize_field("seq", &self.seq)?;
+        all.serialize_field("rows", &self.rows)?;
+        all.serialize_field("matched", &self.matched)?;
+        all.serialize_field("compared", &self.compared)?;
+        all.serialize_field("visited", &self.visited)?;
+        all.serialize_field("beside", &self.beside)?;
+        all.serialize_field("effort", &self.effort)?;
+        all.serialize_field("reranked", &self.reranked)?;
+        all.serialize_field("selectivity", &self.selectivity())?;
+        all.serialize_field("filter_seconds", &self.filter_time.as_secs_f64())?;
+        all.serialize_field("search_seconds", &self.search_time.as_secs_f64())?;
+        all.serialize_field("text", &self.to_string())?;
+        all.end()
     }
 }
 

@@ -239,27 +239,33 @@ impl Encoder {
     #[inline]
     pub fn transform(&self, text: Option<&str>, out: &mut [f64]) -> Result<()> {
         width("the output", out.len(), self.outputs())?;
-        let found = text.and_then(|text| self.categories.find(text));
-        if let (Some(at), Numbers::OneHot) = (found, &self.numbers) {
-            out.fill(0.0);
-            if let Some(one) = out.get_mut(at) {
-                *one = 1.0;
-            }
+        let Some(at) = text.and_then(|text| self.categories.find(text)) else {
+            out.fill(self.without_category(text)?);
             return Ok(());
+        };
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^20 categories")]
+        match &self.numbers {
+            Numbers::OneHot => {
+                out.fill(0.0);
+                if let Some(one) = out.get_mut(at) {
+                    *one = 1.0;
+                }
+            }
+            Numbers::Ordinal => out.fill(at as f64),
+            Numbers::Target { means, mean } => out.fill(means.get(at).copied().unwrap_or(*mean)),
         }
-        self.write(text, found, out)
+        Ok(())
     }
 
-    /// Writes the numbers of a text that was found at a place, or was not.
-    fn write(&self, text: Option<&str>, found: Option<usize>, out: &mut [f64]) -> Result<()> {
-        let ignored = match (text, found) {
-            (_, Some(_)) => true,
-            (None, _) => match self.missing {
+    /// The number, or each of the numbers, of a text that is missing or none of the categories.
+    fn without_category(&self, text: Option<&str>) -> Result<f64> {
+        let is_ignored = match text {
+            None => match self.missing {
                 MissingText::Refuse => return Err(Error::invalid("a text is missing")),
                 MissingText::Ignore => true,
                 MissingText::Missing => false,
             },
-            (Some(text), None) => match self.unknown {
+            Some(text) => match self.unknown {
                 Unknown::Refuse => {
                     return Err(Error::invalid(format!(
                         "{text:?} is none of the {} categories of the fit",
@@ -270,20 +276,14 @@ impl Encoder {
                 Unknown::Missing => false,
             },
         };
-        if !ignored {
-            out.fill(f64::NAN);
-            return Ok(());
+        if !is_ignored {
+            return Ok(f64::NAN);
         }
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^20 categories")]
-        match &self.numbers {
-            // Of a category that was found, the 1 has been written.
-            Numbers::OneHot => out.fill(0.0),
-            Numbers::Ordinal => out.fill(found.map_or(-1.0, |at| at as f64)),
-            Numbers::Target { means, mean } => {
-                out.fill(found.and_then(|at| means.get(at)).copied().unwrap_or(*mean));
-            }
-        }
-        Ok(())
+        Ok(match &self.numbers {
+            Numbers::OneHot => 0.0,
+            Numbers::Ordinal => -1.0,
+            Numbers::Target { mean, .. } => *mean,
+        })
     }
 
     /// The text that numbers stand for: of the 1 in one-hot columns, of the number when ordinal; [`None`] for any

@@ -10,7 +10,7 @@
     reason = "decodes bytes from outside"
 )]
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,6 +19,7 @@ use vectordb::feature::{Change, Definitions};
 
 use super::{change_or_create, print_json};
 use crate::source::read;
+use crate::terminal::output;
 
 /// Create the entities and views of a file, and alter the views that differ
 ///
@@ -57,7 +58,7 @@ impl Apply {
         if self.json {
             return print_json(&applied);
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         for entity in &applied.entities {
             writeln!(
                 out,

@@ -1,6 +1,6 @@
 //! `tandem features describe`: what a view is defined as, and what it holds.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,6 +8,7 @@ use common::Result;
 use serde_json::json;
 
 use super::{open, print_json, printable};
+use crate::terminal::output;
 
 /// Show the definition of a view, its versions, and how much it holds
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ impl Describe {
                 "events": view.len(), "entities": view.entities(), "bytes": bytes,
             }));
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         let keys: Vec<String> = entity
             .keys
             .iter()

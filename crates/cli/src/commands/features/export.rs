@@ -1,6 +1,6 @@
 //! `tandem features export`: the events of a view become a file.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use vectordb::feature::{FeatureRow, Status};
 
 use super::open;
 use super::table::TableFormat;
+use crate::terminal::output;
 
 /// Export all events of a view, in the order of key and time
 ///
@@ -42,7 +43,7 @@ impl Export {
         });
         format.write(&self.file, fields, count, rows)?;
         writeln!(
-            stdout().lock(),
+            output(),
             "{count} events of {} written to {}",
             view.name(),
             self.file.display()

@@ -1,6 +1,6 @@
 //! `tandem features forget`: removes all events of entities.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,6 +8,7 @@ use common::{Error, Result};
 
 use super::change;
 use super::key::parse_all;
+use crate::terminal::output;
 
 /// Remove all events of entities from a view, as if they had never been
 ///
@@ -43,7 +44,7 @@ impl Forget {
         let removed = view.forget(&ids)?;
         file.save()?;
         writeln!(
-            stdout().lock(),
+            output(),
             "{removed} events forgotten; {} has {}",
             view.name(),
             view.len()

@@ -1,6 +1,6 @@
 //! `tandem features get`: what is known of entities as of a time.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,6 +11,7 @@ use vectordb::feature::{FeatureRow, FeatureView, Status};
 use super::key::parse_all;
 use super::{When, open, print_json, printable};
 use crate::show::json_of;
+use crate::terminal::output;
 
 /// Show what is known of entities, each value with its status
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ impl Get {
             let rows = rows.iter().map(|(row, id)| to_json(&view, id, row));
             return print_json(&rows.collect::<Result<Vec<_>>>()?);
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         for (row, id) in &rows {
             let id = printable(&id.to_string());
             write!(out, "{} {id}: {}", view.entity().name, row.status.name())?;

@@ -10,7 +10,7 @@ use super::get::to_json;
 use super::key::parse;
 use super::{open, print_json};
 use crate::show::{self, Format};
-use crate::terminal::{Paint, is_coloured};
+use crate::terminal::{Paint, is_coloured, output};
 
 /// Show all events of an entity, by time of event and then of knowledge
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ impl History {
             own.into_iter().chain(row.values).collect::<Vec<_>>()
         });
         let rows: Vec<ResultRow> = rows.map(|row| ResultRow::Values(row.into())).collect();
-        let mut out = std::io::stdout().lock();
+        let mut out = output();
         show::rows(
             &mut out,
             Format::Table,

@@ -11,7 +11,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::{Write as _, stderr, stdout};
+use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 
 use ::import::{Columns, Options, Wanted, load_columns};
@@ -29,7 +29,7 @@ use vectordb::lineage::{LineageNode, NodeKind};
 use super::{change, print_json, printable, time};
 use crate::commands::import::delimiter;
 use crate::source::read;
-use crate::terminal::Progress;
+use crate::terminal::{Progress, output};
 
 /// Most problems that are shown; all are counted.
 const PROBLEMS_SHOWN: usize = 10;
@@ -412,7 +412,7 @@ impl Import {
                 let _ = writeln!(stderr(), "{what}:\n  {lines}");
             }
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         if !unused.is_empty() {
             writeln!(out, "columns not used: {}", printable(&unused.join(", ")))?;
         }

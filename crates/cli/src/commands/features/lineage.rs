@@ -1,6 +1,6 @@
 //! `tandem features lineage`: what came from what.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use serde_json::json;
 use vectordb::lineage::{LineageNode, Related};
 
 use super::{open, print_json, printable};
+use crate::terminal::output;
 
 /// Show what was recorded of sources, views, runs and training sets, and what came from what
 ///
@@ -50,7 +51,7 @@ impl Lineage {
                     .map(|node| json!({ "id": node.id(), "node": node }));
                 return print_json(&nodes.collect::<Vec<_>>());
             }
-            let mut out = stdout().lock();
+            let mut out = output();
             for node in &nodes {
                 writeln!(out, "{}", line(node))?;
             }
@@ -58,7 +59,7 @@ impl Lineage {
         };
         let node = lineage.node(id)?;
         if self.dot {
-            write!(stdout().lock(), "{}", lineage.to_dot(id)?)?;
+            write!(output(), "{}", lineage.to_dot(id)?)?;
             return Ok(());
         }
         if self.open_lineage {
@@ -74,7 +75,7 @@ impl Lineage {
                 "id": id, "node": node, "ancestors": side(&before), "descendants": side(&after),
             }));
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         writeln!(out, "{}", line(&node))?;
         for (title, related) in [("came from", &before), ("led to", &after)] {
             if !related.is_empty() {

@@ -1,6 +1,6 @@
 //! `tandem features list`: the entities, views and tags of a store.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{open, print_json};
 use crate::show::{self, Format};
-use crate::terminal::{Paint, is_coloured};
+use crate::terminal::{Paint, is_coloured, output};
 
 /// List the feature views of a database file, and its tags
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ impl List {
                 &json!({ "entities": store.entities()?, "views": views, "tags": tags }),
             );
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         if views.is_empty() {
             writeln!(
                 out,

@@ -1,12 +1,13 @@
 //! `tandem features tag`: a name for what is known now.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use common::Result;
 
 use super::change;
+use crate::terminal::output;
 
 /// Name what the store holds now, so that reads by that name see the same for ever
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ impl Tag {
         let (file, store) = change(&self.db)?;
         let as_of = store.tag(&self.name)?;
         file.save()?;
-        let mut out = stdout().lock();
+        let mut out = output();
         writeln!(
             out,
             "tag {}: {}, commit {}",

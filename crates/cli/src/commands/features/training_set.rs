@@ -1,7 +1,7 @@
 //! `tandem features training-set`: features joined to the rows of a file, each as of its own time.
 
 use std::collections::HashMap;
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ::import::{Options, stem, value_to_type};
@@ -16,7 +16,7 @@ use vectordb::lineage::{LineageNode, NodeKind};
 use super::table::TableFormat;
 use super::{change, open, print_json, time};
 use crate::source::read;
-use crate::terminal::Progress;
+use crate::terminal::{Progress, output};
 
 /// Join features to the rows of a file, each as of its own time, and keep what makes it possible again
 ///
@@ -91,7 +91,7 @@ impl TrainingSet {
             }));
         }
         writeln!(
-            stdout().lock(),
+            output(),
             "training set {id}: {count} rows, {complete} with every feature, written to {}",
             self.output.display()
         )?;

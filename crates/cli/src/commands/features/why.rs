@@ -1,6 +1,6 @@
 //! `tandem features why`: where one served value comes from.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,6 +11,7 @@ use vectordb::feature::Status;
 use super::key::parse;
 use super::{When, open, print_json, printable};
 use crate::show::json_of;
+use crate::terminal::output;
 
 /// Show where the value of a feature of an entity comes from: its event, the run that brought it, and what that read
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ impl Why {
                 "definition": origin.definition, "run": origin.run, "made_of": made_of.collect::<Vec<_>>(),
             }));
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         let value = printable(&origin.value.to_string());
         writeln!(out, "value    {value} ({})", origin.status.name())?;
         if origin.status == Status::Unknown {

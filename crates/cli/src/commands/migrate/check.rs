@@ -1,6 +1,6 @@
 //! `tandem migrate check`: what a migration would do, and nothing more.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 
 use clap::Args;
 use common::{Error, Result};
@@ -10,7 +10,7 @@ use super::Subject;
 use super::files::check_scripts;
 use super::report::{count, forgotten, table, totals, unchanged};
 use crate::commands::synced::to_json;
-use crate::terminal::{Paint, Progress, is_coloured};
+use crate::terminal::{Paint, Progress, is_coloured, output};
 
 /// Show what a migration would do to a database file: counts, and samples of what does not fit
 ///
@@ -44,7 +44,7 @@ impl Check {
         progress.say("trying each row");
         let trial = unchanged(dry_run(&database, &lineage, to, self.samples), db)?;
         drop(progress);
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             writeln!(out, "{}", to_json(&trial)?)?;
         } else if from == to {

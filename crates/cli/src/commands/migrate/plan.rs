@@ -1,6 +1,6 @@
 //! `tandem migrate plan`: the steps between two sets of schemas.
 
-use std::io::{Write as _, stderr, stdout};
+use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use syncdb::migration::{Lineage, Migration, Planned, Verdict, plan};
 use super::files::schemas;
 use super::report::count;
 use crate::commands::synced::to_json;
+use crate::terminal::output;
 
 /// Find the steps from some schemas to others, and what each of them costs
 ///
@@ -42,7 +43,7 @@ impl Plan {
         };
         let impossible = number(|verdict| matches!(verdict, Verdict::Impossible(_)));
         if !self.json {
-            let mut out = stdout().lock();
+            let mut out = output();
             write!(out, "{verdicts}")?;
             writeln!(
                 out,
@@ -65,7 +66,7 @@ impl Plan {
         // What compares schemas does not see everything that holds between them.
         Lineage::new(before)?.then(migration.clone())?;
         if self.json {
-            writeln!(stdout().lock(), "{}", to_json(&migration)?)?;
+            writeln!(output(), "{}", to_json(&migration)?)?;
             if !is_safe {
                 // Nobody is left to be told when standard error is gone.
                 let _ = write!(stderr(), "{verdicts}");

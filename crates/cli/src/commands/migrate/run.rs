@@ -1,6 +1,6 @@
 //! `tandem migrate run`: a database file of one version becomes one of another, or stays as it is.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 
 use clap::Args;
 use common::{Database, Error, Result};
@@ -10,7 +10,7 @@ use super::Subject;
 use super::files::check_scripts;
 use super::report::{Bar, count, forgotten, totals, unchanged, way};
 use crate::commands::synced::{open_to_change, to_json};
-use crate::terminal::{Paint, Progress, is_coloured};
+use crate::terminal::{Paint, Progress, is_coloured, output};
 
 /// Migrate a database file to another version of its lineage
 ///
@@ -58,7 +58,7 @@ impl Run {
             let _progress = Progress::stage(&format!("writing {}", db.display()));
             file.keep()?;
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             writeln!(out, "{}", to_json(&report)?)?;
             return Ok(());

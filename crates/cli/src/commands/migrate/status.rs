@@ -1,6 +1,6 @@
 //! `tandem migrate status`: of which version a database file is, and which there are.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::Subject;
 use super::files::lineage;
 use super::report::count;
 use crate::commands::synced::to_json;
-use crate::terminal::{Paint, is_coloured};
+use crate::terminal::{Paint, is_coloured, output};
 
 /// Show of which version of its lineage a database file is, and which versions there are
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ impl Status {
             versions: versions(&lineage),
             migrated: migrated(&database)?,
         };
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             writeln!(out, "{}", to_json(&report)?)?;
             return Ok(());

@@ -1,6 +1,6 @@
 //! `tandem vectors convert`: from one kind of file to another, row by row.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use ::import::vectors::Element;
@@ -8,6 +8,7 @@ use clap::Args;
 use common::{Error, Result};
 
 use super::{element, open, progress, target, write};
+use crate::terminal::output;
 
 /// Write the vectors of a file as another kind of file, with a row of them in memory at a time
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ impl Convert {
             }
             Ok(())
         })?;
-        let mut out = stdout().lock();
+        let mut out = output();
         writeln!(
             out,
             "{rows} vectors of dimension {dimension} written to {}",

@@ -1,6 +1,6 @@
 //! `tandem vectors export`: the vectors of a table become a file.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use common::{Error, Record, Result, VectorElement};
 use durable::{SystemFiles, replace_with};
 
 use super::{element, progress, target, write};
+use crate::terminal::output;
 
 /// Rows of a Parquet file that are put together at once.
 const BATCH_ROWS: usize = 1_024;
@@ -63,7 +64,7 @@ impl Export {
         } else {
             vectors(&self.file, target, column, &records)?;
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         writeln!(
             out,
             "{} vectors of {} written to {}",

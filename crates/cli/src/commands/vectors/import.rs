@@ -1,6 +1,6 @@
 //! `tandem vectors import`: a file of vectors becomes rows of a table.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use ::import::stem;
@@ -11,7 +11,7 @@ use durable::DatabaseFile;
 use serde::Serialize;
 
 use super::{open, progress};
-use crate::terminal::{Paint, Progress, is_coloured};
+use crate::terminal::{Paint, Progress, is_coloured, output};
 
 /// Import a file of vectors into a table
 ///
@@ -102,7 +102,7 @@ impl Import {
             rows: table.len(),
             bytes: saved.bytes,
         };
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             let text = serde_json::to_string_pretty(&report)
                 .map_err(|error| Error::invalid(error.to_string()))?;

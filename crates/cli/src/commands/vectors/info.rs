@@ -1,6 +1,6 @@
 //! `tandem vectors info`: what a file of vectors holds.
 
-use std::io::{Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,6 +8,7 @@ use common::{Error, Result};
 use serde::Serialize;
 
 use super::{open, progress};
+use crate::terminal::output;
 
 /// Say what a file of vectors holds
 #[derive(Debug, Args)]
@@ -71,7 +72,7 @@ impl Info {
             }
             report.checked = Some(checked);
         }
-        let mut out = stdout().lock();
+        let mut out = output();
         if self.json {
             let text = serde_json::to_string_pretty(&report)
                 .map_err(|error| Error::invalid(error.to_string()))?;

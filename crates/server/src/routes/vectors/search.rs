@@ -4,7 +4,7 @@ use axum::http::Method;
 use common::{Error, RecordId, Result, Row, Seq, Text, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use vectordb::{Diversity, Explanation, Found, Fusion, Hybrid, SEARCH_K_MAX, Search, Target};
+use vectordb::{Diversity, Found, Fusion, Hybrid, SEARCH_K_MAX, Search, Target};
 
 use super::super::serving::{Encoder, check_count, id_of, json, key_table, parse, reading};
 use super::allowed::Allowed;
@@ -376,49 +376,6 @@ fn hybrid(call: &Call) -> Answered {
     json(&serde_json::json!({ "seq": fused.seq, "hits": hits }))
 }
 
-#[derive(Serialize)]
-struct ExplanationJson {
-    seq: Seq,
-    column: String,
-    /// How candidates were found.
-    method: String,
-    /// Rows with a vector.
-    rows: usize,
-    /// Rows that passed the filter.
-    matched: usize,
-    /// Rows whose distance was estimated from codes.
-    compared: usize,
-    /// Rows whose vector was compared.
-    visited: usize,
-    /// Of these, rows beside an index that is being built.
-    beside: usize,
-    effort: Option<usize>,
-    selectivity: f64,
-    filter_seconds: f64,
-    search_seconds: f64,
-    text: String,
-}
-
-impl From<&Explanation> for ExplanationJson {
-    fn from(given: &Explanation) -> Self {
-        Self {
-            seq: given.seq,
-            column: given.column.to_string(),
-            method: format!("{:?}", given.method),
-            rows: given.rows,
-            matched: given.matched,
-            compared: given.compared,
-            visited: given.visited,
-            beside: given.beside,
-            effort: given.effort,
-            selectivity: given.selectivity(),
-            filter_seconds: given.filter_time.as_secs_f64(),
-            search_seconds: given.search_time.as_secs_f64(),
-            text: given.to_string(),
-        }
-    }
-}
-
 fn explain(call: &Call) -> Answered {
     let caller = &call.caller;
     let name = call.parameter("collection");
@@ -428,7 +385,5 @@ fn explain(call: &Call) -> Answered {
     // It tells of rows that the caller may not see, if only how many.
     allowed.require_all()?;
     let (search, _) = asked.search(&allowed)?;
-    json(&ExplanationJson::from(
-        &allowed.collection.explain(&search)?,
-    ))
+    json(&allowed.collection.explain(&search)?)
 }

@@ -1,7 +1,6 @@
-//! A server on a real socket: replicas, strangers, slow peers, the end.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Replicas over HTTP, strangers at their path, slow peers, and the end.
 
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,23 +9,15 @@ use std::time::Duration;
 use common::schema::{Field, FieldType, Schema};
 use common::utils::id_generator::{Rng as _, SeededRng};
 use common::{Database, ErrorKind, row};
+use server::ServeOptions;
 use server::http::HttpTransport;
-use server::{ServeOptions, serve};
 use syncdb::sync::protocol::frame_limits;
 use syncdb::sync::wire;
-use syncdb::{SyncDb, SyncServer, Transport};
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use syncdb::{SyncDb, SyncServerOptions, Transport as _};
 
-struct Running {
-    runtime: Runtime,
-    server: Arc<SyncServer>,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<common::Result<()>>,
-}
+use crate::support::{Running, run_with};
 
+/// 500 notes, over HTTP.
 fn run(options: ServeOptions) -> Running {
     let db = Database::new();
     let notes = Schema::build("notes", ["id"])
@@ -40,82 +31,36 @@ fn run(options: ServeOptions) -> Running {
             .insert(row! { "id": id, "text": format!("note {id}") })
             .unwrap();
     }
-    let server = Arc::new(SyncServer::new(db).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, Arc::clone(&server), options, async {
-        let _ = stopped.await;
-    }));
-    Running {
-        runtime,
-        server,
-        address,
-        stop,
-        serving,
-    }
+    run_with(db, SyncServerOptions::default(), options)
 }
 
-impl Running {
-    fn transport(&self) -> HttpTransport {
-        HttpTransport::new(&format!("http://{}", self.address)).unwrap()
-    }
+fn over_http(running: &Running) -> HttpTransport {
+    HttpTransport::new(&running.url()).unwrap()
+}
 
-    /// Sends bytes and reads until the server closes the connection.
-    fn raw(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        let _ = stream.write_all(request);
-        let mut answer = Vec::new();
-        let mut chunk = [0; 4_096];
-        loop {
-            match stream.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(read) => answer.extend_from_slice(chunk.get(..read).unwrap()),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-                Err(error) => panic!("the server left the connection open: {error}"),
-            }
-        }
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    fn get(&self, path: &str) -> String {
-        self.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
-    }
-
-    fn end(self) {
-        let _ = self.stop.send(());
-        self.runtime.block_on(self.serving).unwrap().unwrap();
-        assert!(
-            TcpStream::connect(self.address).is_err(),
-            "nobody listens any more"
-        );
-    }
+/// The whole answer to a request without a body.
+fn get(running: &Running, path: &str) -> String {
+    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    running.raw(head.as_bytes())
 }
 
 #[test]
 fn replicas_meet_over_http() {
     let running = run(ServeOptions::default());
     let (a, b) = (SyncDb::client("a").unwrap(), SyncDb::client("b").unwrap());
-    let mut transport = running.transport();
+    let mut transport = over_http(&running);
     assert!(a.sync(&mut transport).unwrap().converged);
-    assert!(b.sync(&mut running.transport()).unwrap().converged);
+    assert!(b.sync(&mut over_http(&running)).unwrap().converged);
     a.update("notes", 7, row! { "text": "by a" }).unwrap();
     let report = a.sync(&mut transport).unwrap();
     assert!(report.converged);
     assert_eq!(report.round_trips, 1);
-    b.sync(&mut running.transport()).unwrap();
+    b.sync(&mut over_http(&running)).unwrap();
     assert_eq!(b.digest().unwrap(), running.server.digest().unwrap());
+    let address = running.address;
     running.end();
+    let nobody = TcpStream::connect(address).is_err();
+    assert!(nobody, "nobody listens any more");
 }
 
 /// Passes one connection on to a server and counts the bytes both ways, heads and all.
@@ -198,8 +143,8 @@ fn a_request_in_json_is_answered_in_json() {
 #[test]
 fn health_and_status_are_there() {
     let running = run(ServeOptions::default());
-    assert!(running.get("/healthz").ends_with("\r\n\r\nok"));
-    let status = running.get("/v1/status");
+    assert!(get(&running, "/healthz").ends_with("\r\n\r\nok"));
+    let status = get(&running, "/v1/status");
     let body = status.split("\r\n\r\n").nth(1).unwrap();
     let json: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(json.get("rows").unwrap(), 500);
@@ -214,14 +159,14 @@ fn errors_are_problem_details() {
         ..ServeOptions::default()
     });
     for (path, status) in [("/", "404"), ("/v1/sync", "405")] {
-        let answer = running.get(path);
+        let answer = get(&running, path);
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}")),
             "{answer}"
         );
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
-    let mut transport = running.transport();
+    let mut transport = over_http(&running);
     let error = transport.exchange(b"not a frame").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let error = transport.exchange(&[0; 1_001]).unwrap_err();
@@ -253,15 +198,19 @@ fn a_peer_that_stands_still_is_let_go() {
         // Returns only when the server has closed the connection.
         running.raw(begun.as_bytes());
     }
-    assert!(running.get("/healthz").ends_with("ok"));
+    assert!(get(&running, "/healthz").ends_with("ok"));
     running.end();
 }
 
 #[test]
 fn a_peer_that_sends_garbage_harms_nobody_else() {
-    let running = run(ServeOptions::default());
+    let running = run(ServeOptions {
+        // Some of what is sent is the beginning of a head.
+        header_timeout: Duration::from_millis(500),
+        ..ServeOptions::default()
+    });
     let phone = SyncDb::client("phone").unwrap();
-    phone.sync(&mut running.transport()).unwrap();
+    phone.sync(&mut over_http(&running)).unwrap();
     let session = SyncDb::client("other").unwrap();
     let right = session.session().unwrap().next_message().unwrap().unwrap();
     let rng = SeededRng::new(19);
@@ -285,7 +234,7 @@ fn a_peer_that_sends_garbage_harms_nobody_else() {
         let _ = running.raw(&[body.as_slice(), b"\r\n\r\n"].concat());
         let text = format!("round {round}");
         phone.update("notes", 1, row! { "text": text }).unwrap();
-        assert!(phone.sync(&mut running.transport()).unwrap().converged);
+        assert!(phone.sync(&mut over_http(&running)).unwrap().converged);
     }
     assert_eq!(running.server.status().rows, 500);
     running.end();
