@@ -124,7 +124,7 @@ def test_vectors_that_the_metric_cannot_compare_are_told_too(tmp_path: Path) -> 
     rows = [{"id": 1, "vector": [1, 0]}, {"id": 2, "vector": [0, 0]}]
     path = tmp_path / "zero.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
-    with pytest.raises(ValueError, match=r"line 2: .*id 2"):
+    with pytest.raises(ValueError, match=r"line 2: collection `places`, id 2"):
         places(metric="cosine").import_file(path)
     np.save(tmp_path / "zero.npy", np.array([[1, 0], [0, 0]], np.float32))
     collection = places(metric="cosine")

@@ -77,6 +77,31 @@ impl SyncReport {
         }
     }
 
+    /// What two syncs of one replica did that followed each other, as one: for who leaves a session between two messages and
+    /// goes on with another.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.rows_received += later.rows_received;
+        self.rows_sent += later.rows_sent;
+        self.bytes_up += later.bytes_up;
+        self.bytes_down += later.bytes_down;
+        self.round_trips += later.round_trips;
+        for (outcome, count) in later.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
+        self.conflicts.extend(later.conflicts);
+        self.repaired |= later.repaired;
+        self.rows_repaired += later.rows_repaired;
+        self.left.extend(later.left);
+        self.refused.extend(later.refused);
+        Self {
+            digest_local: later.digest_local,
+            digest_server: later.digest_server,
+            converged: later.converged,
+            ..self
+        }
+    }
+
     fn compare(&mut self, local: &[(u32, Digest)], server: &[(u32, Digest)]) {
         let sum = |digests: &[(u32, Digest)]| {
             let digests = digests.iter().map(|(_, digest)| *digest);
@@ -146,6 +171,11 @@ impl<'db> Session<'db> {
             budget,
             report: SyncReport::default(),
         })
+    }
+
+    /// Whether there is no next message.
+    pub const fn is_over(&self) -> bool {
+        self.done
     }
 
     /// What was done so far.
