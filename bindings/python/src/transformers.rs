@@ -466,7 +466,7 @@ impl StepsFit {
             .map_err(raise)
     }
 
-    /// Takes in one batch of rows.
+    /// Takes in one batch of rows; also one that Ctrl-C did not wait for.
     fn partial_fit<'py>(
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
@@ -557,7 +557,7 @@ impl ScalerFit {
             .map_err(raise)
     }
 
-    /// Takes in one batch of rows.
+    /// Takes in one batch of rows; also one that Ctrl-C did not wait for.
     fn partial_fit<'py>(
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
@@ -607,7 +607,7 @@ impl ImputerFit {
         Ok(Self(Going::new(fit), columns))
     }
 
-    /// Takes in one batch of rows.
+    /// Takes in one batch of rows; also one that Ctrl-C did not wait for.
     fn partial_fit<'py>(
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,

@@ -258,6 +258,28 @@ def test_threads_share_syncs_and_the_interpreter_goes_on(tmp_path: Path) -> None
         assert store.durable_seq == store.seq
 
 
+def test_a_flush_waits_for_what_other_threads_wrote(tmp_path: Path) -> None:
+    with DurableDatabase(tmp_path / "db") as store:
+        server, over = SyncServer([TASKS], store=store), threading.Event()
+
+        def write() -> None:
+            at = 0
+            while not over.is_set():
+                server.insert("tasks", {"id": at, "title": "a"})
+                at += 1
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            while server.count("tasks") < 300:
+                seq = store.seq
+                store.flush()
+                assert store.durable_seq >= seq
+        finally:
+            over.set()
+            thread.join(60)
+
+
 def test_an_import_is_awaited(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n', encoding="ascii")
     with DurableDatabase(tmp_path / "db") as store, VectorDb(store=store) as db:

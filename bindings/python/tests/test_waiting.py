@@ -87,7 +87,7 @@ LONG_CALLS: dict[str, Callable[[], Callable[[], object]]] = {
     "StepsFit.finish": lambda: StepsFit([transformers.scale("robust")], 10).partial_fit(np.tile(ROWS, (4, 1))).finish,
     "ColumnTransformer.fit": lambda: lambda: ColumnTransformer.fit(CITIES, TEXTS),
     "ColumnTransformer.transform": lambda: partial(cities().transform, TEXTS),
-    "ColumnTransformer.inverse": lambda: partial(cities().inverse, np.zeros((300_000, 50))),
+    "ColumnTransformer.inverse": lambda: partial(cities().inverse, np.zeros((1_000_000, 50))),
     "ColumnFit.partial_fit": lambda: partial(ColumnFit(CITIES).partial_fit, TEXTS),
     "EncoderFit.partial_fit": lambda: partial(EncoderFit().partial_fit, TEXTS["city"] * 3),
     "Encoder.transform": lambda: partial(EncoderFit().partial_fit(TEXTS["city"]).finish().transform, TEXTS["city"]),
@@ -200,6 +200,24 @@ def test_a_sync_in_one_process_ends_by_ctrl_c_and_goes_on_later(is_full: str) ->
     assert phone.digest() == cloud.digest() == report.digest_server
     assert told == sorted(told)
     assert told[-1] == (report.rows_sent + report.rows_received,) * 2
+
+
+def test_a_sync_that_takes_longer_than_it_looked_is_one_all_the_same() -> None:
+    """It begins in the caller's thread and goes on in another: its report and its progress are of both."""
+    phone, cloud = SyncDb("phone", tables=[NOTES]), SyncServer([NOTES])
+    phone.sync(cloud)
+    for at in range(250):
+        phone.insert("notes", {"id": at, "text": "x" * 1_000})
+    told: list[tuple[int, int]] = []
+    report = phone.sync(
+        cloud, progress=lambda done, total: told.append((done, total)), budget={"mutations_max": 2}
+    )
+    assert report.converged
+    assert (report.rows_sent, report.round_trips >= 125) == (250, True)
+    assert report.outcomes == {"applied": 250}
+    assert told == sorted(told)
+    assert {total for _, total in told} == {250}
+    assert told[-1] == (250, 250)
 
 
 def test_long_queries_end_by_ctrl_c() -> None:

@@ -44,7 +44,7 @@ fn server_of(rows: i64, options: SyncServerOptions) -> SyncServer {
     SyncServer::with(db, options).unwrap()
 }
 
-fn sync(db: &SyncDb, server: &SyncServer) -> syncdb::SyncReport {
+fn sync(db: &SyncDb, server: &SyncServer) -> SyncReport {
     let report = db
         .sync(&mut |request: &[u8]| server.handle(request))
         .unwrap();

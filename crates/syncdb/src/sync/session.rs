@@ -23,7 +23,7 @@ use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
 use super::replica::{Adopted, Replica};
 use super::subscription::{Having, Kept, Subscriptions};
-use super::system::{State, SyncedTables, damaged, forget_oldest, number};
+use super::system::{Staging, State, SyncedTables, damaged, forget_oldest, number};
 use super::wire;
 use crate::power::{Measured, SyncBudget};
 
@@ -837,7 +837,13 @@ impl Landing<'_, '_> {
             apply.prepare_joining(fresh)?;
         }
         let mut kept: HashMap<Text, HashSet<RecordId>> = HashMap::new();
-        let staged = self.db.staged(apply.tx)?;
+        // Mostly there is nothing; what this transaction has put there the table does not count.
+        let has_staged = answer.staged.is_some() || !tables.blocks.is_empty();
+        let staged = if has_staged {
+            self.db.staged(apply.tx)?
+        } else {
+            Vec::new()
+        };
         for (frame, slot) in &staged {
             let blocks = wire::decode_blocks(frame, &frame_limits())?;
             match slot {
@@ -863,7 +869,11 @@ impl Landing<'_, '_> {
         }
         apply.blocks(&commit.blocks, commit.joined)?;
         let rows = apply.rows;
-        self.db.tables.clear_staged(self.tx, self.state)?;
+        if has_staged {
+            self.db.tables.clear_staged(self.tx, self.state)?;
+        } else {
+            self.state.staging = Staging::default();
+        }
         self.state.cursor = Some((answer.epoch, commit.seq));
         for kept in &mut self.subscriptions.kept {
             if commit.joined & kept.bit() != 0 {
