@@ -69,6 +69,18 @@ impl Kept {
         self.settle()?;
         Ok(done)
     }
+
+    /// As [`Kept::safely`] for what may rebuild tables, which no snapshot of the store may meet: it waits for one that is being
+    /// made, and none begins meanwhile.
+    ///
+    /// # Errors
+    /// As [`Kept::safely`].
+    pub(crate) fn altering<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.safely(|| {
+            let _held = self.store().map(|store| store.hold_checkpoints());
+            work()
+        })
+    }
 }
 
 /// When a commit is on the disk.

@@ -14,10 +14,14 @@ use pyo3::types::{PyDict, PyList};
 use vectordb::experiment::{self as engine, AnalysisOptions, Metric, SequentialOptions};
 
 use crate::features::FeatureStore;
+use crate::interchange::watch;
 use crate::interchange::{
     Column, Home, Table, Units, array, micros_of, raise, read, time_to_python, units_of, value_of,
     write,
 };
+
+/// How many units are assigned before a signal has waited too long.
+const UNITS_SHORT: usize = 1 << 16;
 
 /// Native part of `vectordb.experiments`.
 #[pymodule]
@@ -341,11 +345,13 @@ impl Plan {
     ) -> PyResult<Bound<'py, PyArray1<u8>>> {
         let units = units_of(units)?;
         let Some(attributes) = attributes else {
-            let variants = py.detach(|| match &units {
-                Units::Numbers(units) => self.plan.assign_numbers(units),
-                Units::Texts(units) => self.plan.assign_all(units),
-            });
-            return Ok(array(py, variants.map_err(raise)?));
+            let plan = self.plan.clone();
+            let variants =
+                watch::run_if(py, units.len() > UNITS_SHORT, None, move |_| match &units {
+                    Units::Numbers(units) => plan.assign_numbers(units),
+                    Units::Texts(units) => plan.assign_all(units),
+                });
+            return Ok(array(py, variants?));
         };
         let mut table = Table::of(attributes)?;
         let columns = self.attributes.iter().map(|name| table.take(name));
@@ -361,14 +367,14 @@ impl Plan {
                 table.rows
             )));
         }
-        let decisions = py.detach(|| {
+        let plan = self.plan.clone();
+        let decisions = watch::run_if(py, units.len() > UNITS_SHORT, None, move |_| {
             let rows = units.iter().enumerate().map(|(at, unit)| {
                 let row: Vec<Value> = columns.iter().map(|column| column.get(at)).collect();
                 (unit, row)
             });
-            self.plan.decide_all(rows)
-        });
-        let decisions = decisions.map_err(raise)?;
+            plan.decide_all(rows)
+        })?;
         Ok(array(
             py,
             decisions.iter().map(|decision| decision.variant).collect(),
@@ -581,9 +587,8 @@ impl ExperimentLog {
 
     /// The first exposure of every unit of an experiment: a dict from units to `variant`, `at` and `is_crossed`.
     fn exposures<'py>(&self, py: Python<'py>, experiment: &str) -> PyResult<Bound<'py, PyDict>> {
-        let exposures = py
-            .detach(|| self.log.exposures(experiment))
-            .map_err(raise)?;
+        let (log, experiment) = (self.log.clone(), experiment.to_owned());
+        let exposures = watch::run(py, None, move |_| log.exposures(&experiment))?;
         let all = PyDict::new(py);
         for (unit, exposure) in exposures {
             let one = PyDict::new(py);
@@ -636,8 +641,11 @@ fn analyse(
             units_min,
         },
     };
-    let report = py.detach(|| engine::analyse(&log.log, &experiment.0, &metrics, options));
-    report.map(Report).map_err(raise)
+    let (log, experiment) = (log.log.clone(), experiment.0.clone());
+    watch::run(py, None, move |_| {
+        engine::analyse(&log, &experiment, &metrics, options)
+    })
+    .map(Report)
 }
 
 /// What an analysis found: as a dict, JSON, Markdown and SVG.

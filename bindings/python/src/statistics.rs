@@ -6,7 +6,11 @@ use pyo3::prelude::*;
 use vectordb::experiment as crate_of;
 use vectordb::experiment::SequentialOptions;
 
+use crate::interchange::watch::{self, Watch};
 use crate::interchange::{Column, array, raise, read, write};
+
+/// Of how many values moments are told before a signal has waited too long.
+const VALUES_SHORT: usize = 1 << 20;
 
 /// Native part of `vectordb.statistics`.
 #[pymodule]
@@ -40,7 +44,9 @@ impl Moments {
     #[staticmethod]
     fn of(py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<Self> {
         let values = floats("the sample", values)?;
-        Ok(Self(py.detach(|| crate_of::Moments::of(&values))))
+        let is_long = values.len() > VALUES_SHORT;
+        let moments = move |_: &Watch| Ok(crate_of::Moments::of(&values));
+        watch::run_if(py, is_long, None, moments).map(Self)
     }
 
     /// The moments of this sample and another together.
@@ -105,7 +111,9 @@ impl PairMoments {
                 second.len()
             )));
         }
-        Ok(Self(py.detach(|| first.into_iter().zip(second).collect())))
+        let is_long = first.len() > VALUES_SHORT;
+        let moments = move |_: &Watch| Ok(first.into_iter().zip(second).collect());
+        watch::run_if(py, is_long, None, moments).map(Self)
     }
 
     /// The moments of this sample and another together.
@@ -291,8 +299,15 @@ fn bootstrap(
         floats("the control", control)?,
         floats("the variant", variant)?,
     );
-    let found = py.detach(|| crate_of::bootstrap(&control, &variant, confidence, resamples, seed));
-    let [low, high] = found.map_err(raise)?;
+    let drawn = control
+        .len()
+        .saturating_add(variant.len())
+        .saturating_mul(resamples);
+    let is_long = drawn > watch::NUMBERS_UNCHECKED;
+    let [low, high] = watch::run_if(py, is_long, None, move |watch| {
+        let mut go_on = |done| watch.flow(done, resamples);
+        crate_of::bootstrap_watched(&control, &variant, confidence, resamples, seed, &mut go_on)
+    })?;
     Ok((low, high))
 }
 

@@ -1,5 +1,8 @@
 //! `tandemdb._native.transformers`: the engine's fitted transformations of named columns and of numbers.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use common::Limits;
 use numpy::{PyArray2, PyArrayMethods as _, PyReadonlyArray2, PyUntypedArrayMethods as _};
 use parking_lot::Mutex;
@@ -8,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vectordb::transform::{self, ColumnPlan, Matrix, StepPlan, Transformer};
 
-use crate::interchange::{Column, Table, raise, read};
+use crate::interchange::{Column, Table, raise, read, watch};
 
 /// Native part of `vectordb.transformers`.
 #[pymodule]
@@ -63,9 +66,41 @@ fn rows_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<f64>
     })
 }
 
-fn matrix_of<'a>(array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<Matrix<'a, f64>> {
-    let [rows, columns] = [0, 1].map(|at| array.shape().get(at).copied().unwrap_or_default());
-    Matrix::with_stride(array.as_slice()?, rows, columns, columns.max(1)).map_err(raise)
+/// How many rows and columns an array has.
+fn shape_of(array: &PyReadonlyArray2<'_, f64>) -> [usize; 2] {
+    [0, 1].map(|at| array.shape().get(at).copied().unwrap_or_default())
+}
+
+fn matrix(numbers: &[f64], [rows, columns]: [usize; 2]) -> common::Result<Matrix<'_, f64>> {
+    Matrix::with_stride(numbers, rows, columns, columns.max(1))
+}
+
+/// The numbers of some rows out of all.
+fn part<'a>(numbers: &'a [f64], columns: usize, rows: &Range<usize>) -> &'a [f64] {
+    let whole = rows.start * columns..rows.end * columns;
+    numbers.get(whole).unwrap_or_default()
+}
+
+/// Makes rows of `outputs` numbers from those of an array, some at a time.
+fn by_rows<'py>(
+    py: Python<'py>,
+    given: &Bound<'py, PyAny>,
+    outputs: usize,
+    make: impl Fn(Matrix<'_, f64>, &mut [f64]) -> common::Result<()> + Sync,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let array = rows_of(given)?.readonly();
+    let [all, columns] = shape_of(&array);
+    let from = array.as_slice()?;
+    let out = PyArray2::<f64>::zeros(py, [all, outputs], false);
+    let mut guard = out.readwrite();
+    let to = guard.as_slice_mut()?;
+    watch::by_rows(py, (all, columns.max(outputs)), |rows| {
+        let place = rows.start * outputs..rows.end * outputs;
+        let rows = matrix(part(from, columns, &rows), [rows.len(), columns])?;
+        make(rows, to.get_mut(place).unwrap_or_default())
+    })?;
+    drop(guard);
+    Ok(out)
 }
 
 /// Fitted transformations of numbers, one after another.
@@ -81,10 +116,11 @@ impl Steps {
     fn fit(py: Python<'_>, plan: &Bound<'_, PyAny>, rows: &Bound<'_, PyAny>) -> PyResult<Self> {
         let plan: Vec<StepPlan> = read("plan of steps", plan)?;
         let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
-        py.detach(|| transform::Steps::fit(&plan, matrix))
-            .map(Self)
-            .map_err(raise)
+        let shape = shape_of(&array);
+        watch::run_on(py, array.as_slice()?, move |numbers| {
+            transform::Steps::fit(&plan, matrix(numbers, shape)?)
+        })
+        .map(Self)
     }
 
     /// How many numbers a row has.
@@ -114,15 +150,8 @@ impl Steps {
         py: Python<'py>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
-        let out = PyArray2::<f64>::zeros(py, [matrix.rows(), self.0.outputs()], false);
-        let mut guard = out.readwrite();
-        let numbers = guard.as_slice_mut()?;
-        py.detach(|| self.0.transform(matrix, numbers))
-            .map_err(raise)?;
-        drop(guard);
-        Ok(out)
+        let outputs = self.0.outputs();
+        by_rows(py, rows, outputs, |rows, out| self.0.transform(rows, out))
     }
 
     /// Undoes `transform` up to rounding.
@@ -131,15 +160,8 @@ impl Steps {
         py: Python<'py>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
-        let out = PyArray2::<f64>::zeros(py, [matrix.rows(), self.0.columns()], false);
-        let mut guard = out.readwrite();
-        let numbers = guard.as_slice_mut()?;
-        py.detach(|| self.0.inverse(matrix, numbers))
-            .map_err(raise)?;
-        drop(guard);
-        Ok(out)
+        let columns = self.0.columns();
+        by_rows(py, rows, columns, |rows, out| self.0.inverse(rows, out))
     }
 
     /// All of it as JSON, with every bit of its numbers.
@@ -207,20 +229,33 @@ impl Batch {
         })
     }
 
+    /// Whether a fit on it takes longer than a signal may wait.
+    fn is_long(&self) -> bool {
+        self.numbers.len() + self.rows * self.texts.len() > watch::NUMBERS_UNCHECKED
+    }
+
     fn with<R>(
         &self,
         columns: usize,
         run: impl FnOnce(Matrix<'_, f64>, &[&[Option<&str>]]) -> common::Result<R>,
     ) -> common::Result<R> {
-        let texts: Vec<Vec<Option<&str>>> = (self.texts.iter())
-            .map(|column| column.iter().map(Option::as_deref).collect())
-            .collect();
+        let texts = self.borrowed();
         let texts: Vec<&[Option<&str>]> = texts.iter().map(Vec::as_slice).collect();
-        let matrix = match columns {
-            0 => Matrix::empty(self.rows),
-            _ => Matrix::new(&self.numbers, columns)?,
-        };
-        run(matrix, &texts)
+        run(self.matrix(columns)?, &texts)
+    }
+
+    fn borrowed(&self) -> Vec<Vec<Option<&str>>> {
+        let columns = self.texts.iter();
+        columns
+            .map(|column| column.iter().map(Option::as_deref).collect())
+            .collect()
+    }
+
+    fn matrix(&self, columns: usize) -> common::Result<Matrix<'_, f64>> {
+        match columns {
+            0 => Ok(Matrix::empty(self.rows)),
+            _ => Matrix::new(&self.numbers, columns),
+        }
     }
 }
 
@@ -246,13 +281,13 @@ impl ColumnTransformer {
         let target = target
             .map(|target| Column::of(target)?.into_floats("the target"))
             .transpose()?;
-        let fitted = py.detach(|| {
+        watch::run_if(py, batch.is_long(), None, move |_| {
             batch.with(plan.numbers.len(), |numbers, texts| match &target {
                 Some(target) => plan.fit_target(numbers, texts, target),
                 None => plan.fit(numbers, texts),
             })
-        });
-        fitted.map(Self).map_err(raise)
+        })
+        .map(Self)
     }
 
     /// Names of the input columns that are numbers (times among them), in order.
@@ -286,15 +321,17 @@ impl ColumnTransformer {
         data: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let batch = Batch::of(data, self.0.numbers(), self.0.texts())?;
-        let out = PyArray2::<f64>::zeros(py, [batch.rows, self.0.outputs()], false);
+        let (outputs, width) = (self.0.outputs(), self.0.numbers().len());
+        let out = PyArray2::<f64>::zeros(py, [batch.rows, outputs], false);
         let mut guard = out.readwrite();
-        let rows = guard.as_slice_mut()?;
-        let done = py.detach(|| {
-            batch.with(self.0.numbers().len(), |numbers, texts| {
-                self.0.transform(numbers, texts, rows)
-            })
-        });
-        done.map_err(raise)?;
+        let to = guard.as_slice_mut()?;
+        let texts = batch.borrowed();
+        let texts: Vec<&[Option<&str>]> = texts.iter().map(Vec::as_slice).collect();
+        watch::by_rows(py, (batch.rows, width.max(outputs)), |rows| {
+            let place = rows.start * outputs..rows.end * outputs;
+            let place = to.get_mut(place).unwrap_or_default();
+            (self.0).transform_rows(batch.matrix(width)?, &texts, rows, place)
+        })?;
         drop(guard);
         Ok(out)
     }
@@ -306,15 +343,26 @@ impl ColumnTransformer {
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
-        let original = py.detach(|| self.0.inverse(matrix)).map_err(raise)?;
+        let [all, outputs] = shape_of(&array);
+        let given = array.as_slice()?;
+        let mut numbers = Vec::with_capacity(all * self.0.numbers().len());
+        let mut texts = vec![Vec::with_capacity(all); self.0.texts().len()];
+        watch::by_rows(py, (all, outputs), |rows| {
+            let rows = matrix(part(given, outputs, &rows), [rows.len(), outputs])?;
+            let original = self.0.inverse(rows)?;
+            numbers.extend(original.numbers);
+            for (column, more) in texts.iter_mut().zip(original.texts) {
+                column.extend(more);
+            }
+            Ok(())
+        })?;
         let columns = PyDict::new(py);
         let width = self.0.numbers().len();
         for (at, name) in self.0.numbers().iter().enumerate() {
-            let column = original.numbers.iter().skip(at).step_by(width).copied();
+            let column = numbers.iter().skip(at).step_by(width).copied();
             columns.set_item(name, numpy::PyArray1::from_vec(py, column.collect()))?;
         }
-        for (name, texts) in self.0.texts().iter().zip(&original.texts) {
+        for (name, texts) in self.0.texts().iter().zip(&texts) {
             columns.set_item(name, PyList::new(py, texts)?)?;
         }
         Ok(columns)
@@ -348,20 +396,64 @@ impl ColumnTransformer {
     }
 }
 
-/// Gives a batch of rows to a fit; other threads of Python go on meanwhile.
-fn take_in(
-    rows: &Bound<'_, PyAny>,
-    take: impl FnOnce(Matrix<'_, f64>) -> common::Result<()> + Send,
-) -> PyResult<()> {
-    let array = rows_of(rows)?.readonly();
-    let matrix = matrix_of(&array)?;
-    rows.py().detach(|| take(matrix)).map_err(raise)
+/// A fit that goes on batch by batch. A batch that Ctrl-C does not wait for is taken in all the same, as a whole: what was
+/// seen before is not kept a second time to go back to.
+struct Going<T>(Arc<Mutex<T>>);
+
+impl<T: Clone + Send + 'static> Going<T> {
+    fn new(fit: T) -> Self {
+        Self(Arc::new(Mutex::new(fit)))
+    }
+
+    /// Takes in a batch of rows; other threads of Python go on meanwhile.
+    fn take_in(
+        &self,
+        rows: &Bound<'_, PyAny>,
+        take: impl FnOnce(&mut T, Matrix<'_, f64>) -> common::Result<()> + Send + 'static,
+    ) -> PyResult<()> {
+        let array = rows_of(rows)?.readonly();
+        let shape = shape_of(&array);
+        let fit = Arc::clone(&self.0);
+        watch::run_on(rows.py(), array.as_slice()?, move |numbers| {
+            take(&mut fit.lock(), matrix(numbers, shape)?)
+        })
+    }
+
+    /// Takes in what another fit has seen.
+    fn merge(
+        &self,
+        py: Python<'_>,
+        other: &Self,
+        merge: impl FnOnce(&mut T, &T) -> common::Result<()> + Send + 'static,
+    ) -> PyResult<()> {
+        let (fit, other) = (Arc::clone(&self.0), Arc::clone(&other.0));
+        watch::run(py, None, move |_| {
+            // Not both locked at once: they may be the same, or be merged the other way round elsewhere.
+            let other = other.lock().clone();
+            merge(&mut fit.lock(), &other)
+        })
+    }
+
+    /// What follows from what was seen; values of many rows are sorted for it.
+    fn finish<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        finish: impl FnOnce(&T) -> common::Result<R> + Send + 'static,
+    ) -> PyResult<R> {
+        let fit = Arc::clone(&self.0);
+        watch::run(py, None, move |_| finish(&fit.lock()))
+    }
+
+    /// Looks at it, when the batch in hand is taken in.
+    fn look<R: Send>(&self, py: Python<'_>, look: impl FnOnce(&T) -> R + Send) -> R {
+        py.detach(|| look(&self.0.lock()))
+    }
 }
 
 /// Steps that are fitted batch by batch: `plan` is what `Steps.fit` takes. Imputation, then logarithms and clipping, then
 /// scaling can be fitted so, and what learns nothing; other steps say that they cannot.
 #[pyclass(frozen, module = "vectordb.transformers")]
-pub(crate) struct StepsFit(Mutex<transform::StepsFit>);
+pub(crate) struct StepsFit(Going<transform::StepsFit>);
 
 #[pymethods]
 impl StepsFit {
@@ -370,29 +462,29 @@ impl StepsFit {
     fn new(plan: &Bound<'_, PyAny>, columns: usize) -> PyResult<Self> {
         let plan: Vec<StepPlan> = read("plan of steps", plan)?;
         transform::StepsFit::new(&plan, columns)
-            .map(|fit| Self(Mutex::new(fit)))
+            .map(|fit| Self(Going::new(fit)))
             .map_err(raise)
     }
 
-    /// Takes in one batch of rows.
+    /// Takes in one batch of rows; also one that Ctrl-C did not wait for.
     fn partial_fit<'py>(
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fit = slf.get();
-        take_in(rows, |rows| fit.0.lock().partial_fit(rows))?;
+        fit.0.take_in(rows, |fit, rows| fit.partial_fit(rows))?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
-    fn merge(&self, other: &Self) -> PyResult<()> {
-        let other = other.0.lock().clone();
-        self.0.lock().merge(&other).map_err(raise)
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
     }
 
     /// What was fitted, as steps.
-    fn finish(&self) -> PyResult<Steps> {
-        self.0.lock().finish().map(Steps).map_err(raise)
+    fn finish(&self, py: Python<'_>) -> PyResult<Steps> {
+        let steps = self.0.finish(py, transform::StepsFit::finish)?;
+        Ok(Steps(steps))
     }
 }
 
@@ -400,7 +492,7 @@ impl StepsFit {
 /// `StepsFit` takes, and categories; encoding by a target says that it cannot be fitted so.
 #[pyclass(frozen, module = "vectordb.transformers")]
 pub(crate) struct ColumnFit {
-    fit: Mutex<transform::ColumnFit>,
+    fit: Going<transform::ColumnFit>,
     plan: ColumnPlan,
 }
 
@@ -412,7 +504,7 @@ impl ColumnFit {
         let plan: ColumnPlan = read("plan of columns", plan)?;
         let fit = transform::ColumnFit::new(&plan).map_err(raise)?;
         Ok(Self {
-            fit: Mutex::new(fit),
+            fit: Going::new(fit),
             plan,
         })
     }
@@ -424,35 +516,30 @@ impl ColumnFit {
     ) -> PyResult<Bound<'py, Self>> {
         let Self { fit, plan } = slf.get();
         let batch = Batch::of(data, &plan.numbers, &plan.texts)?;
-        slf.py()
-            .detach(|| {
-                batch.with(plan.numbers.len(), |numbers, texts| {
-                    fit.lock().partial_fit(numbers, texts)
-                })
+        let (fit, width) = (Arc::clone(&fit.0), plan.numbers.len());
+        watch::run_if(slf.py(), batch.is_long(), None, move |_| {
+            batch.with(width, |numbers, texts| {
+                fit.lock().partial_fit(numbers, texts)
             })
-            .map_err(raise)?;
+        })?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
-    fn merge(&self, other: &Self) -> PyResult<()> {
-        let other = other.fit.lock().clone();
-        self.fit.lock().merge(&other).map_err(raise)
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        (self.fit).merge(py, &other.fit, |fit, other| fit.merge(other))
     }
 
     /// What was fitted, as columns on their routes.
-    fn finish(&self) -> PyResult<ColumnTransformer> {
-        self.fit
-            .lock()
-            .finish()
-            .map(ColumnTransformer)
-            .map_err(raise)
+    fn finish(&self, py: Python<'_>) -> PyResult<ColumnTransformer> {
+        let columns = self.fit.finish(py, transform::ColumnFit::finish)?;
+        Ok(ColumnTransformer(columns))
     }
 }
 
 /// A scaler that is fitted batch by batch: `scaling` is what `scale` takes.
 #[pyclass(frozen, module = "vectordb.transformers")]
-pub(crate) struct ScalerFit(Mutex<transform::ScalerFit>);
+pub(crate) struct ScalerFit(Going<transform::ScalerFit>);
 
 #[pymethods]
 impl ScalerFit {
@@ -466,35 +553,34 @@ impl ScalerFit {
             ));
         };
         transform::ScalerFit::new(scaling, columns)
-            .map(|fit| Self(Mutex::new(fit)))
+            .map(|fit| Self(Going::new(fit)))
             .map_err(raise)
     }
 
-    /// Takes in one batch of rows.
+    /// Takes in one batch of rows; also one that Ctrl-C did not wait for.
     fn partial_fit<'py>(
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fit = slf.get();
-        take_in(rows, |rows| fit.0.lock().partial_fit(rows))?;
+        fit.0.take_in(rows, |fit, rows| fit.partial_fit(rows))?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
-    fn merge(&self, other: &Self) -> PyResult<()> {
-        let other = other.0.lock().clone();
-        self.0.lock().merge(&other).map_err(raise)
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
     }
 
     /// How many values each column had.
     #[getter]
-    fn counts(&self) -> Vec<u64> {
-        self.0.lock().counts().to_vec()
+    fn counts(&self, py: Python<'_>) -> Vec<u64> {
+        self.0.look(py, |fit| fit.counts().to_vec())
     }
 
     /// What was fitted, as steps.
-    fn finish(&self) -> PyResult<Steps> {
-        let scaler = self.0.lock().finish().map_err(raise)?;
+    fn finish(&self, py: Python<'_>) -> PyResult<Steps> {
+        let scaler = self.0.finish(py, transform::ScalerFit::finish)?;
         let columns = scaler.columns();
         transform::Steps::new(columns, vec![transform::Step::Scale(scaler)])
             .map(Steps)
@@ -504,7 +590,7 @@ impl ScalerFit {
 
 /// What to fill in, found batch by batch: `filling` is what `impute` takes.
 #[pyclass(frozen, module = "vectordb.transformers")]
-pub(crate) struct ImputerFit(Mutex<transform::ImputerFit>, usize);
+pub(crate) struct ImputerFit(Going<transform::ImputerFit>, usize);
 
 #[pymethods]
 impl ImputerFit {
@@ -518,28 +604,27 @@ impl ImputerFit {
             ));
         };
         let fit = transform::ImputerFit::new(filling, columns).map_err(raise)?;
-        Ok(Self(Mutex::new(fit), columns))
+        Ok(Self(Going::new(fit), columns))
     }
 
-    /// Takes in one batch of rows.
+    /// Takes in one batch of rows; also one that Ctrl-C did not wait for.
     fn partial_fit<'py>(
         slf: Bound<'py, Self>,
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fit = slf.get();
-        take_in(rows, |rows| fit.0.lock().partial_fit(rows))?;
+        fit.0.take_in(rows, |fit, rows| fit.partial_fit(rows))?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
-    fn merge(&self, other: &Self) -> PyResult<()> {
-        let other = other.0.lock().clone();
-        self.0.lock().merge(&other).map_err(raise)
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
     }
 
     /// What was fitted, as steps.
-    fn finish(&self) -> PyResult<Steps> {
-        let imputer = self.0.lock().finish().map_err(raise)?;
+    fn finish(&self, py: Python<'_>) -> PyResult<Steps> {
+        let imputer = self.0.finish(py, transform::ImputerFit::finish)?;
         transform::Steps::new(self.1, vec![transform::Step::Impute(imputer)])
             .map(Steps)
             .map_err(raise)
@@ -548,7 +633,7 @@ impl ImputerFit {
 
 /// Categories and how often they come, batch by batch; `missing` is `refuse`, `ignore` or `missing`.
 #[pyclass(frozen, module = "vectordb.transformers")]
-pub(crate) struct EncoderFit(Mutex<transform::EncoderFit>);
+pub(crate) struct EncoderFit(Going<transform::EncoderFit>);
 
 fn word<T: serde::de::DeserializeOwned>(what: &str, word: &str) -> PyResult<T> {
     serde_json::from_value(word.into())
@@ -565,7 +650,7 @@ impl EncoderFit {
     #[pyo3(signature = (missing = "refuse"), text_signature = "(missing='refuse')")]
     fn new(missing: &str) -> PyResult<Self> {
         let missing = word("missing", missing)?;
-        Ok(Self(Mutex::new(transform::EncoderFit::new(missing))))
+        Ok(Self(Going::new(transform::EncoderFit::new(missing))))
     }
 
     /// Takes in one batch of texts.
@@ -574,37 +659,35 @@ impl EncoderFit {
         texts: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let texts = texts_of(texts)?;
-        let fit = slf.get();
-        slf.py()
-            .detach(|| {
-                let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
-                fit.0.lock().partial_fit(&texts)
-            })
-            .map_err(raise)?;
+        let fit = Arc::clone(&slf.get().0.0);
+        let is_long = texts.len() > watch::NUMBERS_UNCHECKED;
+        watch::run_if(slf.py(), is_long, None, move |_| {
+            let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+            fit.lock().partial_fit(&texts)
+        })?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
-    fn merge(&self, other: &Self) -> PyResult<()> {
-        let other = other.0.lock().clone();
-        self.0.lock().merge(&other).map_err(raise)
+    fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
     }
 
     /// Forgets categories that came fewer times than `least`.
-    fn forget_rare(&self, least: u64) {
-        self.0.lock().forget_rare(least);
+    fn forget_rare(&self, py: Python<'_>, least: u64) {
+        py.detach(|| self.0.0.lock().forget_rare(least));
     }
 
     /// The categories in order, with how often each was seen.
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = PyDict::new(py);
-        let seen: Vec<(String, u64)> = {
-            let fit = self.0.lock();
-            fit.counts()
+        let seen: Vec<(String, u64)> = self.0.look(py, |fit| {
+            let counts = fit.counts();
+            counts
                 .map(|(text, count)| (text.to_owned(), count))
                 .collect()
-        };
+        });
         for (text, count) in seen {
             counts.set_item(text, count)?;
         }
@@ -613,13 +696,10 @@ impl EncoderFit {
 
     /// What was fitted: `encoding` is `one_hot` or `ordinal`, `unknown` `refuse`, `ignore` or `missing`.
     #[pyo3(signature = (encoding = "one_hot", unknown = "refuse"), text_signature = "($self, encoding='one_hot', unknown='refuse')")]
-    fn finish(&self, encoding: &str, unknown: &str) -> PyResult<Encoder> {
+    fn finish(&self, py: Python<'_>, encoding: &str, unknown: &str) -> PyResult<Encoder> {
         let (encoding, unknown) = (word("encoding", encoding)?, word("unknown", unknown)?);
-        self.0
-            .lock()
-            .finish(encoding, unknown)
-            .map(Encoder)
-            .map_err(raise)
+        let encoder = (self.0).finish(py, move |fit| fit.finish(encoding, unknown))?;
+        Ok(Encoder(encoder))
     }
 }
 
@@ -657,30 +737,32 @@ impl Encoder {
         let outputs = self.0.outputs();
         let out = PyArray2::<f64>::zeros(py, [texts.len(), outputs], false);
         let mut guard = out.readwrite();
-        let rows = guard.as_slice_mut()?;
-        let done = py.detach(|| {
-            for (at, (text, row)) in texts
-                .iter()
-                .zip(rows.chunks_exact_mut(outputs.max(1)))
-                .enumerate()
-            {
+        let to = guard.as_slice_mut()?;
+        watch::by_rows(py, (texts.len(), outputs), |rows| {
+            let places = to.get_mut(rows.start * outputs..rows.end * outputs);
+            let places = places.unwrap_or_default().chunks_exact_mut(outputs.max(1));
+            let texts = texts.get(rows.clone()).unwrap_or_default();
+            for (at, (text, row)) in rows.zip(texts.iter().zip(places)) {
                 (self.0.transform(text.as_deref(), row))
                     .map_err(|error| error.at(format!("row {at}")))?;
             }
             Ok(())
-        });
-        done.map_err(raise)?;
+        })?;
         drop(guard);
         Ok(out)
     }
 
     /// Texts back from rows of numbers, None where they stand for no category.
-    fn inverse(&self, rows: &Bound<'_, PyAny>) -> PyResult<Vec<Option<String>>> {
+    fn inverse(&self, py: Python<'_>, rows: &Bound<'_, PyAny>) -> PyResult<Vec<Option<&str>>> {
         let array = rows_of(rows)?.readonly();
-        let matrix = matrix_of(&array)?;
-        let texts = matrix
-            .iter()
-            .map(|row| self.0.inverse(row).map(str::to_owned));
-        Ok(texts.collect())
+        let [all, outputs] = shape_of(&array);
+        let given = array.as_slice()?;
+        let mut texts = Vec::with_capacity(all);
+        watch::by_rows(py, (all, outputs), |rows| {
+            let rows = matrix(part(given, outputs, &rows), [rows.len(), outputs])?;
+            texts.extend(rows.iter().map(|row| self.0.inverse(row)));
+            Ok(())
+        })?;
+        Ok(texts)
     }
 }

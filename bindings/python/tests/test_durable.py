@@ -17,6 +17,7 @@ from vectordb.collections import VectorDb
 from vectordb.features import FeatureStore
 
 from syncdb import http
+from syncdb.http import Cancel
 
 TASKS = Schema("tasks", {"id": int, "title": str}, key="id")
 
@@ -257,9 +258,104 @@ def test_threads_share_syncs_and_the_interpreter_goes_on(tmp_path: Path) -> None
         assert store.durable_seq == store.seq
 
 
+def test_a_flush_waits_for_what_other_threads_wrote(tmp_path: Path) -> None:
+    with DurableDatabase(tmp_path / "db") as store:
+        server, over = SyncServer([TASKS], store=store), threading.Event()
+
+        def write() -> None:
+            at = 0
+            while not over.is_set():
+                server.insert("tasks", {"id": at, "title": "a"})
+                at += 1
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            while server.count("tasks") < 300:
+                seq = store.seq
+                store.flush()
+                assert store.durable_seq >= seq
+        finally:
+            over.set()
+            thread.join(60)
+
+
 def test_an_import_is_awaited(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n', encoding="ascii")
     with DurableDatabase(tmp_path / "db") as store, VectorDb(store=store) as db:
         places = db.create_collection("places", 2)
         assert asyncio.run(places.import_file_async(tmp_path / "a.jsonl")).rows == 1
         assert store.durable_seq == store.seq
+
+
+def test_nothing_leaves_a_replica_before_it_is_on_the_disk(tmp_path: Path) -> None:
+    """A kill right after a request does not make the replica forget what it has sent."""
+    cloud = SyncServer([TASKS])
+    with DurableDatabase(tmp_path / "phone") as store:
+        phone = SyncDb("phone", tables=[TASKS], store=store)
+        ahead: list[int] = []
+
+        def carry(request: bytes) -> bytes:
+            ahead.append(store.seq - store.durable_seq)
+            return cloud.handle(request)
+
+        for at in range(30):
+            phone.insert("tasks", {"id": at, "title": "mine"})
+            phone.sync(carry)
+            assert store.durable_seq == store.seq
+        assert len(ahead) >= 30
+        assert not any(ahead)
+
+
+def test_what_a_live_sync_tells_is_on_the_disk(tmp_path: Path) -> None:
+    with (
+        http.Server(SyncServer([TASKS])) as running,
+        DurableDatabase(tmp_path / "phone") as store,
+    ):
+        phone = SyncDb("phone", tables=[TASKS], store=store)
+        client, cancel = http.Client(phone, running.url), Cancel()
+        behind: list[int] = []
+        came = threading.Event()
+
+        def synced(_report: object) -> None:
+            behind.append(store.seq - store.durable_seq)
+            came.set()
+
+        changed: list[int] = []
+        watch = phone.watch(lambda _changes: changed.append(store.seq - store.durable_seq), "tasks")
+        thread = threading.Thread(target=lambda: client.keep_in_sync(synced=synced, cancel=cancel))
+        thread.start()
+        for at in range(30):
+            assert came.wait(60)
+            came.clear()
+            running.server.insert("tasks", {"id": at, "title": "theirs"})
+        cancel.cancel()
+        thread.join(60)
+        watch.close()
+        assert len(behind) >= 30
+        assert changed
+        assert not any(behind + changed)
+
+
+def test_a_feature_store_opens_beside_snapshots(tmp_path: Path) -> None:
+    """Opening lays its tables out, which no snapshot may meet: one waits for the other."""
+    with DurableDatabase(tmp_path / "db") as store:
+        features = FeatureStore(store=store)
+        features.create_entity("user", {"id": "int"})
+        view = features.create_view("v", "user", {"n": "float"})
+        view.ingest({"id": list(range(20_000)), "n": np.arange(20_000.0)})
+    for _ in range(5):
+        with DurableDatabase(tmp_path / "db") as store:
+            over = threading.Event()
+
+            def save(store: DurableDatabase = store, over: threading.Event = over) -> None:
+                while not over.is_set():
+                    store.checkpoint()
+
+            thread = threading.Thread(target=save)
+            thread.start()
+            try:
+                assert FeatureStore(store=store).view("v").get(5).values["n"] == 5.0
+            finally:
+                over.set()
+                thread.join(60)

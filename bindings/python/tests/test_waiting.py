@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,10 @@ import numpy as np
 import pytest
 from syncdb.engine import ClosedError, Field, Lineage, Schema, Step, SyncDb, SyncServer
 from vectordb.features import FeatureStore
+from vectordb.statistics import bootstrap
+from vectordb.transformers import ColumnFit, ColumnTransformer, EncoderFit, Steps, StepsFit
+
+from vectordb import transformers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -20,6 +26,78 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def interrupt() -> None:
     """As Ctrl-C does."""
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def assert_interrupted(call: Callable[[], object]) -> None:
+    """Ctrl-C is heard while a call works, and ends it: the second time, as it is pressed again when it was heard.
+
+    Where signals wait for the end of the work, they are heard once, however often they came.
+    """
+    heard = threading.Semaphore(0)
+    over = threading.Event()
+    times = iter((1, 2))
+
+    def on_interrupt(_signal: int, _frame: object) -> None:
+        heard.release()
+        if next(times, None) == 2:
+            raise KeyboardInterrupt
+
+    def press() -> None:
+        time.sleep(0.02)
+        while not over.is_set():
+            interrupt()
+            if not heard.acquire(timeout=60):
+                return
+            # Longer than it takes to come back from a call that has ended.
+            over.wait(0.05)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+            over.set()
+    finally:
+        over.set()
+        thread.join()
+        signal.signal(signal.SIGINT, before)
+
+
+ROWS = np.random.default_rng(1).normal(size=(300_000, 10))
+TEXTS = {"city": [f"city {at % 50}" for at in range(600_000)]}
+CITIES = transformers.column_plan([transformers.route("city", ["city"], transformers.encode())], texts=["city"])
+MANY = [transformers.power()] * 40
+
+
+def cities() -> ColumnTransformer:
+    return ColumnTransformer.fit(CITIES, {"city": TEXTS["city"][:50]})
+
+
+def wide() -> Steps:
+    """Steps that take their time."""
+    return Steps.fit(MANY, np.linspace(0.5, 2.0, 40).reshape(4, 10))
+
+
+LONG_CALLS: dict[str, Callable[[], Callable[[], object]]] = {
+    "Steps.fit": lambda: lambda: Steps.fit([transformers.quantile(1000)] * 4, ROWS),
+    "Steps.transform": lambda: partial(wide().transform, ROWS),
+    "Steps.inverse": lambda: partial(wide().inverse, ROWS),
+    "StepsFit.partial_fit": lambda: partial(StepsFit([transformers.scale()], 10).partial_fit, np.tile(ROWS, (8, 1))),
+    "StepsFit.finish": lambda: StepsFit([transformers.scale("robust")], 10).partial_fit(np.tile(ROWS, (4, 1))).finish,
+    "ColumnTransformer.fit": lambda: lambda: ColumnTransformer.fit(CITIES, TEXTS),
+    "ColumnTransformer.transform": lambda: partial(cities().transform, TEXTS),
+    "ColumnTransformer.inverse": lambda: partial(cities().inverse, np.zeros((1_000_000, 50))),
+    "ColumnFit.partial_fit": lambda: partial(ColumnFit(CITIES).partial_fit, TEXTS),
+    "EncoderFit.partial_fit": lambda: partial(EncoderFit().partial_fit, TEXTS["city"] * 3),
+    "Encoder.transform": lambda: partial(EncoderFit().partial_fit(TEXTS["city"]).finish().transform, TEXTS["city"]),
+    "bootstrap": lambda: lambda: bootstrap(ROWS[:, 0], ROWS[:, 1], resamples=1_000_000),
+}
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_long_calls_end_by_ctrl_c(name: str) -> None:
+    assert_interrupted(LONG_CALLS[name]())
 
 
 def test_a_deployment_is_not_waited_for_and_goes_on() -> None:
@@ -102,3 +180,54 @@ def test_many_rows_are_not_waited_for() -> None:
         db.insert_many("notes", rows())
     thread.join()
     assert db.count("notes") == 0
+
+
+NOTES = Schema("notes", {"id": int, "text": Field(str)}, key="id")
+NOTE_ROWS = [[{"id": at, "text": f"note {at}"} for at in range(part, part + 20_000)] for part in range(0, 40_000, 20_000)]
+
+
+@pytest.mark.parametrize("is_full", ["replica", "server"])
+def test_a_sync_in_one_process_ends_by_ctrl_c_and_goes_on_later(is_full: str) -> None:
+    """It leaves both sides whole."""
+    phone, cloud = SyncDb("phone", tables=[NOTES]), SyncServer([NOTES])
+    for rows in NOTE_ROWS:
+        (phone if is_full == "replica" else cloud).insert_many("notes", rows)
+    assert_interrupted(lambda: phone.sync(cloud))
+    told: list[tuple[int, int]] = []
+    report = phone.sync(cloud, progress=lambda done, total: told.append((done, total)))
+    assert report.converged
+    assert phone.count("notes") == cloud.count("notes") == 40_000
+    assert phone.digest() == cloud.digest() == report.digest_server
+    assert told == sorted(told)
+    assert told[-1] == (report.rows_sent + report.rows_received,) * 2
+
+
+def test_a_sync_that_takes_longer_than_it_looked_is_one_all_the_same() -> None:
+    """It begins in the caller's thread and goes on in another: its report and its progress are of both."""
+    phone, cloud = SyncDb("phone", tables=[NOTES]), SyncServer([NOTES])
+    phone.sync(cloud)
+    for at in range(250):
+        phone.insert("notes", {"id": at, "text": "x" * 1_000})
+    told: list[tuple[int, int]] = []
+    report = phone.sync(
+        cloud, progress=lambda done, total: told.append((done, total)), budget={"mutations_max": 2}
+    )
+    assert report.converged
+    assert (report.rows_sent, report.round_trips >= 125) == (250, True)
+    assert report.outcomes == {"applied": 250}
+    assert told == sorted(told)
+    assert {total for _, total in told} == {250}
+    assert told[-1] == (250, 250)
+
+
+def test_long_queries_end_by_ctrl_c() -> None:
+    phone = SyncDb("phone", tables=[NOTES])
+    for rows in NOTE_ROWS:
+        phone.insert_many("notes", rows)
+    for part in range(40_000, 100_000, 20_000):
+        phone.insert_many("notes", [{"id": at, "text": f"note {at}"} for at in range(part, part + 20_000)])
+    anything = " or ".join(f"text like '%x{at}%'" for at in range(400))
+    assert_interrupted(lambda: phone.query("notes", anything))
+    assert_interrupted(lambda: phone.count("notes", anything))
+    assert phone.count("notes", "id >= 50000") == 50_000
+    assert phone.query("notes", "id == 7") == [{"id": 7, "text": "note 7"}]

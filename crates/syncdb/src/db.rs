@@ -274,6 +274,18 @@ impl SyncDb {
         Ok(self.core.subscriptions().states(cursor))
     }
 
+    /// The server's commit as of which everything is here that this replica keeps; [`None`] as long as some of it has not arrived.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Corrupt`] when the replica's state is damaged.
+    pub fn cursor(&self) -> Result<Option<Seq>> {
+        if self.core.subscriptions().await_any() {
+            return Ok(None);
+        }
+        let state = State::load(&self.core.tables.state)?;
+        Ok(state.and_then(|state| state.cursor).map(|(_, seq)| seq))
+    }
+
     /// A session that sends everything in the queue as of now, for hosts that carry the bytes themselves.
     ///
     /// # Errors

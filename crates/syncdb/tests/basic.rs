@@ -12,7 +12,8 @@ use common::database::DatabaseOptions;
 use common::schema::{Field, FieldType, IndexSpec, Reference, ReferenceAction, Schema};
 use common::utils::time::{Clock, ManualClock, SystemClock};
 use common::{Database, ErrorKind, Value, row};
-use syncdb::{Rule, Side, Strategy, SyncDb, SyncServer, SyncServerOptions};
+use syncdb::power::SyncBudget;
+use syncdb::{Rule, Side, Strategy, SyncDb, SyncReport, SyncServer, SyncServerOptions};
 
 fn notes_schema() -> Schema {
     Schema::build("notes", ["id"])
@@ -43,7 +44,7 @@ fn server_of(rows: i64, options: SyncServerOptions) -> SyncServer {
     SyncServer::with(db, options).unwrap()
 }
 
-fn sync(db: &SyncDb, server: &SyncServer) -> syncdb::SyncReport {
+fn sync(db: &SyncDb, server: &SyncServer) -> SyncReport {
     let report = db
         .sync(&mut |request: &[u8]| server.handle(request))
         .unwrap();
@@ -51,6 +52,51 @@ fn sync(db: &SyncDb, server: &SyncServer) -> syncdb::SyncReport {
     assert!(!report.repaired, "{report:?}");
     assert_eq!(report.digest_local, report.digest_server);
     report
+}
+
+#[test]
+fn a_session_may_be_left_between_messages_and_reports_add_up() {
+    let both = |left_after: u32| {
+        let server = server_of(2_000, SyncServerOptions::default());
+        let phone = SyncDb::client("phone").unwrap();
+        sync(&phone, &server);
+        for id in 3_000..3_400 {
+            phone
+                .insert("notes", row! { "id": id, "title": "mine", "stars": 1 })
+                .unwrap();
+        }
+        server
+            .database()
+            .collection("notes")
+            .unwrap()
+            .update(5, row! { "title": "theirs" })
+            .unwrap();
+        let budget = SyncBudget::default().mutations_max(100);
+        let mut report = SyncReport::default();
+        for exchanges in [left_after, u32::MAX] {
+            let mut session = phone.session_with(&budget).unwrap();
+            while session.report().round_trips < exchanges
+                && let Some(request) = session.next_message().unwrap()
+            {
+                session.receive(&server.handle(&request).unwrap()).unwrap();
+            }
+            assert_eq!(session.is_over(), exchanges == u32::MAX);
+            report = report.and(session.into_report());
+        }
+        assert!(report.converged && !report.repaired, "{report:?}");
+        (
+            report.rows_sent,
+            report.rows_received,
+            report.round_trips,
+            report.outcomes,
+            report.digest_server,
+        )
+    };
+    let whole = both(0);
+    assert_eq!((whole.0, whole.1), (400, 1));
+    for left_after in 1..4 {
+        assert_eq!(both(left_after), whole, "left after {left_after}");
+    }
 }
 
 fn cell(db: &SyncDb, id: i64, column: usize) -> Option<Value> {

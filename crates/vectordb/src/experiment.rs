@@ -40,6 +40,7 @@ pub use report::{MetricReport, Report, VariantReport};
 pub use statistics::{
     Arm, Bandit, Comparison, Correction, Description, Lift, Moments, PairMoments, Posterior,
     RESAMPLES_MAX, SampleRatio, Sequential, SequentialOptions, Summary, Verdict,
-    benjamini_hochberg, bootstrap, compare_cuped, compare_means, compare_proportions,
-    compare_ratios, holm, median, power, sample_ratio, sample_size, sequential, weigh,
+    benjamini_hochberg, bootstrap, bootstrap_watched, compare_cuped, compare_means,
+    compare_proportions, compare_ratios, holm, median, power, sample_ratio, sample_size,
+    sequential, weigh,
 };

@@ -7,14 +7,16 @@
     reason = "a test fails by panicking, its numbers are small, and golden data is nested"
 )]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use common::ErrorKind;
 use proptest::prelude::*;
 use serde::Deserialize;
 use vectordb::experiment::{
     Arm, Bandit, Comparison, Correction, Moments, PairMoments, Posterior, SequentialOptions,
-    benjamini_hochberg, bootstrap, compare_cuped, compare_means, compare_proportions,
-    compare_ratios, holm, power, sample_ratio, sample_size, sequential, weigh,
+    benjamini_hochberg, bootstrap, bootstrap_watched, compare_cuped, compare_means,
+    compare_proportions, compare_ratios, holm, power, sample_ratio, sample_size, sequential, weigh,
 };
 
 type Sample = [Vec<f64>; 2];
@@ -392,6 +394,33 @@ fn a_bootstrap_agrees_with_the_t_interval_and_repeats_itself() {
     for (found, expected) in found.iter().zip(expected.interval.unwrap()) {
         assert!((found - expected).abs() < 0.05 * width);
     }
+}
+
+#[test]
+fn a_bootstrap_ends_when_it_is_told_to() {
+    let sample = [1.0, 2.0, 4.0];
+    let mut told = Vec::new();
+    let found = bootstrap_watched(&sample, &sample, 0.9, 50, 5, &mut |done| {
+        told.push(done);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(
+        found.unwrap(),
+        bootstrap(&sample, &sample, 0.9, 50, 5).unwrap()
+    );
+    assert_eq!(told, Vec::from_iter(0..50));
+    let mut left = 7;
+    let cancelled = bootstrap_watched(&sample, &sample, 0.9, 50, 5, &mut |_| {
+        left -= 1;
+        if left == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let error = cancelled.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().contains("6 of 50 resamples"), "{error}");
 }
 
 #[test]

@@ -113,6 +113,14 @@ proptest! {
             fitted.transform_row(table.matrix().row(row), &texts, &mut alone).unwrap();
             prop_assert_eq!(bits(&alone), bits(together));
         }
+        // Some rows become what they become among all.
+        let (from, to) = (rows / 3, rows - rows / 4);
+        let texts: [&[_]; 2] = [&table.city, &table.job];
+        let mut some = vec![7.0; (to - from) * fitted.outputs()];
+        fitted.transform_rows(table.matrix(), &texts, from..to, &mut some).unwrap();
+        prop_assert_eq!(bits(&some), bits(&all[from * fitted.outputs()..to * fitted.outputs()]));
+        let beyond = fitted.transform_rows(table.matrix(), &texts, from..rows + 1, &mut some);
+        prop_assert_eq!(beyond.unwrap_err().kind(), ErrorKind::Invalid);
         // A route by itself makes what it makes beside others.
         let mut start = 0;
         for route in plan().routes {

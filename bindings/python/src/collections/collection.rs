@@ -39,6 +39,21 @@ impl VectorCollection {
             .map_err(raise)
     }
 
+    /// Whether a look at all rows takes longer than a signal may wait.
+    fn is_large(&self) -> bool {
+        self.collection.count() > ROWS_SHORT
+    }
+
+    /// Does what may read all rows; Ctrl-C does not wait for many.
+    fn read<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&vectordb::VectorCollection) -> common::Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let collection = self.collection.clone();
+        watch::run_if(py, self.is_large(), None, move |_| work(&collection))
+    }
+
     /// A record as a dict of all its columns.
     fn record<'py>(&self, py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
@@ -48,6 +63,9 @@ impl VectorCollection {
         Ok(dict)
     }
 }
+
+/// How many rows are read before a signal has waited too long.
+const ROWS_SHORT: usize = 1 << 16;
 
 /// Rows with their ids.
 type Rows<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyDict>)>;
@@ -309,7 +327,10 @@ impl VectorCollection {
             }
             (None, Some(filter)) => {
                 let filter = values::filter_of(filter)?;
-                self.write(py, |collection| collection.delete_matching(&filter))
+                let (collection, kept) = (self.collection.clone(), self.kept.clone());
+                watch::run(py, None, move |_| {
+                    kept.safely(|| collection.delete_matching(&filter))
+                })
             }
             _ => return Err(PyTypeError::new_err("give `ids` or `filter`")),
         };
@@ -335,7 +356,9 @@ impl VectorCollection {
     ) -> PyResult<Vec<Option<Bound<'py, PyDict>>>> {
         let ids = ids.try_iter()?;
         let ids: Vec<_> = ids.map(|id| id_of(&id?)).collect::<PyResult<_>>()?;
-        let records = py.detach(|| self.collection.get_many(ids)).map_err(raise)?;
+        let collection = self.collection.clone();
+        let is_long = ids.len() > ROWS_SHORT;
+        let records = watch::run_if(py, is_long, None, move |_| collection.get_many(ids))?;
         let records = records.iter().map(Option::as_ref);
         records
             .map(|record| record.map(|record| self.record(py, record)).transpose())
@@ -357,9 +380,8 @@ impl VectorCollection {
         scroll.select = select.map(|names| names.into_iter().map(Into::into).collect());
         let after = after.map(|token| Cursor::parse(token, &Limits::default()));
         scroll.after = after.transpose().map_err(raise)?;
-        let page = py
-            .detach(|| self.collection.scroll(&scroll))
-            .map_err(raise)?;
+        // With a filter a page may be looked for in all rows.
+        let page = self.read(py, move |collection| collection.scroll(&scroll))?;
         let rows = page.rows.iter();
         let rows =
             rows.map(|(id, row)| Ok((key_to_python(py, id.values())?, values::row(py, row)?)));
@@ -373,8 +395,7 @@ impl VectorCollection {
         let Some(filter) = filter.map(values::filter_of).transpose()? else {
             return Ok(self.collection.count());
         };
-        py.detach(|| self.collection.count_matching(&filter))
-            .map_err(raise)
+        self.read(py, move |collection| collection.count_matching(&filter))
     }
 
     /// The rows nearest to what a search is for, nearest first.
@@ -384,13 +405,10 @@ impl VectorCollection {
     )]
     fn _search(&self, py: Python<'_>, search: Given<'_>) -> PyResult<Vec<Hit>> {
         let search = search.search()?;
-        let found = if search.recall.is_some() {
-            let collection = self.collection.clone();
-            watch::run(py, None, move |_| collection.search(&search))?
-        } else {
-            py.detach(|| self.collection.search(&search))
-                .map_err(raise)?
-        };
+        // An effort for a recall is tuned first.
+        let is_long = search.recall.is_some() || self.is_large();
+        let collection = self.collection.clone();
+        let found = watch::run_if(py, is_long, None, move |_| collection.search(&search))?;
         found.hits.iter().map(|hit| Hit::new(py, hit)).collect()
     }
 
@@ -437,9 +455,7 @@ impl VectorCollection {
         select: Option<Vec<String>>,
     ) -> PyResult<Vec<FusedHit>> {
         let hybrid = searches::hybrid(&parts, k, (fusion, constant), filter, select)?;
-        let fused = py
-            .detach(|| self.collection.search_hybrid(&hybrid))
-            .map_err(raise)?;
+        let fused = self.read(py, move |collection| collection.search_hybrid(&hybrid))?;
         fused
             .hits
             .iter()

@@ -1,6 +1,5 @@
 //! Rows of files, on their way into a collection.
 
-use std::iter;
 use std::path::Path;
 
 use ::import::vectors::{VectorFormat, VectorReader};
@@ -43,13 +42,10 @@ pub(super) struct Given {
     pub(super) first_id: i64,
 }
 
-/// One row of a collection.
-type Parts = (RecordId, Vectors, Row);
-
-/// Rows that are read and fit, and those that do not.
+/// Rows that are read and were found to fit, as the table takes them, and those that do not.
 #[derive(Default)]
 struct Read {
-    rows: Vec<Parts>,
+    rows: Vec<Row>,
     refused: usize,
     refusals: Vec<Refusal>,
 }
@@ -76,7 +72,7 @@ pub(super) fn import(
     watch.report(0, count.max(1))?;
     let far = watch.far();
     collection.watch_builds(move |done, all| far.note(done, all));
-    let done = collection.upsert_all(read.rows);
+    let done = collection.upsert_rows(read.rows);
     collection.watch_builds(|_, _| {});
     done?;
     let told = read.refusals.into_iter();
@@ -136,8 +132,8 @@ fn read_table(
             }
         }
         // What a metric cannot compare is told with its line, before anything is written.
-        match collection.rows(iter::once((id.clone(), own.clone(), row.clone()))) {
-            Ok(_) => fitting.push((id, own, row)),
+        match collection.row(&id, own, row) {
+            Ok(row) => fitting.push(row),
             Err(error) => loaded.refuse(Refusal {
                 line,
                 column: None,
@@ -181,9 +177,9 @@ fn read_vectors(
             .and_then(|at| given.first_id.checked_add(at));
         let id =
             id.ok_or_else(|| Error::invalid(format!("row {line}: its id has more than 63 bits")))?;
-        let parts: Parts = (RecordId::from(id), row.vector.to_vec().into(), Row::new());
-        match collection.rows(iter::once(parts.clone())) {
-            Ok(_) => read.rows.push(parts),
+        let vector = row.vector.to_vec().into();
+        match collection.row(&RecordId::from(id), vector, Row::new()) {
+            Ok(row) => read.rows.push(row),
             Err(error) => {
                 read.refused += 1;
                 if read.refusals.len() < REFUSALS_KEPT {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::database::DatabaseOptions;
-use common::query::LiveQuery;
 use common::{Database, Error, Value};
 use durable::DatabaseFile;
 use parking_lot::Mutex;
@@ -14,18 +13,21 @@ use syncdb::migration::Lineage;
 use syncdb::{DeferredId, EntryId, RejectedId, Subscription, SyncDb, SyncTransaction};
 
 use super::config::named;
-use super::error::{OrRaise, ROWS_UNCHECKED, apart, detached, here};
+use super::error::{OrRaise, ROWS_UNCHECKED, apart, detached};
 use super::migration::PyLineage;
 use super::power::PyWaiting;
-use super::reading::{Owner, Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{
+    Owner, Parts, Source, counted, counting, filter_of, followed, found_now, record_to_python,
+    rows_to_python,
+};
 use super::record::{
     Deferred, Explanation, LedgerEntry, PendingMutation, Rejected, SubscriptionState, SyncReport,
 };
 use super::schema::{PySchema, names_of, schemas_of};
-use super::server::ledger_query;
+use super::server::{PySyncServer, ledger_query};
 use super::simulation::PyClock;
 use super::snapshot::Snapshot;
-use super::sync::{budget_of, run, transport_of};
+use super::sync::{budget_of, run_in_process, transport_of};
 use super::transaction::Transaction;
 use super::value::{key_of, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
@@ -100,16 +102,19 @@ impl PySyncDb {
         file: Option<DatabaseFile>,
         kept: Kept,
     ) -> PyResult<Self> {
-        let open = || match (name, lineage) {
-            (Some(name), Some(lineage)) => SyncDb::with_lineage(database, name, lineage),
-            (Some(name), None) => SyncDb::open(database, name),
+        let (name, lineage) = (name.map(str::to_owned), lineage.cloned());
+        let open = move || match (name, &lineage) {
+            (Some(name), Some(lineage)) => SyncDb::with_lineage(database, name.as_str(), lineage),
+            (Some(name), None) => SyncDb::open(database, name.as_str()),
             (None, None) => SyncDb::reopen(database),
             (None, Some(lineage)) => {
                 let name = SyncDb::reopen(database.clone())?.replica().clone();
                 SyncDb::with_lineage(database, name, lineage)
             }
         };
-        let db = detached(py, || kept.safely(open))?;
+        // What is in memory is empty.
+        let (is_long, store) = (file.is_some() || kept.store().is_some(), kept.clone());
+        let db = apart(py, is_long, move |_| store.altering(open))?;
         let held = Held {
             db: Arc::new(db),
             file: file.map(Arc::new),
@@ -410,9 +415,7 @@ impl PySyncDb {
         };
         let query = parts.of(table)?;
         let db = self.db(py)?;
-        let result = py
-            .detach(|| query.run(&db.database().snapshot().view()))
-            .or_raise(py)?;
+        let result = found_now(py, db.database(), query)?;
         rows_to_python(py, &result)
     }
 
@@ -427,8 +430,8 @@ impl PySyncDb {
     ) -> PyResult<i64> {
         let filter = filter_of(filter, params)?;
         let db = self.db(py)?;
-        py.detach(|| count(&db.database().snapshot().view(), table, filter))
-            .or_raise(py)
+        let query = counting(table, filter);
+        found_now(py, db.database(), query).map(|result| counted(&result))
     }
 
     /// The state as of now, to be read while writes go on.
@@ -441,7 +444,7 @@ impl PySyncDb {
     /// its last call, so that all rows are to be looked at. What it raises goes to `sys.unraisablehook`.
     #[pyo3(signature = (callback, table=None))]
     fn watch(&self, py: Python<'_>, callback: Py<PyAny>, table: Option<String>) -> PyResult<Watch> {
-        Ok(Watch::changes(self.db(py)?.database(), callback, table))
+        Ok(Watch::changes(&self.source(py)?, callback, table))
     }
 
     /// Calls `callback` with a list of tuples `(kind, position, row)` when the result of a query changes; applied in turn to
@@ -468,11 +471,9 @@ impl PySyncDb {
             params,
         };
         let query = parts.of(table)?;
-        let db = self.db(py)?;
-        let live = py
-            .detach(|| LiveQuery::open(db.database(), &query))
-            .or_raise(py)?;
-        Ok(Watch::query(db.database(), callback, live))
+        let source = self.source(py)?;
+        let live = followed(py, source.database(), query)?;
+        Ok(Watch::query(&source, callback, live))
     }
 
     /// Syncs through a `SyncServer` in this process, or a callable from request to answer (both bytes). For a server that is
@@ -489,13 +490,12 @@ impl PySyncDb {
         progress: Option<Py<PyAny>>,
         budget: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<SyncReport> {
-        let mut transport = transport_of(server, principal)?;
+        let transport = transport_of(server, principal)?;
+        let server = server.cast::<PySyncServer>().ok();
+        let server = server.map(|server| server.get().server(py)).transpose()?;
         let budget = budget_of(budget)?;
-        let (db, kept) = (self.db(py)?, self.kept());
-        let report = here(py, progress, |watch| {
-            kept.safely(|| run(&db, &budget, &mut *transport, watch))
-        })?;
-        Ok(SyncReport(report))
+        let kept = (self.db(py)?, self.kept());
+        run_in_process(py, kept, budget, transport, server.as_deref(), progress).map(SyncReport)
     }
 
     /// Number of operations that the server has not answered yet.

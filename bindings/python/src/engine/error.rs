@@ -1,14 +1,13 @@
 //! Errors of the engine as Python exceptions, and back.
 
 use std::cell::Cell;
-use std::error::Error as _;
 
 use common::{Error, ErrorKind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::common::access::PythonClass;
-use crate::interchange::watch::{self, Watch, raised};
+use crate::interchange::watch::{self, Watch, raised, raised_in};
 
 const MODULE: &str = "syncdb.engine.errors";
 
@@ -28,12 +27,8 @@ thread_local! {
 
 /// The exception for an error; one that Python code raised is raised again.
 pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(raised) = cause.downcast_ref::<PyErr>() {
-            return raised.clone_ref(py);
-        }
-        source = cause.source();
+    if let Some(raised) = raised_in(error) {
+        return raised.clone_ref(py);
     }
     let class = match error.kind() {
         ErrorKind::NotFound => &NOT_FOUND,

@@ -25,6 +25,7 @@ use super::error::{OrRaise, detached, here};
 use super::record::SyncReport;
 use super::server::PySyncServer;
 use super::sync::{budget_of, run_with};
+use crate::durable::Kept;
 use crate::interchange::watch::{POLL, Watch, raised};
 
 /// How long the threads of a server that was stopped may still take for a request that runs.
@@ -331,10 +332,15 @@ struct Told {
     synced: Option<Py<PyAny>>,
     progress: Option<Py<PyAny>>,
     offline: Option<Py<PyAny>>,
+    /// What somebody is told of is safe first.
+    kept: Kept,
 }
 
 impl Told {
     fn tell(&self, event: LiveEvent) -> Result<()> {
+        if matches!(event, LiveEvent::Synced(_)) {
+            self.kept.settle()?;
+        }
         let told = Python::try_attach(|py| {
             let called = match event {
                 LiveEvent::Synced(report) => {
@@ -464,7 +470,7 @@ impl HttpClient {
                 }
                 Ok(true)
             };
-            kept.safely(|| run_with(&db, &budget, &mut transport, watch, &mut again))
+            run_with((&db, &kept), &budget, &mut transport, watch, &mut again)
         })?;
         Ok(SyncReport(report))
     }
@@ -485,15 +491,17 @@ impl HttpClient {
         offline: Option<Py<PyAny>>,
         cancel: Option<&Bound<'_, Cancel>>,
     ) -> PyResult<()> {
-        let db = self.db.get().db(py)?;
+        let (db, kept) = (self.db.get().db(py)?, self.db.get().kept());
         let cancelled = cancel.map(|cancel| Arc::clone(&cancel.get().0));
         let told = Told {
             synced,
             progress,
             offline,
+            kept: kept.clone(),
         };
         here(py, None, |watch| {
-            let transport = WebSocketTransport::with(&self.url, self.options.clone())?;
+            let mut transport = WebSocketTransport::with(&self.url, self.options.clone())?;
+            transport.before_each(move || kept.settle());
             let options = LiveReplicaOptions {
                 backoff: Backoff {
                     first: self.backoff,

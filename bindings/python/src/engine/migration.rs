@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList, PyMapping, PyTuple};
 use syncdb::migration::{Lineage, Migration, OnLoss, Script, Scripts, Step, dry_run, plan};
 
 use super::config::{options_of, plain};
-use super::error::{OrRaise, called_by_engine, detached};
+use super::error::{OrRaise, apart, called_by_engine, detached};
 use super::schema::{PySchema, field_of, fields_of, names_of, schemas_of};
 use super::server::PySyncServer;
 use super::value::value_of;
@@ -404,10 +404,11 @@ pub(super) fn dry_run_of<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = server.py();
     let server = server.get().server(py)?;
-    let lineage = &lineage.get().0;
+    let lineage = lineage.get().0.clone();
     let latest = lineage.latest().number;
-    let run = detached(py, || {
-        dry_run(server.database(), lineage, latest, samples_max)
+    // Scripts of Python's are called in the thread that reads the rows, as in a deployment.
+    let run = apart(py, true, move |_| {
+        dry_run(server.database(), &lineage, latest, samples_max)
     })?;
     let shown = PyDict::new(py);
     for (table, report) in &run.tables {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use common::query::{Aggregate, Filter, OrderBy, Path, Query, QueryResult};
-use common::{Collection, Limits, Record, Text, Value, View};
+use common::query::{Aggregate, Filter, LiveQuery, OrderBy, Path, Query, QueryResult};
+use common::{Collection, Database, Limits, Record, Snapshot, Text, Value, View};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -14,7 +14,7 @@ use super::error::{OrRaise, ROWS_UNCHECKED, let_others_run};
 use super::schema::names_of;
 use super::value::value_of;
 use crate::durable::Kept;
-use crate::interchange::value_to_python;
+use crate::interchange::{value_to_python, watch};
 
 /// Whose rows are read and written.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn database(&self) -> &common::Database {
+    pub(super) fn database(&self) -> &Database {
         match &self.owner {
             Owner::Replica(db) => db.database(),
             Owner::Server(server) => server.database(),
@@ -178,12 +178,63 @@ pub(super) fn record_to_python<'py>(
     Ok(dict)
 }
 
-/// Number of rows for which a filter holds.
-pub(super) fn count(view: &View<'_>, table: &str, filter: Filter) -> common::Result<i64> {
-    let query = Query::from(table)
+/// How many rows a query reads before a signal has waited too long.
+const ROWS_SHORT: usize = 1 << 16;
+
+/// Whether a query may read many rows. Its plan is asked for only where a table has so many.
+fn reads_many(database: &Database, view: &View<'_>, query: &Query) -> bool {
+    let joined = query.joins.iter().map(|join| &join.table);
+    let is_large = |table: &Text| {
+        let collection = database.collection(table);
+        collection.is_ok_and(|collection| collection.len() > ROWS_SHORT)
+    };
+    let is_any_large = [&query.from].into_iter().chain(joined).any(is_large);
+    let plan = is_any_large.then(|| query.explain(view));
+    plan.is_some_and(|plan| {
+        plan.is_ok_and(|plan| plan.estimated > ROWS_SHORT || !plan.joins.is_empty())
+    })
+}
+
+/// What a query finds in a state; Ctrl-C does not wait for one that reads many rows.
+pub(super) fn found(
+    py: Python<'_>,
+    database: &Database,
+    snapshot: Arc<Snapshot>,
+    query: Query,
+) -> PyResult<QueryResult> {
+    let is_long = py.detach(|| reads_many(database, &snapshot.view(), &query));
+    watch::outcome(py, is_long, None, move |_| query.run(&snapshot.view()))?.or_raise(py)
+}
+
+/// As [`found`] in the state as of now.
+pub(super) fn found_now(
+    py: Python<'_>,
+    database: &Database,
+    query: Query,
+) -> PyResult<QueryResult> {
+    let snapshot = py.detach(|| Arc::new(database.snapshot()));
+    found(py, database, snapshot, query)
+}
+
+/// Follows the result of a query; Ctrl-C does not wait for one that reads many rows.
+pub(super) fn followed(py: Python<'_>, database: &Database, query: Query) -> PyResult<LiveQuery> {
+    let database = database.clone();
+    let is_long = py.detach(|| reads_many(&database, &database.snapshot().view(), &query));
+    watch::outcome(py, is_long, None, move |_| {
+        LiveQuery::open(&database, &query)
+    })?
+    .or_raise(py)
+}
+
+/// The query for the number of rows for which a filter holds.
+pub(super) fn counting(table: &str, filter: Filter) -> Query {
+    Query::from(table)
         .filter(filter)
-        .aggregate(Aggregate::count());
-    let result = query.run(view)?;
+        .aggregate(Aggregate::count())
+}
+
+/// The number that such a query found.
+pub(super) fn counted(result: &QueryResult) -> i64 {
     let counted = result.rows.first().and_then(|row| row.first());
-    Ok(counted.and_then(Value::as_int).unwrap_or_default())
+    counted.and_then(Value::as_int).unwrap_or_default()
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::server::{App, Auth, Tenant};
-use common::query::LiveQuery;
 use common::schema::Schema;
 use common::utils::id_generator::SeededRng;
 use common::{Error, ErrorKind, Text, Timestamp};
@@ -24,7 +23,10 @@ use super::config::{named, options_of, plain};
 use super::db::{database_of, lineage_of, table_names};
 use super::error::{OrRaise, ROWS_UNCHECKED, apart, called_by_engine, detached};
 use super::migration::PyLineage;
-use super::reading::{Owner, Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{
+    Owner, Parts, Source, counted, counting, filter_of, followed, found_now, record_to_python,
+    rows_to_python,
+};
 use super::record::{Explanation, LedgerEntry};
 use super::schema::{PySchema, names_of};
 use super::simulation::PyClock;
@@ -301,8 +303,7 @@ fn opened(
     options: SyncServerOptions,
     kept: &Kept,
 ) -> common::Result<SyncServer> {
-    let _held = kept.store().map(|store| store.hold_checkpoints());
-    SyncServer::with(database, options)
+    kept.altering(|| SyncServer::with(database, options))
 }
 
 impl Held {
@@ -604,9 +605,7 @@ impl PySyncServer {
         };
         let query = parts.of(table)?;
         let source = self.source(py)?;
-        let result = py
-            .detach(|| query.run(&source.database().snapshot().view()))
-            .or_raise(py)?;
+        let result = found_now(py, source.database(), query)?;
         rows_to_python(py, &result)
     }
 
@@ -621,8 +620,8 @@ impl PySyncServer {
     ) -> PyResult<i64> {
         let filter = filter_of(filter, params)?;
         let source = self.source(py)?;
-        py.detach(|| count(&source.database().snapshot().view(), table, filter))
-            .or_raise(py)
+        let query = counting(table, filter);
+        found_now(py, source.database(), query).map(|result| counted(&result))
     }
 
     /// The state as of now, to be read while writes go on.
@@ -633,7 +632,7 @@ impl PySyncServer {
     /// Calls `callback` with a list of `Change`s after each commit; as `SyncDb.watch`.
     #[pyo3(signature = (callback, table=None))]
     fn watch(&self, py: Python<'_>, callback: Py<PyAny>, table: Option<String>) -> PyResult<Watch> {
-        Ok(Watch::changes(self.server(py)?.database(), callback, table))
+        Ok(Watch::changes(&self.source(py)?, callback, table))
     }
 
     /// Calls `callback` when the result of a query changes; as `SyncDb.watch_query`.
@@ -659,11 +658,9 @@ impl PySyncServer {
             params,
         };
         let query = parts.of(table)?;
-        let server = self.server(py)?;
-        let live = py
-            .detach(|| LiveQuery::open(server.database(), &query))
-            .or_raise(py)?;
-        Ok(Watch::query(server.database(), callback, live))
+        let source = self.source(py)?;
+        let live = followed(py, source.database(), query)?;
+        Ok(Watch::query(&source, callback, live))
     }
 
     /// The conflicts in the ledger, oldest first; keywords choose among them.
@@ -763,13 +760,13 @@ impl PySyncServer {
     /// Drops the part of the log that no active replica needs; returns the number of changes dropped.
     fn prune(&self, py: Python<'_>) -> PyResult<usize> {
         let server = self.server(py)?;
-        detached(py, || server.prune())
+        apart(py, true, move |_| server.prune())
     }
 
     /// Learns shared dictionaries from the rows of large tables, by which small changes take fewer bytes; returns how many are new.
     fn train_dictionaries(&self, py: Python<'_>) -> PyResult<usize> {
         let server = self.server(py)?;
-        detached(py, || server.train_dictionaries()).map(|trained| trained.len())
+        apart(py, true, move |_| server.train_dictionaries()).map(|trained| trained.len())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

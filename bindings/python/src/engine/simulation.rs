@@ -266,7 +266,7 @@ impl PyConnection {
         budget: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<SyncReport> {
         let py = db.py();
-        let replica = db.get().db(py)?;
+        let (replica, kept) = (db.get().db(py)?, db.get().kept());
         let budget = budget_of(budget)?;
         let mut failures = 0;
         let report = here(py, progress, |watch| {
@@ -281,10 +281,16 @@ impl PyConnection {
                 })?;
                 connection.exchange(request)
             };
-            run_with(&replica, &budget, &mut exchange, watch, &mut |_| {
-                failures += 1;
-                Ok(failures <= retries)
-            })
+            run_with(
+                (&replica, &kept),
+                &budget,
+                &mut exchange,
+                watch,
+                &mut |_| {
+                    failures += 1;
+                    Ok(failures <= retries)
+                },
+            )
         })?;
         Ok(SyncReport(report))
     }

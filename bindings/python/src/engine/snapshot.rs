@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::error::OrRaise;
-use super::reading::{Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{
+    Parts, Source, counted, counting, filter_of, found, record_to_python, rows_to_python,
+};
 use super::value::key_of;
 
 /// The state of all tables at one commit; writes go on and do not change it. What is replaced meanwhile stays in memory until it
@@ -84,7 +86,7 @@ impl Snapshot {
         };
         let query = parts.of(table)?;
         let snapshot = self.open(py)?;
-        let result = py.detach(|| query.run(&snapshot.view())).or_raise(py)?;
+        let result = found(py, self.source.database(), snapshot, query)?;
         rows_to_python(py, &result)
     }
 
@@ -99,8 +101,8 @@ impl Snapshot {
     ) -> PyResult<i64> {
         let filter = filter_of(filter, params)?;
         let snapshot = self.open(py)?;
-        py.detach(|| count(&snapshot.view(), table, filter))
-            .or_raise(py)
+        let query = counting(table, filter);
+        found(py, self.source.database(), snapshot, query).map(|result| counted(&result))
     }
 
     /// Lets go of it.

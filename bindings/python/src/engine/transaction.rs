@@ -14,7 +14,9 @@ use syncdb::{DeferredId, EntryId, Rejected, SyncTransaction};
 
 use super::config::named;
 use super::error::{OrRaise, detached};
-use super::reading::{Owner, Parts, Source, count, filter_of, record_to_python, rows_to_python};
+use super::reading::{
+    Owner, Parts, Source, counted, counting, filter_of, record_to_python, rows_to_python,
+};
 use super::value::{key_of, row_of, timestamp_of, value_of};
 
 /// One edit, to be made again whenever the transaction is.
@@ -492,7 +494,10 @@ impl Transaction {
     ) -> PyResult<i64> {
         let filter = filter_of(filter, params)?;
         self.with(py, |source, collected| {
-            collected.read(source, |view| count(view, table, filter))
+            let query = counting(table, filter);
+            collected.read(source, |view| {
+                query.run(view).map(|result| counted(&result))
+            })
         })
     }
 

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::error::OrRaise;
-use super::reading::{dict_of, record_to_python};
+use super::reading::{Source, dict_of, record_to_python};
+use crate::durable::Kept;
 use crate::interchange::key_to_python;
 
 /// Most changes that one call brings.
@@ -101,6 +102,7 @@ struct State {
 
 struct Watched {
     db: Database,
+    kept: Kept,
     callback: Py<PyAny>,
     state: Mutex<State>,
 }
@@ -167,18 +169,25 @@ impl Watched {
                     }
                 }
                 if !told.is_empty() {
+                    self.settle(py)?;
                     self.callback.call1(py, (told,))?;
                 }
             }
             Followed::Query(query) => {
                 let differences = py.detach(|| query.poll()).or_raise(py)?;
                 if !differences.is_empty() {
+                    self.settle(py)?;
                     let told = differences_to_python(py, query, &differences)?;
                     self.callback.call1(py, (told,))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Waits until what is told is as safe as the store promises: a kill takes nothing back that somebody has heard of.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.kept.settle()).or_raise(py)
     }
 }
 
@@ -209,9 +218,11 @@ fn differences_to_python<'py>(
 pub(super) struct Watch(Arc<Watched>);
 
 impl Watch {
-    fn start(db: &Database, callback: Py<PyAny>, followed: Followed) -> Self {
+    fn start(source: &Source, callback: Py<PyAny>, followed: Followed) -> Self {
+        let db = source.database();
         let watched = Arc::new(Watched {
             db: db.clone(),
+            kept: source.kept.clone(),
             callback,
             state: Mutex::new(State {
                 followed: Some(followed),
@@ -230,13 +241,13 @@ impl Watch {
         Self(watched)
     }
 
-    pub(super) fn changes(db: &Database, callback: Py<PyAny>, table: Option<String>) -> Self {
-        let seq = db.seq();
-        Self::start(db, callback, Followed::Changes { table, seq })
+    pub(super) fn changes(source: &Source, callback: Py<PyAny>, table: Option<String>) -> Self {
+        let seq = source.database().seq();
+        Self::start(source, callback, Followed::Changes { table, seq })
     }
 
-    pub(super) fn query(db: &Database, callback: Py<PyAny>, query: LiveQuery) -> Self {
-        Self::start(db, callback, Followed::Query(Box::new(query)))
+    pub(super) fn query(source: &Source, callback: Py<PyAny>, query: LiveQuery) -> Self {
+        Self::start(source, callback, Followed::Query(Box::new(query)))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Calls from the engine into Python, and errors on their way through the engine and back.
 
-use std::error::Error as _;
-
 use common::{Error, ErrorKind};
 use pyo3::exceptions::{
     PyKeyError, PyNotImplementedError, PyOSError, PyRuntimeError, PyTypeError, PyValueError,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
+
+use crate::interchange::watch::raised_in;
 
 /// Calls Python from a thread of the engine's; what is raised becomes the cause of the engine's error.
 pub(super) fn ask<T>(who: &str, call: impl FnOnce(Python<'_>) -> PyResult<T>) -> common::Result<T> {
@@ -42,12 +42,8 @@ pub(super) fn carried(py: Python<'_>, who: &str, raised: PyErr) -> Error {
 
 /// An error of the engine as an exception: the very one that Python code raised, if it began there.
 pub(super) fn raised(py: Python<'_>, error: &Error) -> PyErr {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(raised) = cause.downcast_ref::<PyErr>() {
-            return raised.clone_ref(py);
-        }
-        source = cause.source();
+    if let Some(raised) = raised_in(error) {
+        return raised.clone_ref(py);
     }
     let text = error.to_string();
     match error.kind() {

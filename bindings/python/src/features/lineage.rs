@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use vectordb::feature;
 use vectordb::lineage::{self, NodeKind};
 
-use crate::interchange::{change, raise, read, time_to_python, value_to_python, write};
+use crate::interchange::{change, raise, read, time_to_python, value_to_python, watch, write};
 
 /// One thing in one version, of which its id follows: a source, view, run, transform, `training_set`, model or artifact.
 #[pyclass(frozen, eq, module = "vectordb.lineage", from_py_object)]
@@ -141,6 +141,18 @@ fn related(found: Vec<lineage::Related>) -> Vec<Related> {
 #[pyclass(frozen, module = "vectordb.lineage")]
 pub(crate) struct Lineage(pub(super) lineage::Lineage);
 
+impl Lineage {
+    /// Reads what may be the whole graph; Ctrl-C does not wait for it.
+    fn read<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&lineage::Lineage) -> common::Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let all = self.0.clone();
+        watch::run(py, None, move |_| work(&all))
+    }
+}
+
 #[pymethods]
 impl Lineage {
     /// Writes a node with edges from its parents, given by id, and returns its id.
@@ -164,13 +176,13 @@ impl Lineage {
     #[pyo3(signature = (kind = None), text_signature = "($self, kind=None)")]
     fn nodes(&self, py: Python<'_>, kind: Option<&str>) -> PyResult<Vec<LineageNode>> {
         let kind = kind.map(kind_of).transpose()?;
-        let nodes = py.detach(|| self.0.nodes(kind)).map_err(raise)?;
+        let nodes = self.read(py, move |all| all.nodes(kind))?;
         Ok(nodes.into_iter().map(LineageNode).collect())
     }
 
     /// The runs that wrote rows in a commit.
     fn runs_of(&self, py: Python<'_>, seq: u64) -> PyResult<Vec<LineageNode>> {
-        let nodes = py.detach(|| self.0.runs_of(Seq(seq))).map_err(raise)?;
+        let nodes = self.read(py, move |all| all.runs_of(Seq(seq)))?;
         Ok(nodes.into_iter().map(LineageNode).collect())
     }
 
@@ -182,21 +194,20 @@ impl Lineage {
 
     /// What a node was made of, by whatever way, nearest first.
     fn ancestors(&self, py: Python<'_>, id: &str) -> PyResult<Vec<Related>> {
-        py.detach(|| self.0.ancestors(id))
-            .map(related)
-            .map_err(raise)
+        let id = id.to_owned();
+        self.read(py, move |all| all.ancestors(&id)).map(related)
     }
 
     /// What was made of a node, by whatever way, nearest first.
     fn descendants(&self, py: Python<'_>, id: &str) -> PyResult<Vec<Related>> {
-        py.detach(|| self.0.descendants(id))
-            .map(related)
-            .map_err(raise)
+        let id = id.to_owned();
+        self.read(py, move |all| all.descendants(&id)).map(related)
     }
 
     /// The graph around a node in the language of Graphviz.
     fn to_dot(&self, py: Python<'_>, id: &str) -> PyResult<String> {
-        py.detach(|| self.0.to_dot(id)).map_err(raise)
+        let id = id.to_owned();
+        self.read(py, move |all| all.to_dot(&id))
     }
 
     /// A node as an event of OpenLineage, a dict that `json.dumps` writes.
@@ -207,9 +218,8 @@ impl Lineage {
         id: &str,
         namespace: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let event = py
-            .detach(|| self.0.to_open_lineage(id, namespace))
-            .map_err(raise)?;
+        let (id, namespace) = (id.to_owned(), namespace.to_owned());
+        let event = self.read(py, move |all| all.to_open_lineage(&id, &namespace))?;
         write(py, &event)
     }
 }

@@ -161,7 +161,8 @@ impl FeatureStore {
         store: Option<&Bound<'_, DurableDatabase>>,
     ) -> PyResult<Self> {
         let home = Home::of(py, path, read_only, store)?;
-        let store = home.change(py, || feature::FeatureStore::open(home.database()))?;
+        let database = home.database().clone();
+        let store = home.alter(py, move || feature::FeatureStore::open(&database))?;
         Ok(Self {
             store,
             home: Arc::new(home),
@@ -268,8 +269,9 @@ impl FeatureStore {
         owner: String,
     ) -> PyResult<FeatureView> {
         let definition = Self::definition(name, entity, features, ttl_seconds, description, owner)?;
+        let store = self.store.clone();
         self.home
-            .change(py, || self.store.alter_view(definition))
+            .alter(py, move || store.alter_view(definition))
             .map(|view| self.view_of(view))
     }
 
@@ -287,9 +289,10 @@ impl FeatureStore {
                 value.to_string()
             }
         };
-        let applied = self.home.change(py, || {
+        let store = self.store.clone();
+        let applied = self.home.alter(py, move || {
             let definitions = feature::Definitions::from_json(json.as_bytes(), &Limits::default())?;
-            self.store.apply(&definitions)
+            store.apply(&definitions)
         });
         write(py, &applied?)
     }
@@ -410,8 +413,10 @@ impl FeatureStore {
     /// Makes a training set again, with the same bytes: entities and times with the features, under the names of the
     /// features if they were not transformed.
     fn training_set(&self, py: Python<'_>, id: &str) -> PyResult<TrainingSet> {
-        let done = py.detach(|| Ok((self.store.training_set(id)?, self.store.training_rows(id)?)));
-        let (set, rows) = done.map_err(raise)?;
+        let (store, id) = (self.store.clone(), id.to_owned());
+        let (set, rows) = watch::run(py, None, move |_| {
+            Ok((store.training_set(&id)?, store.training_rows(&id)?))
+        })?;
         let columns = if set.columns == set.features.len() {
             set.features.iter().map(ToString::to_string).collect()
         } else {

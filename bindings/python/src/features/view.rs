@@ -282,7 +282,8 @@ impl FeatureView {
         as_of: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let at = self::as_of(as_of, || feature::AsOf::event(self.now()))?;
-        let profile = py.detach(|| self.0.profile(at)).map_err(raise)?;
+        let view = self.0.clone();
+        let profile = watch::run(py, None, move |_| view.profile(at))?;
         write(py, &profile)
     }
 
@@ -297,7 +298,8 @@ impl FeatureView {
     ) -> PyResult<Bound<'py, PyAny>> {
         let before = as_of(Some(before), feature::AsOf::latest)?;
         let now = as_of(now, || feature::AsOf::event(self.now()))?;
-        let drift = py.detach(|| self.0.drift(before, now)).map_err(raise)?;
+        let view = self.0.clone();
+        let drift = watch::run(py, None, move |_| view.drift(before, now))?;
         write(py, &drift)
     }
 }

@@ -388,6 +388,9 @@ impl Table {
         let mut names: Vec<String> = Vec::new();
         let mut columns: Vec<Vec<Value>> = Vec::new();
         for (at, row) in rows.iter().enumerate() {
+            if at % ITEMS_UNCHECKED == ITEMS_UNCHECKED - 1 {
+                rows.py().check_signals()?;
+            }
             let row = row.cast_into::<PyDict>().map_err(|_| {
                 PyTypeError::new_err(format!(
                     "row {at} is no dict: a list of rows is a list of dicts"
@@ -561,6 +564,15 @@ pub(crate) fn borrowed<'a>(
 pub(crate) enum Units {
     Numbers(Vec<u64>),
     Texts(Vec<String>),
+}
+
+impl Units {
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Numbers(all) => all.len(),
+            Self::Texts(all) => all.len(),
+        }
+    }
 }
 
 /// Reads many units.

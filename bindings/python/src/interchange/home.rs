@@ -77,6 +77,17 @@ impl Home {
         py.detach(|| self.kept.safely(run)).map_err(raise)
     }
 
+    /// As [`Home::change`] for what may rebuild tables. Ctrl-C does not wait for it, nor for the snapshot of a store that it waits
+    /// for.
+    pub(crate) fn alter<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        run: impl FnOnce() -> Result<R> + Send + 'static,
+    ) -> PyResult<R> {
+        let kept = self.kept.clone();
+        watch::run(py, None, move |_| kept.altering(run))
+    }
+
     pub(crate) const fn database(&self) -> &Database {
         &self.database
     }

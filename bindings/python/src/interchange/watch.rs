@@ -3,9 +3,10 @@
 //! Work that needs no Python has a thread of its own ([`run`]): the caller's looks for signals every [`POLL`], whatever
 //! the work is at. Work that calls Python on its way, as a sync through a function does, stays in the caller's thread,
 //! where those calls belong ([`here`]), and looks for signals at its reports. Either way it is written against a
-//! [`Watch`] and ends by itself at its next report.
+//! [`Watch`] and ends by itself at its next report. So does what goes block by block through arrays of the caller's, which
+//! nobody may leave to a thread. Work on arrays that has no reports gets a copy of them ([`run_on`]).
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -21,6 +22,12 @@ use super::raise;
 
 /// How long a signal waits at most.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
+
+/// How many numbers are worked on, or made, before a signal has waited too long; with fewer a thread costs more than they do.
+pub(crate) const NUMBERS_UNCHECKED: usize = 1 << 16;
+
+/// How many numbers are copied before it is looked for a signal.
+const NUMBERS_COPIED: usize = 1 << 22;
 
 /// How far work is.
 #[derive(Default)]
@@ -144,6 +151,18 @@ impl Watch {
     }
 }
 
+/// The exception that an error carries, if Python code raised it.
+pub(crate) fn raised_in(error: &Error) -> Option<&PyErr> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(raised) = cause.downcast_ref() {
+            return Some(raised);
+        }
+        source = cause.source();
+    }
+    None
+}
+
 /// What Python code raised, as an error that carries it.
 pub(crate) fn raised(error: PyErr) -> Error {
     Error::invalid(error.to_string()).caused_by(error)
@@ -169,6 +188,24 @@ pub(crate) fn run_if<T: Send + 'static>(
     work: impl FnOnce(&Watch) -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
     outcome(py, is_long, progress, work)?.map_err(raise)
+}
+
+/// As [`run`] for work on numbers that are the caller's, such as an array of NumPy: others may write to it as soon as the
+/// caller has it back, so that work on many has a copy.
+pub(crate) fn run_on<N: Copy + Send + Sync + 'static, T: Send + 'static>(
+    py: Python<'_>,
+    numbers: &[N],
+    work: impl FnOnce(&[N]) -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    if numbers.len() <= NUMBERS_UNCHECKED {
+        return py.detach(|| work(numbers)).map_err(raise);
+    }
+    let mut own = Vec::with_capacity(numbers.len());
+    for block in numbers.chunks(NUMBERS_COPIED) {
+        py.check_signals()?;
+        own.extend_from_slice(block);
+    }
+    run(py, None, move |_| work(&own))
 }
 
 /// As [`run_if`], for those who raise exceptions of their own.
@@ -239,4 +276,33 @@ pub(crate) fn here<T: Send>(
         ..Watch::default()
     };
     py.detach(|| work(&watch))
+}
+
+/// As [`here`] for what goes through rows of numbers: calls `work` with where each block of them begins and ends, and looks for
+/// signals between. `width` is how many numbers a row takes or makes.
+///
+/// Rows of a block are worked on as a whole. An exception leaves the blocks before it done.
+pub(crate) fn by_rows(
+    py: Python<'_>,
+    (rows, width): (usize, usize),
+    mut work: impl FnMut(Range<usize>) -> Result<()> + Send,
+) -> PyResult<()> {
+    let block = (NUMBERS_UNCHECKED / width.max(1)).max(1);
+    let done = here(py, None, |watch| {
+        let mut from = 0;
+        // What is wrong with a batch of no rows is told, too.
+        loop {
+            let to = rows.min(from + block);
+            work(from..to)?;
+            if to == rows {
+                return Ok(());
+            }
+            watch.check()?;
+            from = to;
+        }
+    });
+    done.map_err(|error| match raised_in(&error) {
+        Some(raised) => raised.clone_ref(py),
+        None => raise(error),
+    })
 }

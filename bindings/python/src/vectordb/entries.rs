@@ -16,9 +16,13 @@ use pyo3::types::{PyDict, PyFloat, PyList, PyString, PyTuple};
 use super::distance::{check, metric_of, zero};
 use super::object;
 use super::vector::{Kept, Vector, floats_of};
+use crate::interchange::watch;
 
 /// Work in elements from which a search lets other threads run.
 const LONG: usize = 20_000;
+
+/// Work in elements from which a search takes longer than a signal may wait.
+const UNCHECKED: usize = 1 << 23;
 
 /// Vectors by id.
 pub(super) struct Entries {
@@ -533,8 +537,13 @@ impl Entries {
             return nearest_one_by_one(&floats, seen, k, metric);
         };
         let among: SlotSet = seen.iter().map(|entry| entry.slot).collect();
-        let nearest = py.detach(|| near(&table, metric, &floats, k, limits.effort, Some(&among)));
-        let nearest = nearest.map_err(|_| zero())?;
+        let wanted = Wanted {
+            metric,
+            k,
+            effort: limits.effort,
+            among: Some(among),
+        };
+        let nearest = near(py, &table, &floats, wanted)?.map_err(|_| zero())?;
         let mut found = Vec::with_capacity(nearest.len());
         for neighbour in nearest {
             let at = seen.binary_search_by(|entry| entry.slot.cmp(&neighbour.slot));
@@ -574,12 +583,13 @@ impl Entries {
             return Ok(Some(Vec::new()));
         }
         let wanted = k.saturating_add(usize::from(own_slot.is_some()));
-        let search = || near(&table, metric, floats, wanted, effort, None);
-        let nearest = if table.len() * table.dimension() < LONG {
-            search()
-        } else {
-            py.detach(search)
+        let wanted = Wanted {
+            metric,
+            k: wanted,
+            effort,
+            among: None,
         };
+        let nearest = near(py, &table, floats, wanted)?;
         drop(table);
         let mut nearest = nearest.map_err(|_| zero())?;
         if let Some(own_slot) = own_slot {
@@ -771,18 +781,42 @@ pub(super) struct Limits {
     pub(super) effort: Option<usize>,
 }
 
-fn near(
-    table: &DoubleVectors,
+/// What a search of a table asks for.
+struct Wanted {
     metric: DoubleMetric,
-    floats: &[f64],
     k: usize,
     effort: Option<usize>,
-    among: Option<&SlotSet>,
-) -> common::Result<Vec<Neighbour>> {
-    match effort {
-        Some(effort) => table.nearest_chosen(metric, floats, k, effort, among),
-        None => table.nearest(metric, floats, k, among),
+    among: Option<SlotSet>,
+}
+
+impl Wanted {
+    fn find(&self, table: &DoubleVectors, floats: &[f64]) -> common::Result<Vec<Neighbour>> {
+        let Self {
+            metric, k, among, ..
+        } = self;
+        match self.effort {
+            Some(effort) => table.nearest_chosen(*metric, floats, *k, effort, among.as_ref()),
+            None => table.nearest(*metric, floats, *k, among.as_ref()),
+        }
     }
+}
+
+/// Searches a table; Ctrl-C does not wait for a large one.
+fn near(
+    py: Python<'_>,
+    table: &Arc<DoubleVectors>,
+    floats: &[f64],
+    wanted: Wanted,
+) -> PyResult<common::Result<Vec<Neighbour>>> {
+    let elements = table.len() * table.dimension();
+    if elements < LONG {
+        return Ok(wanted.find(table, floats));
+    }
+    if elements < UNCHECKED {
+        return Ok(py.detach(|| wanted.find(table, floats)));
+    }
+    let (table, floats) = (Arc::clone(table), floats.to_vec());
+    watch::outcome(py, true, None, move |_| wanted.find(&table, &floats))
 }
 
 impl<'py> Seen<'py> {

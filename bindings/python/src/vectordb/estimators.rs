@@ -8,11 +8,7 @@ use vectordb::transform::{
     Filling, Imputer, ImputerFit, Matrix, Norm, Normalizer, Scaler, ScalerFit, Scaling, WeightedFit,
 };
 
-/// An error of the crate is one of the caller's values.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn refused(error: common::Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
+use crate::interchange::{raise, watch};
 
 const LAYOUT: &str = "expected a two-dimensional array of float64 or float32 in C order";
 
@@ -106,7 +102,7 @@ pub(super) fn fit_scaler(
 ) -> PyResult<Fitted> {
     let scaling = scaling(kind, numbers, switches)?;
     with_rows!(array, |rows, columns| {
-        let fitted = py.detach(|| {
+        watch::run_on(py, rows, move |rows| {
             let mut fit = match before {
                 Some((counts, summary)) => ScalerFit::resume(scaling, counts, summary)?,
                 None => ScalerFit::new(scaling, columns)?,
@@ -120,8 +116,7 @@ pub(super) fn fit_scaler(
                 scaler.offset().to_vec(),
                 scaler.scale().to_vec(),
             ))
-        });
-        fitted.map_err(refused)
+        })
     })
 }
 
@@ -132,7 +127,6 @@ type WeightedFitted = (Vec<f64>, [Vec<f64>; 2], Vec<f64>, Vec<f64>);
 /// variances) when given.
 #[pyfunction]
 #[pyo3(signature = (switches, array, weights, before))]
-#[expect(clippy::needless_pass_by_value, reason = "read from a list of Python")]
 pub(super) fn fit_weighted(
     py: Python<'_>,
     switches: [bool; 2],
@@ -142,7 +136,7 @@ pub(super) fn fit_weighted(
 ) -> PyResult<WeightedFitted> {
     let scaling = scaling("standard", [0.0; 2], switches)?;
     with_rows!(array, |rows, columns| {
-        let fitted = py.detach(|| {
+        watch::run_on(py, rows, move |rows| {
             let mut fit = match before {
                 Some((sums, [mean, variance])) => WeightedFit::resume(sums, mean, variance)?,
                 None => WeightedFit::new(columns)?,
@@ -155,8 +149,7 @@ pub(super) fn fit_weighted(
                 scaler.offset().to_vec(),
                 scaler.scale().to_vec(),
             ))
-        });
-        fitted.map_err(refused)
+        })
     })
 }
 
@@ -175,17 +168,30 @@ pub(super) fn scale_columns(
     inverse: bool,
 ) -> PyResult<()> {
     let scaling = scaling(kind, numbers, switches)?;
-    let scaler = Scaler::from_parts(scaling, offset, scale).map_err(refused)?;
+    let scaler = Scaler::from_parts(scaling, offset, scale).map_err(raise)?;
     with_rows_mut!(array, |rows, columns| {
         same_width(columns, scaler.columns())?;
-        let done = py.detach(|| {
+        in_place(py, rows, columns, |rows| {
             if inverse {
                 scaler.inverse(rows)
             } else {
                 scaler.transform(rows)
             }
-        });
-        done.map_err(refused)
+        })
+    })
+}
+
+/// Writes over rows of `columns` numbers, some at a time.
+fn in_place<T: Send>(
+    py: Python<'_>,
+    all: &mut [T],
+    columns: usize,
+    write: impl Fn(&mut [T]) -> common::Result<()> + Sync,
+) -> PyResult<()> {
+    let rows = all.len() / columns.max(1);
+    watch::by_rows(py, (rows, columns), |rows| {
+        let whole = rows.start * columns..rows.end * columns;
+        write(all.get_mut(whole).unwrap_or_default())
     })
 }
 
@@ -209,8 +215,8 @@ pub(super) fn normalize_rows(py: Python<'_>, norm: &str, array: &Bound<'_, PyAny
         other => return Err(PyValueError::new_err(format!("no norm is called {other}"))),
     };
     with_rows_mut!(array, |rows, columns| {
-        let normalized = py.detach(|| Normalizer::new(norm, columns).transform(rows));
-        normalized.map_err(refused)
+        let normalizer = Normalizer::new(norm, columns);
+        in_place(py, rows, columns, |rows| normalizer.transform(rows))
     })
 }
 
@@ -240,12 +246,11 @@ pub(super) fn fit_imputer(
         return Err(PyTypeError::new_err(LAYOUT));
     };
     let (rows, columns) = rows(&array)?;
-    let values = py.detach(|| {
+    watch::run_on(py, rows, move |rows| {
         let mut fit = ImputerFit::new(filling, columns)?;
         fit.partial_fit(Matrix::new(rows, columns)?)?;
         Ok(fit.finish()?.values().to_vec())
-    });
-    values.map_err(refused)
+    })
 }
 
 /// Puts `values` where numbers of an array are missing, in place.
@@ -256,9 +261,9 @@ pub(super) fn fill_missing(
     values: Vec<f64>,
     array: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    let imputer = Imputer::from_values(Filling::Constant(0.0), values).map_err(refused)?;
+    let imputer = Imputer::from_values(Filling::Constant(0.0), values).map_err(raise)?;
     with_rows_mut!(array, |rows, columns| {
         same_width(columns, imputer.columns())?;
-        py.detach(|| imputer.transform(rows)).map_err(refused)
+        in_place(py, rows, columns, |rows| imputer.transform(rows))
     })
 }

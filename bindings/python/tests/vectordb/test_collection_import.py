@@ -76,6 +76,7 @@ def test_files_of_every_kind_bring_the_same_rows(tmp_path: Path, ending: str) ->
         assert (found["name"], found["stars"]) == (row["name"], row["stars"])
     assert [hit.id for hit in collection.search([30.0, 1.0], 2, filter="stars < 5")] == [30, 29]
     assert all(0 <= done <= total for done, total in told)
+    assert told[-1] == (30, 30)
 
 
 def test_files_of_vectors_number_their_rows(tmp_path: Path) -> None:
@@ -124,12 +125,38 @@ def test_vectors_that_the_metric_cannot_compare_are_told_too(tmp_path: Path) -> 
     rows = [{"id": 1, "vector": [1, 0]}, {"id": 2, "vector": [0, 0]}]
     path = tmp_path / "zero.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
-    with pytest.raises(ValueError, match=r"line 2: .*id 2"):
+    with pytest.raises(ValueError, match=r"line 2: collection `places`, id 2"):
         places(metric="cosine").import_file(path)
     np.save(tmp_path / "zero.npy", np.array([[1, 0], [0, 0]], np.float32))
     collection = places(metric="cosine")
     assert collection.import_file(tmp_path / "zero.npy", on_invalid="skip").refusals[0][0] == 2
     assert len(collection) == 1
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "npy"])
+def test_of_many_rows_that_do_not_fit_the_first_are_told_and_all_counted(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"zero.{ending}"
+    if ending == "npy":
+        np.save(path, np.vstack([np.zeros((15, 2), np.float32), np.ones((1, 2), np.float32)]))
+    else:
+        rows = [{"id": at, "vector": [0, 0] if at < 15 else [1, 1]} for at in range(16)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
+    collection = places(metric="cosine")
+    with pytest.raises(ValueError, match=r"15 row\(s\) do not fit(.|\n)*line 10: (.|\n)*and 5 more rows$") as raised:
+        collection.import_file(path)
+    assert "line 11" not in str(raised.value)
+    done = collection.import_file(path, on_invalid="skip")
+    assert (done.rows, done.refused, [line for line, _, _ in done.refusals]) == (1, 15, list(range(1, 11)))
+
+
+def test_a_delimiter_that_is_not_guessed_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "waves.csv"
+    path.write_text('id~vector~name~stars\n1~"[1, 2]"~a, b; c~5\n', encoding="ascii")
+    collection = places()
+    assert collection.import_file(path, delimiter="~").rows == 1
+    found = collection.get(1)
+    assert found is not None
+    assert (found["name"], found["stars"]) == ("a, b; c", 5)
 
 
 def test_columns_that_are_not_those_of_the_collection_are_told(tmp_path: Path) -> None:

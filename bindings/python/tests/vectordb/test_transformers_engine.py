@@ -178,3 +178,47 @@ def test_what_makes_no_sense_is_refused() -> None:
         fitted.transform({"city": [1]})
     with pytest.raises(ValueError):
         Steps.from_json("{}")
+
+
+def test_many_rows_become_what_few_become() -> None:
+    """They go in blocks between which Ctrl-C is heard; errors name rows of the whole batch."""
+    count = 150_001
+    rows = np.resize(ROWS, (count, 3))
+    steps = Steps.fit([transformers.power(), transformers.polynomial(2)], ROWS)
+    made = steps.transform(rows)
+    np.testing.assert_array_equal(made, np.resize(steps.transform(ROWS), (count, steps.outputs)))
+    np.testing.assert_array_equal(steps.inverse(made), np.resize(steps.inverse(steps.transform(ROWS)), (count, 3)))
+    assert steps.transform(rows[:0]).shape == (0, steps.outputs)
+    with pytest.raises(ValueError, match="3"):
+        steps.transform(rows[:0, :2])
+
+    cities = [f"city {at % 7}" for at in range(count)]
+    plan = transformers.column_plan(
+        [
+            transformers.route("n", ["a"], steps=[transformers.scale()]),
+            transformers.route("c", ["city"], transformers.encode()),
+        ],
+        numbers=["a"],
+        texts=["city"],
+    )
+    table = {"a": rows[:, 0], "city": cities}
+    few = {"a": rows[:200, 0], "city": cities[:200]}
+    columns = ColumnTransformer.fit(plan, few)
+    made = columns.transform(table)
+    for part in (slice(0, 200), slice(count - 200, count)):
+        some = {"a": rows[part, 0], "city": cities[part]}
+        np.testing.assert_array_equal(made[part], columns.transform(some))
+    back = columns.inverse(made)
+    np.testing.assert_allclose(back["a"], rows[:, 0], rtol=1e-12)
+    assert back["city"] == cities
+    encoder = EncoderFit().partial_fit(cities[:7]).finish()
+    assert encoder.inverse(encoder.transform(cities)) == cities
+    cities[140_000] = "nowhere"
+    with pytest.raises(ValueError, match="row 140000.*nowhere"):
+        columns.transform(table)
+    with pytest.raises(ValueError, match="row 140000.*nowhere"):
+        encoder.transform(cities)
+    # Sorted in a thread of their own, and the same for all that.
+    assert Steps.fit([transformers.scale("robust")], rows) == StepsFit([transformers.scale("robust")], 3).partial_fit(
+        rows
+    ).finish()

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use common::query::Filter;
-use common::schema::{Field, FieldId, Schema};
+use common::schema::{Field, FieldId, Schema, SchemaId};
 use common::versioning::ColumnSet;
 use common::{Collection, Database, Error, Result, Seq, Text, Value};
+use parking_lot::Mutex;
 
 use super::ledger::LedgerEntry;
 use super::permission::Permission;
@@ -123,6 +124,9 @@ pub(crate) struct Catalogue {
     ages: BTreeMap<Text, Ages>,
     /// The set of schemas that each version is known by.
     ids: OnceLock<BTreeMap<u32, SchemaSetId>>,
+    /// What was asked for last: both are hashes of all that schemas say, and every request asks for them.
+    schema_ids: Mutex<BTreeMap<Text, (Arc<Schema>, SchemaId)>>,
+    set_of_tables: Mutex<Option<(Vec<Arc<Schema>>, SchemaSetId)>>,
 }
 
 /// A table over all versions that the lineage has of it with the key that it has.
@@ -189,6 +193,8 @@ impl Catalogue {
             past,
             ages,
             ids: OnceLock::new(),
+            schema_ids: Mutex::default(),
+            set_of_tables: Mutex::default(),
         }
     }
 
@@ -267,20 +273,52 @@ impl Catalogue {
         version: u32,
         policies: &BTreeMap<Text, Policy>,
     ) -> Option<(Vec<Schema>, BTreeMap<Text, Policy>)> {
-        let (id, schemas) = match self.ids(db, policies).get(&version) {
-            Some(id) => (*id, None),
-            None => {
-                let schemas = self.schemas(db, version);
-                (schema_set(&schemas, policies), Some(schemas))
-            }
+        let id = match self.ids(db, policies).get(&version) {
+            Some(id) => *id,
+            None => self.set_of_tables(db, version, policies),
         };
         if id == known {
             return None;
         }
-        let schemas = schemas.unwrap_or_else(|| self.schemas(db, version));
+        let schemas = self.schemas(db, version);
         let mut policies = self.policies(version, policies);
         policies.retain(|name, _| schemas.iter().any(|schema| schema.name == *name));
         Some((schemas, policies))
+    }
+
+    /// The identity of the tables as they are, where they have one version.
+    fn set_of_tables(
+        &self,
+        db: &Database,
+        version: u32,
+        policies: &BTreeMap<Text, Policy>,
+    ) -> SchemaSetId {
+        let tables = self.tables(db, version).into_iter();
+        let now: Vec<Arc<Schema>> = tables.map(|table| Arc::clone(&table.view.own)).collect();
+        let mut last = self.set_of_tables.lock();
+        if let Some((then, id)) = &*last
+            && then.len() == now.len()
+            && then.iter().zip(&now).all(|(a, b)| Arc::ptr_eq(a, b))
+        {
+            return *id;
+        }
+        let schemas: Vec<Schema> = now.iter().map(|schema| (**schema).clone()).collect();
+        let id = schema_set(&schemas, policies);
+        *last = Some((now, id));
+        id
+    }
+
+    /// As [`Schema::schema_id`].
+    pub(crate) fn schema_id(&self, schema: &Arc<Schema>) -> SchemaId {
+        let mut known = self.schema_ids.lock();
+        if let Some((same, id)) = known.get(&schema.name)
+            && Arc::ptr_eq(same, schema)
+        {
+            return *id;
+        }
+        let id = schema.schema_id();
+        known.insert(schema.name.clone(), (Arc::clone(schema), id));
+        id
     }
 
     /// The tables of a version, by name.

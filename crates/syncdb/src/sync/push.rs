@@ -4,7 +4,8 @@ mod revert;
 mod rows;
 mod versions;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use common::schema::FieldId;
 use common::serialization::Format;
@@ -102,6 +103,7 @@ pub(crate) fn push(
                 replica: request.replica.clone(),
                 client_seq: mutation.client_seq,
             },
+            apart: RefCell::default(),
         };
         let known = said_before(&tx, server, &request.replica, mutation, &push.identity)?;
         if let Some(outcome) = known {
@@ -342,6 +344,8 @@ struct Push<'a> {
     /// Milliseconds by which its stamp is corrected.
     shift: i64,
     written: Written,
+    /// Whether the server keeps a table to itself, of those that the mutation names.
+    apart: RefCell<BTreeMap<Text, bool>>,
 }
 
 impl Push<'_> {
@@ -509,24 +513,22 @@ impl Push<'_> {
     /// scopes it may have let go meanwhile: with the answer to the edit that took the row out of them, or made it outside.
     fn is_verbatim(&self, committed: &Committed) -> bool {
         let tables = &self.server.tables_by_id();
+        let mut said: HashMap<(&str, &RecordId), RowSaid<'_>> = HashMap::new();
+        for op in &self.mutation.ops {
+            let row = said.entry((&op.table, &op.key)).or_default();
+            row.add(&op.action);
+        }
         committed.changes.iter().all(|change| {
             let Some(table) = tables.get(&change.table) else {
                 return true;
             };
             let id = change.id();
-            let mut written = None;
-            for op in &self.mutation.ops {
-                if op.table == table.name() && op.key == id {
-                    let row: &mut RowSaid<'_> = written.get_or_insert_default();
-                    row.add(&op.action);
-                }
-            }
-            let Some(written) = written else {
+            let Some(written) = said.get(&(table.name(), &id)) else {
                 return false;
             };
             let schema = table.schema();
-            let has = |(field, value): (FieldId, Option<&Value>)| {
-                let position = schema.fields.iter().position(|f| f.id == field);
+            let has = |(field, value): (&FieldId, &Option<&Value>)| {
+                let position = schema.fields.iter().position(|f| f.id == *field);
                 let found = position.and_then(|position| change.record.get(position));
                 // What is said relative to the value before comes out the same where that was the same.
                 value.is_none_or(|value| found == Some(value))
@@ -547,7 +549,7 @@ impl Push<'_> {
             !comes_in
                 && written.gone == change.after().is_none()
                 && !(follows && change.columns.iter().any(more))
-                && written.columns.into_iter().all(has)
+                && written.columns.iter().all(has)
         })
     }
 }

@@ -309,7 +309,7 @@ impl Scopes {
     }
 
     fn of_tables(&self, tables: &[(Served, Permission)]) -> Result<Arc<Compiled>> {
-        let id = identity(tables)?;
+        let id = identity(&self.catalogue, tables)?;
         if let Some(known) = self.compiled.get(&id) {
             // A table that was dropped and made again is another one, and one that was altered there and back has other rows.
             let mut pairs = known.tables.iter().zip(tables);
@@ -433,7 +433,7 @@ impl Rights {
     }
 }
 
-fn identity(tables: &[(Served, Permission)]) -> Result<ScopeId> {
+fn identity(catalogue: &Catalogue, tables: &[(Served, Permission)]) -> Result<ScopeId> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -441,7 +441,7 @@ fn identity(tables: &[(Served, Permission)]) -> Result<ScopeId> {
     };
     for (table, permission) in tables {
         part(table.view.own.name.as_bytes());
-        part(&table.view.own.schema_id().0);
+        part(&catalogue.schema_id(&table.view.own).0);
         part(&filter_json(&permission.rows)?);
         part(
             &serde_json::to_vec(&permission.columns).map_err(|error| {

@@ -23,7 +23,7 @@ use super::reconcile::{self, Work};
 use super::rejected::{self, Rejected, RejectedId};
 use super::replica::{Adopted, Replica};
 use super::subscription::{Having, Kept, Subscriptions};
-use super::system::{State, SyncedTables, damaged, forget_oldest, number};
+use super::system::{Staging, State, SyncedTables, damaged, forget_oldest, number};
 use super::wire;
 use crate::power::{Measured, SyncBudget};
 
@@ -74,6 +74,31 @@ impl SyncReport {
             cpu,
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
+        }
+    }
+
+    /// What two syncs of one replica did that followed each other, as one: for who leaves a session between two messages and
+    /// goes on with another.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.rows_received += later.rows_received;
+        self.rows_sent += later.rows_sent;
+        self.bytes_up += later.bytes_up;
+        self.bytes_down += later.bytes_down;
+        self.round_trips += later.round_trips;
+        for (outcome, count) in later.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
+        self.conflicts.extend(later.conflicts);
+        self.repaired |= later.repaired;
+        self.rows_repaired += later.rows_repaired;
+        self.left.extend(later.left);
+        self.refused.extend(later.refused);
+        Self {
+            digest_local: later.digest_local,
+            digest_server: later.digest_server,
+            converged: later.converged,
+            ..self
         }
     }
 
@@ -146,6 +171,11 @@ impl<'db> Session<'db> {
             budget,
             report: SyncReport::default(),
         })
+    }
+
+    /// Whether there is no next message.
+    pub const fn is_over(&self) -> bool {
+        self.done
     }
 
     /// What was done so far.
@@ -807,7 +837,13 @@ impl Landing<'_, '_> {
             apply.prepare_joining(fresh)?;
         }
         let mut kept: HashMap<Text, HashSet<RecordId>> = HashMap::new();
-        let staged = self.db.staged(apply.tx)?;
+        // Mostly there is nothing; what this transaction has put there the table does not count.
+        let has_staged = answer.staged.is_some() || !tables.blocks.is_empty();
+        let staged = if has_staged {
+            self.db.staged(apply.tx)?
+        } else {
+            Vec::new()
+        };
         for (frame, slot) in &staged {
             let blocks = wire::decode_blocks(frame, &frame_limits())?;
             match slot {
@@ -833,7 +869,11 @@ impl Landing<'_, '_> {
         }
         apply.blocks(&commit.blocks, commit.joined)?;
         let rows = apply.rows;
-        self.db.tables.clear_staged(self.tx, self.state)?;
+        if has_staged {
+            self.db.tables.clear_staged(self.tx, self.state)?;
+        } else {
+            self.state.staging = Staging::default();
+        }
         self.state.cursor = Some((answer.epoch, commit.seq));
         for kept in &mut self.subscriptions.kept {
             if commit.joined & kept.bit() != 0 {

@@ -37,7 +37,16 @@ impl VectorCollection {
         rows: impl IntoIterator<Item = (I, V, Row)>,
     ) -> Result<Committed> {
         // Checked before the writer's lock is taken: others may write meanwhile.
-        let rows = self.rows(rows)?;
+        self.upsert_rows(self.rows(rows)?)
+    }
+
+    /// As [`VectorCollection::upsert_all`] for rows that [`VectorCollection::row`] or [`VectorCollection::rows`] has checked: who
+    /// tells what is wrong with each of many checks them one by one first, and not a second time here.
+    ///
+    /// # Errors
+    /// [`common::ErrorKind::Invalid`] with every broken rule of metadata, and the number of the row in front.
+    pub fn upsert_rows(&self, rows: impl IntoIterator<Item = Row>) -> Result<Committed> {
+        self.check_open()?;
         let mut transaction = self.table().database().begin();
         for (i, row) in rows.into_iter().enumerate() {
             transaction
@@ -66,7 +75,27 @@ impl VectorCollection {
         .collect()
     }
 
-    fn row(&self, id: &RecordId, vectors: Vectors, metadata: Row) -> Result<Row> {
+    /// One row of the table, checked as [`VectorCollection::upsert`] checks it, for [`VectorCollection::upsert_rows`] or a
+    /// transaction of the caller's own.
+    ///
+    /// ```
+    /// use common::schema::{Field, FieldType};
+    /// use common::{RecordId, Row, row};
+    /// use vectordb::{CollectionOptions, VectorDb, VectorOptions};
+    /// let db = VectorDb::new();
+    /// let options = CollectionOptions::new().vectors(VectorOptions::new(2));
+    /// let title = Field::new("title", FieldType::Text).nullable();
+    /// let notes = db.create_collection("notes", options, [title])?;
+    /// let first = notes.row(&RecordId::from(1), vec![0.0, 1.0].into(), row! { "title": "sea" })?;
+    /// assert!(notes.row(&RecordId::from(2), vec![0.0].into(), Row::new()).is_err());
+    /// notes.upsert_rows([first])?;
+    /// assert_eq!(notes.count(), 1);
+    /// # Ok::<(), common::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`VectorCollection::rows`].
+    pub fn row(&self, id: &RecordId, vectors: Vectors, metadata: Row) -> Result<Row> {
         self.check_open()?;
         let place = || format!("collection `{}`, id {id}", self.name());
         let schema = self.schema();

@@ -13,7 +13,7 @@ mod sequential;
 
 pub use bandit::{Arm, Bandit};
 pub use bayes::{Posterior, Verdict, weigh};
-pub use bootstrap::{RESAMPLES_MAX, bootstrap};
+pub use bootstrap::{RESAMPLES_MAX, bootstrap, bootstrap_watched};
 pub use compare::{
     Comparison, Correction, Lift, Summary, compare_cuped, compare_means, compare_proportions,
     compare_ratios,

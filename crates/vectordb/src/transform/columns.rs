@@ -6,6 +6,8 @@ mod json;
 mod plan;
 mod route;
 
+use std::ops::Range;
+
 use common::limits::NAME_BYTES_MAX;
 use common::{Error, Result};
 
@@ -140,14 +142,37 @@ impl ColumnTransformer {
         texts: &[&[Option<&str>]],
         out: &mut [f64],
     ) -> Result<()> {
+        self.transform_rows(numbers, texts, 0..numbers.rows(), out)
+    }
+
+    /// As [`ColumnTransformer::transform`] for some rows of the batch, which errors name by their places in all of it: for
+    /// who stops between parts of a large one.
+    ///
+    /// # Errors
+    /// As [`ColumnTransformer::transform`], and [`common::ErrorKind::Invalid`] for rows that the batch does not have.
+    pub fn transform_rows(
+        &self,
+        numbers: Matrix<'_, f64>,
+        texts: &[&[Option<&str>]],
+        rows: Range<usize>,
+        out: &mut [f64],
+    ) -> Result<()> {
         check_batch(&self.numbers, &self.texts, numbers, texts)?;
-        let made = numbers.rows().checked_mul(self.outputs);
+        if rows.start > rows.end || rows.end > numbers.rows() {
+            return Err(Error::invalid(format!(
+                "rows {} to {} are not in a batch of {}",
+                rows.start,
+                rows.end,
+                numbers.rows()
+            )));
+        }
+        let made = rows.len().checked_mul(self.outputs);
         width("the output", out.len(), made.unwrap_or(usize::MAX))?;
         let place = |route: &Route, e: Error| e.at(format!("route {:?}", route.name));
         if let [route] = &self.routes[..]
             && let Some(columns) = route.neighbours()
         {
-            let rows = numbers.part(0..numbers.rows(), columns);
+            let rows = numbers.part(rows, columns);
             return route
                 .steps
                 .transform(rows, out)
@@ -156,7 +181,8 @@ impl ColumnTransformer {
         let block = (BLOCK_BYTES / size_of::<f64>() / self.outputs.max(self.numbers.len())).max(1);
         let mut room = route::Room::default();
         for (at, out) in out.chunks_mut(block * self.outputs).enumerate() {
-            let rows = at * block..numbers.rows().min((at + 1) * block);
+            let start = rows.start + at * block;
+            let rows = start..rows.end.min(start + block);
             for route in &self.routes {
                 let batch = route::Batch {
                     numbers,

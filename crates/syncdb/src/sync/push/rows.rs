@@ -73,13 +73,24 @@ impl Row {
 }
 
 impl Push<'_> {
+    /// Whether the server keeps a table to itself. It is looked up once: nobody else writes while the mutation is applied.
+    fn is_apart(&self, table: &Text) -> bool {
+        let mut known = self.apart.borrow_mut();
+        let apart = known.get(table).copied();
+        apart.unwrap_or_else(|| {
+            let apart = is_apart(&self.server.db, table);
+            known.insert(table.clone(), apart);
+            apart
+        })
+    }
+
     pub(super) fn try_op(
         &self,
         tx: &mut Transaction<'_>,
         op: &Op,
         conflicts: &mut Vec<LedgerEntry>,
     ) -> Result<()> {
-        if is_system(&op.table) || is_apart(&self.server.db, &op.table) {
+        if is_system(&op.table) || self.is_apart(&op.table) {
             return Err(Error::invalid(format!(
                 "table `{}` belongs to the server",
                 op.table

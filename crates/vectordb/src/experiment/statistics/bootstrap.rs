@@ -1,5 +1,7 @@
 //! [`bootstrap`]: an interval by drawing from the sample itself.
 
+use std::ops::ControlFlow;
+
 use common::utils::id_generator::SeededRng;
 use common::utils::validation::check_in_range;
 use common::{Error, Result};
@@ -31,6 +33,23 @@ pub fn bootstrap(
     resamples: usize,
     seed: u64,
 ) -> Result<[f64; 2]> {
+    bootstrap_watched(control, variant, confidence, resamples, seed, &mut |_| {
+        ControlFlow::Continue(())
+    })
+}
+
+/// As [`bootstrap`], and says before each resample how many are done; [`ControlFlow::Break`] cancels it.
+///
+/// # Errors
+/// As [`bootstrap`], and [`common::ErrorKind::Closed`] when it is cancelled.
+pub fn bootstrap_watched(
+    control: &[f64],
+    variant: &[f64],
+    confidence: f64,
+    resamples: usize,
+    seed: u64,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<[f64; 2]> {
     check_in_range("confidence", confidence, 0.5..=1.0 - 1e-9)?;
     if resamples > RESAMPLES_MAX {
         return Err(Error::limit_exceeded(format!(
@@ -48,12 +67,16 @@ pub fn bootstrap(
         let drawn = values.iter().map(|_| draw(values, rng.next_u64()));
         drawn.sum::<f64>() / float(values.len() as u64)
     };
-    let mut differences: Vec<f64> = (0..resamples)
-        .map(|_| {
-            let before = mean(control);
-            mean(variant) - before
-        })
-        .collect();
+    let mut differences = Vec::with_capacity(resamples);
+    for done in 0..resamples {
+        if progress(done).is_break() {
+            return Err(Error::closed(format!(
+                "the bootstrap was cancelled after {done} of {resamples} resamples"
+            )));
+        }
+        let before = mean(control);
+        differences.push(mean(variant) - before);
+    }
     differences.sort_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     Ok([
