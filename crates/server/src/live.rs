@@ -9,8 +9,10 @@ mod hub;
 mod told;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -42,8 +44,9 @@ const BUFFER_BYTES: usize = 4 << 10;
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of one frame of a message: as much is set aside when its head has come.
 const FRAME_BYTES_MAX: usize = 1 << 20;
-/// Exchanges that run at a time; the others wait their turn, and their sockets are not read meanwhile.
-const EXCHANGES_MAX: usize = 64;
+/// Exchanges for each core that run at a time; the others wait their turn, and their sockets are not read meanwhile. They compute, and wait for
+/// the disk elsewhere: more threads than that would only take each other's time, and a packer's memory each.
+const EXCHANGES_EACH_CORE: usize = 2;
 
 /// How live connections are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +84,13 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(options: &ServeOptions) -> Self {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             options: options.live.clone(),
             stall_timeout: options.stall_timeout,
             message_bytes_max: options.body_bytes_max,
             slots: Arc::new(Semaphore::new(options.live.connections_max)),
-            exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)),
+            exchanges: Arc::new(Semaphore::new(EXCHANGES_EACH_CORE * cores)),
             hubs: Mutex::default(),
             stopping: watch::Sender::new(false),
             next: AtomicU64::new(0),
