@@ -219,6 +219,7 @@ def test_many_rows_become_what_few_become() -> None:
     with pytest.raises(ValueError, match="row 140000.*nowhere"):
         encoder.transform(cities)
     # Sorted in a thread of their own, and the same for all that.
-    assert Steps.fit([transformers.scale("robust")], rows) == StepsFit([transformers.scale("robust")], 3).partial_fit(
-        rows
-    ).finish()
+    assert (
+        Steps.fit([transformers.scale("robust")], rows)
+        == StepsFit([transformers.scale("robust")], 3).partial_fit(rows).finish()
+    )
