@@ -128,7 +128,7 @@ def test_tensors_that_give_no_array_are_told(why: Exception) -> None:
     class Tensor:
         dtype = "bfloat16"
 
-        def __dlpack__(self, **options: object) -> object:  # noqa: ARG002
+        def __dlpack__(self, **options: object) -> object:
             raise why
 
         def __dlpack_device__(self) -> object:
