@@ -472,13 +472,13 @@ impl StepsFit {
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fit = slf.get();
-        fit.0.take_in(rows, |fit, rows| fit.partial_fit(rows))?;
+        fit.0.take_in(rows, transform::StepsFit::partial_fit)?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
+        self.0.merge(py, &other.0, transform::StepsFit::merge)
     }
 
     /// What was fitted, as steps.
@@ -527,7 +527,7 @@ impl ColumnFit {
 
     /// Takes in what another fit has seen.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        (self.fit).merge(py, &other.fit, |fit, other| fit.merge(other))
+        (self.fit).merge(py, &other.fit, transform::ColumnFit::merge)
     }
 
     /// What was fitted, as columns on their routes.
@@ -563,13 +563,14 @@ impl ScalerFit {
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fit = slf.get();
-        fit.0.take_in(rows, |fit, rows| fit.partial_fit(rows))?;
+        fit.0
+            .take_in(rows, transform::ScalerFit::partial_fit::<f64>)?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
+        self.0.merge(py, &other.0, transform::ScalerFit::merge)
     }
 
     /// How many values each column had.
@@ -613,13 +614,13 @@ impl ImputerFit {
         rows: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let fit = slf.get();
-        fit.0.take_in(rows, |fit, rows| fit.partial_fit(rows))?;
+        fit.0.take_in(rows, transform::ImputerFit::partial_fit)?;
         Ok(slf)
     }
 
     /// Takes in what another fit has seen.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
+        self.0.merge(py, &other.0, transform::ImputerFit::merge)
     }
 
     /// What was fitted, as steps.
@@ -670,7 +671,7 @@ impl EncoderFit {
 
     /// Takes in what another fit has seen.
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        self.0.merge(py, &other.0, |fit, other| fit.merge(other))
+        self.0.merge(py, &other.0, transform::EncoderFit::merge)
     }
 
     /// Forgets categories that came fewer times than `least`.

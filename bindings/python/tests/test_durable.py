@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from syncdb.engine import ClosedError, Schema, SyncDb, SyncServer
+from syncdb.http import Cancel
 from tandemdb.durable import DamagedError, DurableDatabase, LockedError, repair, restore, verify
 from vectordb.collections import VectorDb
 from vectordb.features import FeatureStore
 
 from syncdb import http
-from syncdb.http import Cancel
 
 TASKS = Schema("tasks", {"id": int, "title": str}, key="id")
 

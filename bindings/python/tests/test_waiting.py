@@ -43,13 +43,13 @@ def assert_interrupted(call: Callable[[], object]) -> None:
             raise KeyboardInterrupt
 
     def press() -> None:
-        time.sleep(0.02)
+        time.sleep(0.005)
         while not over.is_set():
             interrupt()
             if not heard.acquire(timeout=60):
                 return
-            # Longer than it takes to come back from a call that has ended.
-            over.wait(0.05)
+            # A call that has ended is back before: it need not wait for the interpreter, as this thread does.
+            over.wait(0.01)
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     thread = threading.Thread(target=press)
@@ -66,6 +66,7 @@ def assert_interrupted(call: Callable[[], object]) -> None:
 
 ROWS = np.random.default_rng(1).normal(size=(300_000, 10))
 TEXTS = {"city": [f"city {at % 50}" for at in range(600_000)]}
+MORE_TEXTS = {"city": TEXTS["city"] * 4}
 CITIES = transformers.column_plan([transformers.route("city", ["city"], transformers.encode())], texts=["city"])
 MANY = [transformers.power()] * 40
 
@@ -85,12 +86,14 @@ LONG_CALLS: dict[str, Callable[[], Callable[[], object]]] = {
     "Steps.inverse": lambda: partial(wide().inverse, ROWS),
     "StepsFit.partial_fit": lambda: partial(StepsFit([transformers.scale()], 10).partial_fit, np.tile(ROWS, (8, 1))),
     "StepsFit.finish": lambda: StepsFit([transformers.scale("robust")], 10).partial_fit(np.tile(ROWS, (4, 1))).finish,
-    "ColumnTransformer.fit": lambda: lambda: ColumnTransformer.fit(CITIES, TEXTS),
+    "ColumnTransformer.fit": lambda: lambda: ColumnTransformer.fit(CITIES, MORE_TEXTS),
     "ColumnTransformer.transform": lambda: partial(cities().transform, TEXTS),
     "ColumnTransformer.inverse": lambda: partial(cities().inverse, np.zeros((1_000_000, 50))),
-    "ColumnFit.partial_fit": lambda: partial(ColumnFit(CITIES).partial_fit, TEXTS),
-    "EncoderFit.partial_fit": lambda: partial(EncoderFit().partial_fit, TEXTS["city"] * 3),
-    "Encoder.transform": lambda: partial(EncoderFit().partial_fit(TEXTS["city"]).finish().transform, TEXTS["city"]),
+    "ColumnFit.partial_fit": lambda: partial(ColumnFit(CITIES).partial_fit, MORE_TEXTS),
+    "EncoderFit.partial_fit": lambda: partial(EncoderFit().partial_fit, MORE_TEXTS["city"]),
+    "Encoder.transform": lambda: partial(
+        EncoderFit().partial_fit(TEXTS["city"]).finish().transform, MORE_TEXTS["city"]
+    ),
     "bootstrap": lambda: lambda: bootstrap(ROWS[:, 0], ROWS[:, 1], resamples=1_000_000),
 }
 
@@ -183,23 +186,34 @@ def test_many_rows_are_not_waited_for() -> None:
 
 
 NOTES = Schema("notes", {"id": int, "text": Field(str)}, key="id")
-NOTE_ROWS = [[{"id": at, "text": f"note {at}"} for at in range(part, part + 20_000)] for part in range(0, 40_000, 20_000)]
+NOTE_ROWS = [
+    [{"id": at, "text": f"note {at}"} for at in range(part, part + 20_000)] for part in range(0, 160_000, 20_000)
+]
 
 
 @pytest.mark.parametrize("is_full", ["replica", "server"])
 def test_a_sync_in_one_process_ends_by_ctrl_c_and_goes_on_later(is_full: str) -> None:
     """It leaves both sides whole."""
     phone, cloud = SyncDb("phone", tables=[NOTES]), SyncServer([NOTES])
-    for rows in NOTE_ROWS:
-        (phone if is_full == "replica" else cloud).insert_many("notes", rows)
+    # A server gives its rows away faster than it takes them in.
+    if is_full == "replica":
+        parts = NOTE_ROWS[:2]
+        for rows in parts:
+            phone.insert_many("notes", rows)
+    else:
+        parts = NOTE_ROWS
+        for rows in parts:
+            cloud.insert_many("notes", rows)
     assert_interrupted(lambda: phone.sync(cloud))
     told: list[tuple[int, int]] = []
     report = phone.sync(cloud, progress=lambda done, total: told.append((done, total)))
     assert report.converged
-    assert phone.count("notes") == cloud.count("notes") == 40_000
+    assert phone.count("notes") == cloud.count("notes") == 20_000 * len(parts)
     assert phone.digest() == cloud.digest() == report.digest_server
+    # What was begun may have brought all by now.
+    passed = report.rows_sent + report.rows_received
     assert told == sorted(told)
-    assert told[-1] == (report.rows_sent + report.rows_received,) * 2
+    assert told[-1:] == [(passed, passed)] * (passed > 0)
 
 
 def test_a_sync_that_takes_longer_than_it_looked_is_one_all_the_same() -> None:
@@ -209,9 +223,7 @@ def test_a_sync_that_takes_longer_than_it_looked_is_one_all_the_same() -> None:
     for at in range(250):
         phone.insert("notes", {"id": at, "text": "x" * 1_000})
     told: list[tuple[int, int]] = []
-    report = phone.sync(
-        cloud, progress=lambda done, total: told.append((done, total)), budget={"mutations_max": 2}
-    )
+    report = phone.sync(cloud, progress=lambda done, total: told.append((done, total)), budget={"mutations_max": 2})
     assert report.converged
     assert (report.rows_sent, report.round_trips >= 125) == (250, True)
     assert report.outcomes == {"applied": 250}
@@ -224,10 +236,8 @@ def test_long_queries_end_by_ctrl_c() -> None:
     phone = SyncDb("phone", tables=[NOTES])
     for rows in NOTE_ROWS:
         phone.insert_many("notes", rows)
-    for part in range(40_000, 100_000, 20_000):
-        phone.insert_many("notes", [{"id": at, "text": f"note {at}"} for at in range(part, part + 20_000)])
     anything = " or ".join(f"text like '%x{at}%'" for at in range(400))
     assert_interrupted(lambda: phone.query("notes", anything))
     assert_interrupted(lambda: phone.count("notes", anything))
-    assert phone.count("notes", "id >= 50000") == 50_000
+    assert phone.count("notes", "id >= 50000") == 110_000
     assert phone.query("notes", "id == 7") == [{"id": 7, "text": "note 7"}]

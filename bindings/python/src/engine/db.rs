@@ -27,7 +27,7 @@ use super::schema::{PySchema, names_of, schemas_of};
 use super::server::{PySyncServer, ledger_query};
 use super::simulation::PyClock;
 use super::snapshot::Snapshot;
-use super::sync::{budget_of, run_in_process, transport_of};
+use super::sync::{Aside, budget_of, run_in_process, transport_of};
 use super::transaction::Transaction;
 use super::value::{key_of, row_of, rows_of, timestamp_of, value_of};
 use super::watch::Watch;
@@ -82,6 +82,7 @@ struct Held {
     db: Arc<SyncDb>,
     file: Option<Arc<DatabaseFile>>,
     kept: Kept,
+    aside: Aside,
 }
 
 /// A replica: rows that can be read and edited at any time, and synced when there is a connection.
@@ -119,6 +120,7 @@ impl PySyncDb {
             db: Arc::new(db),
             file: file.map(Arc::new),
             kept,
+            aside: Aside::default(),
         };
         Ok(Self(Mutex::new(Some(held))))
     }
@@ -134,6 +136,13 @@ impl PySyncDb {
         let held = self.0.lock();
         held.as_ref()
             .map(|held| held.kept.clone())
+            .unwrap_or_default()
+    }
+
+    fn aside(&self) -> Aside {
+        let held = self.0.lock();
+        held.as_ref()
+            .map(|held| Arc::clone(&held.aside))
             .unwrap_or_default()
     }
 
@@ -494,8 +503,9 @@ impl PySyncDb {
         let server = server.cast::<PySyncServer>().ok();
         let server = server.map(|server| server.get().server(py)).transpose()?;
         let budget = budget_of(budget)?;
-        let kept = (self.db(py)?, self.kept());
-        run_in_process(py, kept, budget, transport, server.as_deref(), progress).map(SyncReport)
+        let replica = (self.db(py)?, self.kept(), self.aside());
+        let server = server.as_deref();
+        run_in_process(py, replica, &budget, transport, server, progress).map(SyncReport)
     }
 
     /// Number of operations that the server has not answered yet.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Collection, Error, ErrorKind, Result};
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -14,7 +15,7 @@ use super::config::options_of;
 use super::error::{OrRaise, detached, here};
 use super::server::PySyncServer;
 use crate::durable::Kept;
-use crate::interchange::watch::{self, Watch, raised};
+use crate::interchange::watch::{self, POLL, Watch, raised};
 
 /// A transport that may be used without holding the interpreter.
 pub(super) type AnyTransport = Box<dyn Transport + Send>;
@@ -76,6 +77,19 @@ pub(super) fn is_passing(error: &Error) -> bool {
 /// How long a sync with a server in this process stays in the thread that called it.
 const BRIEF: Duration = Duration::from_millis(10);
 
+/// Held by a sync of a replica in a thread of its own. One that Ctrl-C has not waited for still ends its exchange, and the next
+/// waits for that: two sessions at once are in each other's way.
+pub(super) type Aside = Arc<Mutex<()>>;
+
+fn free<'a>(aside: &'a Aside, watch: &Watch) -> Result<MutexGuard<'a, ()>> {
+    loop {
+        if let Some(alone) = aside.try_lock_for(POLL) {
+            return Ok(alone);
+        }
+        watch.check()?;
+    }
+}
+
 /// How many operations a message carries before a signal has waited too long.
 const OPERATIONS_SHORT: usize = 256;
 
@@ -103,8 +117,8 @@ fn carries_many(db: &SyncDb, server: &SyncServer) -> Result<bool> {
 /// the next sync goes on there. One through a function of Python's, without a `server`, stays here, where that belongs.
 pub(super) fn run_in_process(
     py: Python<'_>,
-    (db, kept): (Arc<SyncDb>, Kept),
-    budget: SyncBudget,
+    (db, kept, aside): (Arc<SyncDb>, Kept, Aside),
+    budget: &SyncBudget,
     mut transport: AnyTransport,
     server: Option<&SyncServer>,
     progress: Option<Py<PyAny>>,
@@ -121,7 +135,8 @@ pub(super) fn run_in_process(
         };
         let told = progress.as_ref().map(|progress| progress.clone_ref(py));
         let (first, is_over) = here(py, told, |watch| {
-            part.run((&db, &kept), &budget, &mut *transport, watch, &mut |_| {
+            drop(free(&aside, watch)?);
+            part.run((&db, &kept), budget, &mut *transport, watch, &mut |_| {
                 Ok(false)
             })
         })?;
@@ -130,8 +145,10 @@ pub(super) fn run_in_process(
         }
         report = first;
     }
-    let progress = progress.as_ref().map(|progress| progress.bind(py));
-    let done = watch::outcome(py, true, progress, move |watch| {
+    let progress = progress.map(|progress| progress.into_bound(py));
+    let budget = budget.clone();
+    let done = watch::outcome(py, true, progress.as_ref(), move |watch| {
+        let _alone = free(&aside, watch)?;
         let part = Part {
             before: exchanged(&report),
             until: None,

@@ -209,7 +209,9 @@ fn as_array<'py>(
     let array = if given.is_instance(&numpy.getattr(intern!(py, "ndarray"))?)? {
         given.clone()
     } else if given.hasattr(intern!(py, "__dlpack__"))? {
-        numpy.call_method1(intern!(py, "from_dlpack"), (given,))?
+        numpy
+            .call_method1(intern!(py, "from_dlpack"), (given,))
+            .map_err(|error| unread(expected, given, &error))?
     } else {
         numpy.call_method1(intern!(py, "asarray"), (given,))?
     };
@@ -228,6 +230,21 @@ fn as_array<'py>(
         )));
     }
     Ok(array)
+}
+
+/// Why a tensor gives no array: it is on another device, of elements that NumPy does not have, or belongs to a computation.
+fn unread(expected: &str, given: &Bound<'_, PyAny>, error: &PyErr) -> PyErr {
+    let (py, ty) = (given.py(), given.get_type());
+    let what = match given.getattr(intern!(py, "dtype")) {
+        Ok(dtype) => format!("a {ty} of {dtype}"),
+        Err(_) => format!("a {ty}"),
+    };
+    let unread = PyTypeError::new_err(format!(
+        "{expected}; {what} cannot be read ({}): make it one of float32 on the CPU, detached from what computes gradients",
+        error.value(py)
+    ));
+    unread.set_cause(py, Some(error.clone_ref(py)));
+    unread
 }
 
 fn unknown(expected: &str, given: &Bound<'_, PyAny>) -> PyErr {

@@ -121,6 +121,26 @@ def test_arrays_of_any_layout_and_type_are_taken(array: Any) -> None:
     assert index.search(expected[3], 1)[1][0] == 0
 
 
+@pytest.mark.parametrize("why", [RuntimeError("Unsupported dtype"), BufferError("requires gradient")])
+def test_tensors_that_give_no_array_are_told(why: Exception) -> None:
+    """As those of bfloat16, on another device, or with gradients do not."""
+
+    class Tensor:
+        dtype = "bfloat16"
+
+        def __dlpack__(self, **options: object) -> object:
+            raise why
+
+        def __dlpack_device__(self) -> object:
+            return ROWS.__dlpack_device__()
+
+    with pytest.raises(
+        TypeError, match=rf"Tensor.* of bfloat16 cannot be read \({why}\): make it one of float32"
+    ) as raised:
+        ExactIndex(Tensor())
+    assert raised.value.__cause__ is why
+
+
 def test_what_speaks_dlpack_is_taken_and_results_speak_it() -> None:
     class Tensor:
         """As a tensor of another library on the CPU."""

@@ -527,8 +527,8 @@ impl Push<'_> {
                 return false;
             };
             let schema = table.schema();
-            let has = |(field, value): (&FieldId, &Option<&Value>)| {
-                let position = schema.fields.iter().position(|f| f.id == *field);
+            let has = |field: FieldId, value: Option<&Value>| {
+                let position = schema.fields.iter().position(|f| f.id == field);
                 let found = position.and_then(|position| change.record.get(position));
                 // What is said relative to the value before comes out the same where that was the same.
                 value.is_none_or(|value| found == Some(value))
@@ -549,7 +549,10 @@ impl Push<'_> {
             !comes_in
                 && written.gone == change.after().is_none()
                 && !(follows && change.columns.iter().any(more))
-                && written.columns.iter().all(has)
+                && written
+                    .columns
+                    .iter()
+                    .all(|(field, value)| has(*field, *value))
         })
     }
 }
