@@ -217,6 +217,8 @@ pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&chunk[..read]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            // A machine that stands still for a moment ends a wait that has a limit.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => panic!("the server left the connection open: {error}"),
         }
     }
