@@ -36,7 +36,7 @@ const CHECKPOINT_BYTES: u64 = 512 << 10;
 
 /// Bytes that memory may grow by in ten minutes, and what it differs by from one moment to the next.
 const GROWTH_MAX: f64 = 1_048_576.0;
-const NOISE: f64 = 4.0 * 1_048_576.0;
+const NOISE: f64 = 6.0 * 1_048_576.0;
 
 /// Somebody who asks a server.
 struct Asking<'s> {
@@ -294,10 +294,13 @@ impl Opening {
 fn start(place: &Place) -> Serving {
     let options = format!("[storage]\ncheckpoint_bytes = {CHECKPOINT_BYTES}\n");
     place.write("tandem.toml", options);
-    // What the system's allocator keeps for each thread, and when a thread comes to have some, has nothing to do with what is asked
-    // here; the soak runs without this.
-    let arenas = ("MALLOC_ARENA_MAX", "1");
-    let environment = if long().is_none() { &[arenas][..] } else { &[] };
+    // What the allocator keeps of what was freed, and for how long, has nothing to do with what is asked here; the soak runs without this.
+    let keeps_nothing = ("MIMALLOC_PURGE_DELAY", "0");
+    let environment = if long().is_none() {
+        &[keeps_nothing][..]
+    } else {
+        &[]
+    };
     Serving::start_with(place, &["--open", "--config", "tandem.toml"], environment)
 }
 
