@@ -408,7 +408,7 @@ fn a_bootstrap_ends_when_it_is_told_to() {
         found.unwrap(),
         bootstrap(&sample, &sample, 0.9, 50, 5).unwrap()
     );
-    assert_eq!(told, Vec::from_iter(0..50));
+    assert_eq!(told, (0..50).collect::<Vec<_>>());
     let mut left = 7;
     let cancelled = bootstrap_watched(&sample, &sample, 0.9, 50, 5, &mut |_| {
         left -= 1;
