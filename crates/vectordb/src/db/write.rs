@@ -81,9 +81,9 @@ impl VectorCollection {
     /// ```
     /// use common::schema::{Field, FieldType};
     /// use common::{RecordId, Row, row};
-    /// use vectordb::{CollectionOptions, VectorDb, VectorOptions};
+    /// use vectordb::{CollectionOptions, Metric, VectorDb, VectorOptions};
     /// let db = VectorDb::new();
-    /// let options = CollectionOptions::new().vectors(VectorOptions::new(2));
+    /// let options = CollectionOptions::new().vectors(VectorOptions::new(2, Metric::Euclidean));
     /// let title = Field::new("title", FieldType::Text).nullable();
     /// let notes = db.create_collection("notes", options, [title])?;
     /// let first = notes.row(&RecordId::from(1), vec![0.0, 1.0].into(), row! { "title": "sea" })?;
