@@ -92,6 +92,11 @@ impl<T> Mutex<T> {
         ))
     }
 
+    /// Whether somebody has it.
+    pub fn is_locked(&self) -> bool {
+        self.0.try_lock().is_err()
+    }
+
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         Some(MutexGuard(Some(self.0.try_lock().ok()?)))
