@@ -284,7 +284,10 @@ impl Access {
             json.extend_from_slice(member.as_bytes());
         }
         json.push(b'}');
-        self.key_of(&self.given(&json)?)
+        let given = self
+            .given(&json)
+            .map_err(|problem| problem.at(format!("the key `{raw}` in the path")))?;
+        self.key_of(&given)
     }
 
     /// No row under a key, for this caller.

@@ -244,6 +244,8 @@ fn keys_of_every_type_and_of_several_columns_stand_in_a_path() {
             .problem(400)
             .contains("2 columns")
     );
+    let of_none = running.get("/v1/tables/pairs/rows/x,y").problem(400);
+    assert!(of_none.contains("`x,y` in the path"), "{of_none}");
     running.end();
 }
 
