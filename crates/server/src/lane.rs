@@ -21,10 +21,10 @@ struct Job {
 /// A write of a row takes a few microseconds, less than to wake a thread for it. What is said to be short is done on the calling
 /// thread, for as long as it would not have to wait there.
 #[derive(Clone, Default)]
-pub(crate) struct Lane(Arc<Mutex<Waiting>>);
+pub(crate) struct Lane(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
-struct Waiting {
+struct Queue {
     jobs: VecDeque<Job>,
     /// Somebody is at it.
     is_running: bool,
@@ -41,9 +41,9 @@ impl Lane {
     ) {
         let work = Box::new(work);
         {
-            let mut waiting = self.0.lock();
-            waiting.jobs.push_back(Job { work, is_short });
-            if std::mem::replace(&mut waiting.is_running, true) {
+            let mut queue = self.0.lock();
+            queue.jobs.push_back(Job { work, is_short });
+            if std::mem::replace(&mut queue.is_running, true) {
                 return;
             }
         }
@@ -64,15 +64,15 @@ impl Lane {
 
     /// The next work, for whoever is at it; without any, nobody is from here on.
     fn next(&self, fits: impl Fn(&Job) -> bool) -> Next {
-        let mut waiting = self.0.lock();
-        let Some(job) = waiting.jobs.pop_front() else {
-            waiting.is_running = false;
+        let mut queue = self.0.lock();
+        let Some(job) = queue.jobs.pop_front() else {
+            queue.is_running = false;
             return Next::Nothing;
         };
         if fits(&job) {
             return Next::Job(job);
         }
-        waiting.jobs.push_front(job);
+        queue.jobs.push_front(job);
         Next::Unfit
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use common::Result;
 
-use crate::sync::session::{Session, SyncReport};
+use crate::sync::report::SyncReport;
+use crate::sync::session::Session;
 
 /// Implemented outside this crate when requests travel in another way than the host's existing ones: over a
 /// socket of its own, over a message queue, through a simulated network.

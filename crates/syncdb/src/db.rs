@@ -20,7 +20,8 @@ use crate::sync::protocol::REPLICA_BYTES_MAX;
 use crate::sync::queue;
 use crate::sync::rejected::{self, PendingMutation, Rejected, RejectedId};
 use crate::sync::replica::Replica;
-use crate::sync::session::{Session, SyncReport};
+use crate::sync::report::SyncReport;
+use crate::sync::session::Session;
 use crate::sync::subscription::{Subscription, SubscriptionState, Subscriptions};
 use crate::sync::system::{State, find_in_ledger, read_all};
 

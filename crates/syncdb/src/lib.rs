@@ -39,6 +39,6 @@ pub use sync::permission::{Permission, Permissions, Principal};
 pub use sync::policy::{DeletionPolicy, Policy, SetBias, Strategy};
 pub use sync::protocol::{Outcome, Rejection};
 pub use sync::rejected::{PendingMutation, Rejected, RejectedId, RowEdit};
-pub use sync::session::SyncReport;
+pub use sync::report::SyncReport;
 pub use sync::subscription::{Subscription, SubscriptionState};
 pub use sync::training::TrainedDictionary;

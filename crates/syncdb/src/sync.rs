@@ -51,6 +51,7 @@ pub mod permission;
 pub mod policy;
 pub mod protocol;
 pub mod rejected;
+pub mod report;
 pub mod session;
 pub mod subscription;
 pub mod wire;

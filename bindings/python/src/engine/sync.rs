@@ -100,11 +100,14 @@ fn carries_many(db: &SyncDb, server: &SyncServer) -> Result<bool> {
     }
     let database = server.database();
     let coming = match db.cursor()? {
-        Some(cursor) => match database.changes_since(cursor, OPERATIONS_SHORT + 1) {
-            Ok(changes) => changes.len(),
-            // It is gone from the log, or of another one: rows are compared.
-            Err(_) => return Ok(true),
-        },
+        Some(cursor) => {
+            let kept = database.log_extent().0..=database.seq();
+            if !kept.contains(&cursor) {
+                // It is gone from the log, or of another one: rows are compared.
+                return Ok(true);
+            }
+            database.count_after(cursor)
+        }
         None => database.collections().iter().map(Collection::len).sum(),
     };
     Ok(coming > OPERATIONS_SHORT)

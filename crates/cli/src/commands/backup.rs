@@ -3,10 +3,11 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::terminal::output;
 use clap::Args;
 use common::Result;
 use durable::{DurableDatabase, DurableOptions};
+
+use crate::terminal::output;
 
 /// Copy a durable database into another folder, which holds a database then
 ///

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::terminal::output;
 use clap::Args;
 use common::Result;
+
+use crate::terminal::output;
 
 /// Cut the damaged log of a durable database at its last whole entry, so that it opens again
 ///

@@ -3,11 +3,12 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::terminal::output;
 use clap::Args;
 use common::utils::time::parse_timestamp;
 use common::{Result, Seq, Timestamp};
 use durable::Until;
+
+use crate::terminal::output;
 
 /// Make a database from a backup, and bring it to a later commit or time by the log
 ///

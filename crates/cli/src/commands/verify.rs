@@ -3,10 +3,11 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::terminal::output;
 use clap::Args;
 use common::Result;
 use serde_json::json;
+
+use crate::terminal::output;
 
 /// Read everything in the folder of a durable database, compare every checksum, and change nothing
 ///

@@ -7,7 +7,8 @@ use crate::client::{Transport, drive};
 use crate::power::{SyncBudget, Urgency, Waiting};
 use crate::sync::deferred::{self, Deferred, DeferredId, DeferredReport};
 use crate::sync::queue;
-use crate::sync::session::{Session, SyncReport};
+use crate::sync::report::SyncReport;
+use crate::sync::session::Session;
 
 impl SyncDb {
     /// As [`SyncDb::session`], within a budget: how much each request takes, and how hard it is packed.
